@@ -1,0 +1,1 @@
+"""The detector: MediCLIP on arrays and tensors, with no DICOM, database or configuration."""

@@ -1,0 +1,1 @@
+"""The application: tasks, routing, pixels, results, workflow and command line."""
