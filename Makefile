@@ -1,0 +1,42 @@
+# make demo     see it work: a study goes from a PACS to the node and comes back
+# make test     the whole test suite
+# make install  just the virtual environment in .venv
+# make lint     ruff and mypy
+
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: install demo test lint clean
+
+install: $(VENV)/installed
+
+demo: install
+	$(VENV)/bin/mediclip-dicom demo
+
+test: $(VENV)/installed-test
+	tests/system/install-debian-packages
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/installed-test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name it with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "On Debian: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing into $(VENV): a few minutes and about 6 GB, most of it torch."
+	$(PIP) -e '.[demo]'
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(PIP) -e '.[demo,test]'
+	@touch $@

@@ -1,0 +1,174 @@
+"""What the node needs from its machine and its peers, looked at without changing anything."""
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import torch
+from ai_core import DetectorError
+from listener import ListenerError, echo
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from mediclip_dicom.config import Settings
+from mediclip_dicom.database import connect, is_current
+from mediclip_dicom.errors import NodeError
+from mediclip_dicom.service import open_backbone
+from mediclip_dicom.tasks import active_tasks, versions_of_another_backbone
+from mediclip_dicom.workflow.delivering import destination_peer
+
+
+class CheckState(StrEnum):
+    """ok: fine; warn: works, but look at it; fail: `serve` would not do its work."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One line: what was looked at, how it is, and what was found."""
+
+    what: str
+    state: CheckState
+    found: str
+
+
+Finding = tuple[CheckState, str]
+
+
+def check_node(settings: Settings) -> Iterator[CheckResult]:
+    """Look at everything in turn; a check that fails does not keep the next from running."""
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("storage", lambda: _storage(settings)),
+        ("database", lambda: _database(settings.database_url)),
+        ("workflow database", lambda: _reachable(settings.workflow_database_url)),
+        ("device", lambda: _device(settings)),
+        ("weights", lambda: _weights(settings)),
+        ("port", lambda: _port(settings)),
+        ("who may send", lambda: _senders(settings)),
+        *(
+            (f"peer {destination.name}", lambda name=destination.name: _peer(settings, name))
+            for destination in settings.destinations
+        ),
+    ]
+    if not settings.destinations:
+        checks.append(("peers", lambda: (CheckState.WARN, "no [[destinations]]: results stay here")))
+    for what, look in checks:
+        try:
+            state, found = look()
+        except (NodeError, DetectorError, ListenerError, SQLAlchemyError, OSError) as error:
+            state, found = CheckState.FAIL, str(error)
+        yield CheckResult(what, state, found)
+
+
+def _storage(settings: Settings) -> Finding:
+    root = settings.storage.root
+    existing = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
+    free_mb = shutil.disk_usage(existing).free // 2**20
+    shown = f"{root}: {free_mb:,} MiB free"
+    if not _writable(existing):
+        return CheckState.FAIL, f"{existing} can't be written to by this user"
+    if free_mb < settings.storage.min_free_mb:
+        return CheckState.FAIL, f"{shown}, below min_free_mb = {settings.storage.min_free_mb}"
+    if existing is not root:
+        shown += " (will be made)"
+    return CheckState.OK, shown
+
+
+def _writable(folder: Path) -> bool:
+    probe = folder / ".mediclip-check"
+    try:
+        probe.touch(exist_ok=False)
+    except OSError:
+        return False
+    probe.unlink()
+    return True
+
+
+def _database(url: str) -> Finding:
+    if _is_missing_sqlite(url):
+        return CheckState.OK, f"{_shown(url)} (will be made)"
+    engine = connect(url)
+    if not is_current(engine):
+        return CheckState.WARN, f"{_shown(url)}: older layout, brought up to date at the next start"
+    with Session(engine) as session:
+        names = [task.definition.name for task in active_tasks(session)]
+    if not names:
+        return CheckState.WARN, f"{_shown(url)}: no active task; see task register --help"
+    return CheckState.OK, f"{_shown(url)}: active tasks {', '.join(names)}"
+
+
+def _reachable(url: str) -> Finding:
+    if _is_missing_sqlite(url):
+        return CheckState.OK, f"{_shown(url)} (will be made)"
+    with connect(url).connect():
+        return CheckState.OK, _shown(url)
+
+
+def _is_missing_sqlite(url: str) -> bool:
+    parsed = make_url(url)
+    return (
+        parsed.get_backend_name() == "sqlite"
+        and bool(parsed.database)
+        and not Path(str(parsed.database)).exists()
+    )
+
+
+def _device(settings: Settings) -> Finding:
+    if torch.cuda.is_available():
+        return CheckState.OK, f"CUDA: {torch.cuda.get_device_name()}"
+    if settings.backbone.device.startswith("cuda"):
+        return CheckState.FAIL, f"[backbone] device = {settings.backbone.device}: no CUDA device"
+    return CheckState.WARN, f"CPU, {torch.get_num_threads()} threads: no CUDA device was found"
+
+
+def _weights(settings: Settings) -> Finding:
+    backbone = open_backbone(settings.backbone)
+    found = f"{backbone.name}, sha256 {backbone.sha256[:12]}"
+    if not _is_missing_sqlite(settings.database_url):
+        engine = connect(settings.database_url)
+        if is_current(engine):
+            with Session(engine) as session:
+                if strangers := versions_of_another_backbone(session, backbone):
+                    return CheckState.FAIL, f"{found}; fitted on another: {'; '.join(strangers)}"
+    if not backbone.trained:
+        return CheckState.WARN, f"{found}: untrained, for demonstration only"
+    return CheckState.OK, found
+
+
+def _port(settings: Settings) -> Finding:
+    node = settings.node
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((node.host, node.port))
+        except OSError as error:
+            # A running node holds its own port, and `check` beside it is a fair thing to do.
+            return CheckState.WARN, f"{node.host}:{node.port} is taken ({error.strerror})"
+    return CheckState.OK, f"{node.ae_title} at {node.host}:{node.port} is free"
+
+
+def _senders(settings: Settings) -> Finding:
+    if titles := settings.node.calling_ae_titles:
+        return CheckState.OK, ", ".join(titles)
+    return CheckState.WARN, "any peer; name the senders in [node] calling_ae_titles"
+
+
+def _peer(settings: Settings, name: str) -> Finding:
+    destination = settings.destination(name)
+    answer = echo(destination_peer(settings, destination))
+    return (
+        CheckState.OK,
+        f"{destination.ae_title} at {destination.host}:{destination.port} answers in "
+        f"{answer.seconds * 1000:.0f} ms",
+    )
+
+
+def _shown(url: str) -> str:
+    return make_url(url).render_as_string(hide_password=True)

@@ -1,0 +1,33 @@
+"""The command line: `mediclip-dicom`.
+
+Exit codes: 0 done, 1 failed (the message says why and what to do), 2 wrong usage.
+"""
+
+import sys
+
+from rich.console import Console
+
+from mediclip_dicom.cli.app import app
+from mediclip_dicom.errors import NodeError
+
+PACKAGES_WITH_TYPED_ERRORS = ("ai_core", "listener", "mediclip_dicom")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if not _is_expected(error):
+            raise
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(1)
+
+
+def _is_expected(error: Exception) -> bool:
+    """Our own errors speak for themselves; they are told by origin to keep torch out of --help."""
+    return isinstance(error, NodeError) or type(error).__module__.startswith(
+        tuple(f"{package}.errors" for package in PACKAGES_WITH_TYPED_ERRORS)
+    )

@@ -1,0 +1,95 @@
+"""`mediclip-dicom analyze`."""
+
+import hashlib
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydicom.misc import is_dicom
+
+from mediclip_dicom.analysis import RevisionFacts, make_reading, open_maps, score_images
+from mediclip_dicom.cli.display import (
+    console,
+    count_progress,
+    make_table,
+    progress_bars,
+    score_text,
+    verdict_text,
+)
+from mediclip_dicom.config import Settings
+from mediclip_dicom.database import open_database
+from mediclip_dicom.device import node_device
+from mediclip_dicom.errors import AnalysisError
+from mediclip_dicom.images import SourceImage, read_headers
+from mediclip_dicom.results import ResultObject, write_results
+from mediclip_dicom.service import open_backbone
+from mediclip_dicom.support import find_files
+from mediclip_dicom.tasks import DetectorStore, active_version
+
+
+def analyze_files(settings: Settings, paths: list[Path], *, task_name: str, out: Path) -> None:
+    """Score the images of one study with a task, write its objects, and say what was found.
+
+    Raises:
+        AnalysisError: The files hold no image, or images of several studies.
+        TaskError: There is no such task.
+    """
+    sessions = open_database(settings.database_url)
+    with sessions() as session:
+        version = active_version(session, task_name)
+    images = _read_one_study(paths)
+    detectors = DetectorStore(sessions, open_backbone(settings.backbone))
+    detector = detectors.get(version.id)
+    with tempfile.TemporaryDirectory() as folder, progress_bars() as progress:
+        maps_path = Path(folder) / "maps.npy"
+        scores = score_images(
+            images,
+            detector=detector,
+            version=version,
+            maps_path=maps_path,
+            batch_size=settings.analysis.batch_size,
+            progress=count_progress(progress, "scoring images"),
+        )
+        reading = make_reading(
+            images,
+            scores,
+            open_maps(maps_path),
+            version=version,
+            backbone=detectors.backbone,
+            mode=detector.info.preset.geometry,
+            revision=RevisionFacts(
+                number=1, content_digest=_digest(images), analysed_at=datetime.now(UTC)
+            ),
+        )
+        objects = write_results(reading, device=node_device(settings), directory=out)
+    console.print(
+        f"{verdict_text(reading.verdict)}: score {score_text(reading.score) or 'none'}, operating "
+        f"point {score_text(reading.operating_point) or 'none (uncalibrated)'}, "
+        f"{sum(s.score is not None for s in scores)} images scored"
+    )
+    for reason in sorted({score.skipped for score in scores if score.skipped}):
+        console.print(f"[yellow]not scored:[/] {reason}", highlight=False)
+    _print_objects(objects)
+
+
+def _read_one_study(paths: list[Path]) -> tuple[SourceImage, ...]:
+    images, _ = read_headers(path for path in find_files(paths) if is_dicom(path))
+    studies = {image.header.study_instance_uid for image in images}
+    if not images:
+        raise AnalysisError("the paths hold no DICOM image")
+    if len(studies) > 1:
+        raise AnalysisError(f"the paths hold {len(studies)} studies; give one at a time")
+    return images
+
+
+def _digest(images: tuple[SourceImage, ...]) -> str:
+    """The content digest as the spool makes it is of data sets as received; files have their own."""
+    digests = sorted(hashlib.sha256(image.path.read_bytes()).hexdigest() for image in images)
+    return hashlib.sha256("|".join(digests).encode()).hexdigest()
+
+
+def _print_objects(objects: tuple[ResultObject, ...]) -> None:
+    table = make_table(None, "object", "file")
+    for written in objects:
+        table.add_row(written.kind, str(written.path))
+    console.print(table)

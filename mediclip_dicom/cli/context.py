@@ -1,0 +1,36 @@
+"""Which configuration a command uses."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from mediclip_dicom.config import Settings, load_settings
+from mediclip_dicom.logs import configure_logging
+
+DEFAULT_FILE = Path("config.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class CliContext:
+    """The file named by --config, or None."""
+
+    config: Path | None
+
+    @property
+    def file(self) -> Path | None:
+        """The file that is read: the named one, else ./config.toml, else none."""
+        if self.config is not None:
+            return self.config
+        return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """The settings of this command line, and logging set up as they say.
+
+    Raises:
+        ConfigError: The file or the environment is wrong.
+    """
+    settings = load_settings(context.ensure_object(CliContext).file)
+    configure_logging(settings.logging)
+    return settings

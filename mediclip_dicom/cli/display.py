@@ -1,0 +1,69 @@
+"""What the commands share in what they show: the console, times, tables, progress bars."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+console = Console()
+
+VERDICT_STYLES = {"abnormal": "bold red", "normal": "green", "undetermined": "yellow"}
+
+
+def make_table(title: str | None, *columns: str) -> Table:
+    """A table in the house's style."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def local_time(moment: datetime | None) -> str:
+    """A moment as the administrator's clock shows it."""
+    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def score_text(score: float | None) -> str:
+    """A score with enough digits to rank by."""
+    return "" if score is None else f"{score:.4f}"
+
+
+def verdict_text(verdict: str) -> str:
+    """A verdict in its colour, as Rich markup."""
+    style = VERDICT_STYLES.get(verdict)
+    return f"[{style}]{verdict}[/]" if style else verdict
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Progress bars that show what is done, how far, and for how long."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    ) as progress:
+        yield progress
+
+
+def count_progress(progress: Progress, description: str) -> Callable[[int, int], None]:
+    """A callback (done, total) that moves a bar of its own."""
+    bar = progress.add_task(description, total=None)
+    return lambda done, total: progress.update(bar, completed=done, total=total)
+
+
+def fit_progress(progress: Progress) -> Callable[[Any], None]:
+    """A callback for `ai_core.FitProgress`: a bar for each stage, in the order they come."""
+    bars: dict[str, Any] = {}
+
+    def show(state: Any) -> None:
+        if state.stage not in bars:
+            bars[state.stage] = progress.add_task(state.stage, total=state.steps)
+        progress.update(bars[state.stage], completed=state.step, total=state.steps)
+
+    return show

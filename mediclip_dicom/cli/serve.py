@@ -1,0 +1,33 @@
+"""`mediclip-dicom serve`."""
+
+import os
+import signal
+import sys
+import threading
+
+import structlog
+
+from mediclip_dicom.config import Settings
+from mediclip_dicom.service import Node
+
+log = structlog.get_logger()
+
+
+def run_node(settings: Settings) -> None:
+    """Run until SIGINT or SIGTERM."""
+    told_to_stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: told_to_stop.set())
+    if not settings.node.calling_ae_titles:
+        log.warning(
+            "open to any peer", advice="name the senders' AE titles in [node] calling_ae_titles"
+        )
+    if not settings.destinations:
+        log.warning("no destination", advice="results stay on disk; add a [[destinations]] block")
+    with Node(settings):
+        told_to_stop.wait()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A delivery may be asleep between two attempts for up to an hour, and the interpreter would
+    # wait for its thread. It is safe to leave: the step is repeated at the next start.
+    os._exit(0)

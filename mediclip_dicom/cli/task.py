@@ -1,0 +1,198 @@
+"""`mediclip-dicom task`: register, list, show, retire."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mediclip_dicom.cli.context import settings_of
+from mediclip_dicom.cli.display import (
+    console,
+    count_progress,
+    fit_progress,
+    local_time,
+    make_table,
+    progress_bars,
+    score_text,
+)
+
+app = typer.Typer(no_args_is_help=True, help="Teach the node what normal looks like.")
+
+
+@app.command()
+def register(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the task, as in brain-mr.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Files or folders of k normal studies: DICOM, or PNG/JPEG pictures."),
+    ],
+    modality: Annotated[str, typer.Option(help="Modality (0008,0060) that the task reads: MR.")],
+    body_part: Annotated[
+        str | None, typer.Option(help="Only Body Part Examined (0018,0015) as this: BRAIN.")
+    ] = None,
+    view: Annotated[
+        str | None, typer.Option(help="Only View Position (0018,5101) as this: PA.")
+    ] = None,
+    series: Annotated[
+        str | None, typer.Option(help="Only Series Description like this pattern: '*T1*'.")
+    ] = None,
+    window: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Fix the window: centre and width, as in --window 40 80 for a brain CT."),
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="How it is fitted: default or paper.")] = None,
+    false_positive_rate: Annotated[
+        float | None,
+        typer.Option(help="Share of normal studies that may be flagged, 0 to 1.", min=0, max=1),
+    ] = None,
+    images_per_study: Annotated[
+        int | None, typer.Option(help="At most so many images of each study.", min=1)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random draw.")] = None,
+) -> None:
+    """Register a task from k normal studies: 4 to 32 are usual.
+
+    The task is fitted, calibrated on normals that it did not see, and active at once: a running
+    node uses it from the next study on. Registering a name again makes a new version and retires
+    the one before.
+
+    Example: `mediclip-dicom task register brain-mr --modality MR --body-part BRAIN normals/`
+    """
+    from mediclip_dicom.database import open_database
+    from mediclip_dicom.pixels import Window
+    from mediclip_dicom.registration import TaskRequest, register_from_paths
+    from mediclip_dicom.routing import Route
+    from mediclip_dicom.service import open_backbone
+
+    settings = settings_of(context)
+    defaults = settings.tasks
+    request = TaskRequest(
+        name=name,
+        route=Route(modality, body_part, view, series),
+        window=None if window is None else Window(center=window[0], width=window[1]),
+        preset=preset or defaults.preset,
+        false_positive_rate=false_positive_rate or defaults.false_positive_rate,
+        folds=defaults.folds,
+        images_per_study=images_per_study or defaults.images_per_study,
+        seed=defaults.seed if seed is None else seed,
+    )
+    sessions = open_database(settings.database_url)
+    backbone = open_backbone(settings.backbone)
+    with progress_bars() as progress:
+        registered = register_from_paths(
+            sessions,
+            paths,
+            request,
+            backbone=backbone,
+            reading_progress=count_progress(progress, "reading studies"),
+            fit_progress=fit_progress(progress),
+        )
+    console.print(
+        f"task {name} version {registered.version.number} is active: {registered.images} images of "
+        f"{registered.version.k} normal studies, {request.route}"
+    )
+    for reason, count in registered.left_out:
+        console.print(f"[yellow]left out:[/] {count} files: {reason}", highlight=False)
+    point = registered.version.operating_point
+    if point.calibrated:
+        console.print(
+            f"operating point {score_text(point.threshold)}: at most "
+            f"{point.false_positive_rate:.1%} of normal studies like these are flagged"
+        )
+    else:
+        console.print(
+            f"[yellow]uncalibrated:[/] {registered.version.k} normal studies can promise no less "
+            f"than {point.floor:.1%} false positives, and {point.false_positive_rate:.1%} was "
+            f"asked for. The task ranks and never flags. Name at least "
+            f"{registered.normals_needed} normal studies, or ask for --false-positive-rate "
+            f"{registered.reachable_rate:g} or more."
+        )
+
+
+@app.command("list")
+def list_tasks(context: typer.Context) -> None:
+    """List the tasks and their active versions."""
+    from sqlalchemy import select
+
+    from mediclip_dicom.database import Task, TaskVersionState, open_database
+
+    sessions = open_database(settings_of(context).database_url)
+    table = make_table(None, "task", "reads", "version", "k", "preset", "backbone", "registered")
+    with sessions() as session:
+        tasks = session.scalars(select(Task).order_by(Task.id)).all()
+        for task in tasks:
+            reads = ", ".join(
+                filter(None, (task.modality, task.body_part, task.view, task.series_description))
+            )
+            active = [v for v in task.versions if v.state is TaskVersionState.ACTIVE]
+            for version in active:
+                table.add_row(
+                    task.name,
+                    reads,
+                    str(version.number),
+                    str(version.k),
+                    version.preset,
+                    version.backbone,
+                    local_time(version.created_at),
+                )
+            if not active:
+                table.add_row(task.name, reads, "retired", "", "", "", "")
+    if not tasks:
+        console.print("no task is registered; see mediclip-dicom task register --help")
+        return
+    console.print(table)
+
+
+@app.command()
+def show(
+    context: typer.Context, name: Annotated[str, typer.Argument(help="Name of the task.")]
+) -> None:
+    """Show every version of a task: what it was fitted on and what it promises."""
+    from ai_core import OperatingPoint
+
+    from mediclip_dicom.database import open_database
+    from mediclip_dicom.tasks import find_task
+
+    sessions = open_database(settings_of(context).database_url)
+    with sessions() as session:
+        task = find_task(session, name)
+        for version in task.versions:
+            point = OperatingPoint(tuple(version.normal_scores), version.false_positive_rate)
+            table = make_table(f"{task.name} version {version.number}", "", "")
+            table.show_header = False
+            rows = {
+                "state": version.state.value,
+                "reads": task.modality,
+                "body part": task.body_part,
+                "view": task.view,
+                "series description": task.series_description,
+                "preset": version.preset,
+                "backbone": f"{version.backbone} ({version.backbone_sha256[:12]})",
+                "weights": version.weights_sha256[:12],
+                "support set": f"{version.k} studies, {len(version.support_items)} images",
+                "scores of the normals": ", ".join(map(score_text, sorted(version.normal_scores))),
+                "false-positive rate": f"{version.false_positive_rate:.1%} asked, "
+                f"{point.floor:.1%} is the least that k = {version.k} can promise",
+                "operating point": score_text(point.threshold) or "none: uncalibrated, never flags",
+                "seed": str(version.seed),
+                "registered": local_time(version.created_at),
+            }
+            for key, value in rows.items():
+                if value:
+                    table.add_row(key, value)
+            console.print(table)
+
+
+@app.command()
+def retire(
+    context: typer.Context, name: Annotated[str, typer.Argument(help="Name of the task.")]
+) -> None:
+    """Stop using a task; what it has read stays. Register it again to bring it back."""
+    from mediclip_dicom.database import open_database
+    from mediclip_dicom.tasks import retire_task
+
+    retire_task(open_database(settings_of(context).database_url), name)
+    console.print(f"task {name} is retired")
+
+

@@ -1,0 +1,314 @@
+"""`config.toml` and the environment become one validated, frozen `Settings`."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from mediclip_dicom.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "MEDICLIP_"
+ENVIRONMENT_SEPARATOR = "__"
+
+AETitle = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=16,
+        # PS3.5 6.2, VR AE: default repertoire without backslash and control characters.
+        pattern=r"^[\x20-\x5b\x5d-\x7e]*[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7e]*$",
+    ),
+]
+Port = Annotated[int, Field(ge=1, le=65535)]
+ResultKind = Literal["SR", "SEG"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NodeSettings(_Section):
+    """The Application Entity that receives studies."""
+
+    ae_title: AETitle = "MEDICLIP"
+    host: str = "0.0.0.0"
+    port: Annotated[int, Field(ge=0, le=65535)] = 11112
+    calling_ae_titles: tuple[AETitle, ...] = ()
+    max_associations: Annotated[int, Field(ge=1)] = 100
+    network_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+
+
+class StorageSettings(_Section):
+    """Where studies, results and the SQLite files live."""
+
+    root: Path = Path("data")
+    min_free_mb: Annotated[int, Field(ge=0)] = 2048
+
+    @property
+    def spool(self) -> Path:
+        """The durable inbox."""
+        return self.root / "spool"
+
+    @property
+    def results(self) -> Path:
+        """SEG and SR files, a folder per study run."""
+        return self.root / "results"
+
+    @property
+    def runs(self) -> Path:
+        """Anomaly maps of study runs."""
+        return self.root / "runs"
+
+
+class DatabaseSettings(_Section):
+    """SQLAlchemy URLs; empty means an SQLite file under `storage.root`."""
+
+    url: str = ""
+    workflow_url: str = ""
+
+    @field_validator("url", "workflow_url")
+    @classmethod
+    def _known_dialect(cls, url: str) -> str:
+        if url and not url.startswith(("sqlite:", "postgresql")):
+            raise ValueError("expected a URL that starts with sqlite: or postgresql:")
+        return url
+
+
+class BackboneSettings(_Section):
+    """The frozen open_clip model below every task."""
+
+    model: str = "ViT-L-14"
+    weights: str = "openai"
+    blocks: tuple[Annotated[int, Field(ge=1)], ...] | None = None
+    cache_dir: Path | None = None
+    device: str = "auto"
+
+
+class GatheringSettings(_Section):
+    """When a study counts as complete."""
+
+    quiet_period_s: Annotated[float, Field(gt=0)] = 30.0
+    longest_wait_s: Annotated[float, Field(gt=0)] = 1800.0
+
+    @model_validator(mode="after")
+    def _wait_covers_the_quiet_period(self) -> "GatheringSettings":
+        if self.longest_wait_s < self.quiet_period_s:
+            raise ValueError("longest_wait_s must not be shorter than quiet_period_s")
+        return self
+
+
+class AnalysisSettings(_Section):
+    """How studies are scored."""
+
+    concurrent_studies: Annotated[int, Field(ge=1)] = 1
+    batch_size: Annotated[int, Field(ge=1)] = 16
+
+
+class TaskDefaults(_Section):
+    """What `task register` uses where its options are silent."""
+
+    preset: str = "default"
+    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    folds: Annotated[int, Field(ge=2)] = 2
+    images_per_study: Annotated[int, Field(ge=1)] = 12
+    seed: int = 0
+
+
+class DestinationSettings(_Section):
+    """A peer that gets results."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+    ae_title: AETitle
+    host: str
+    port: Port
+    results: tuple[ResultKind, ...] = get_args(ResultKind)
+
+    @field_validator("results")
+    @classmethod
+    def _at_least_one(cls, kinds: tuple[ResultKind, ...]) -> tuple[ResultKind, ...]:
+        if not kinds:
+            raise ValueError("name at least one kind of result")
+        return kinds
+
+
+class DeliverySettings(_Section):
+    """How hard results are pushed to a destination."""
+
+    first_retry_s: Annotated[float, Field(gt=0)] = 5.0
+    backoff: Annotated[float, Field(ge=1)] = 2.0
+    max_attempts: Annotated[int, Field(ge=1)] = 200
+    concurrent_studies: Annotated[int, Field(ge=1)] = 2
+    connect_timeout_s: Annotated[float, Field(gt=0)] = 15.0
+
+
+class DeviceSettings(_Section):
+    """How the node names itself in what it writes (PS3.3 C.7.5.1, TID 1004)."""
+
+    name: str = "MEDICLIP"
+    manufacturer: str = "mediclip-dicom"
+    model: str = "MediCLIP DICOM node"
+    serial_number: str = "0"
+
+
+class LoggingSettings(_Section):
+    """What the log looks like."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["text", "json"] = "text"
+
+
+class Settings(BaseSettings):
+    """Every setting of the node; the fields' meaning stands in `config.toml`."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter=ENVIRONMENT_SEPARATOR,
+    )
+
+    node: NodeSettings = NodeSettings()
+    storage: StorageSettings = StorageSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    backbone: BackboneSettings = BackboneSettings()
+    gathering: GatheringSettings = GatheringSettings()
+    analysis: AnalysisSettings = AnalysisSettings()
+    tasks: TaskDefaults = TaskDefaults()
+    delivery: DeliverySettings = DeliverySettings()
+    destinations: tuple[DestinationSettings, ...] = ()
+    device: DeviceSettings = DeviceSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+    @classmethod
+    def settings_customise_sources(  # noqa: D102 (the library's hook)
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        **_: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+    @field_validator("destinations")
+    @classmethod
+    def _unique_names(
+        cls, destinations: tuple[DestinationSettings, ...]
+    ) -> tuple[DestinationSettings, ...]:
+        names = [destination.name for destination in destinations]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two destinations are named {', '.join(repeated)}")
+        return destinations
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the application's tables."""
+        return self.database.url or f"sqlite:///{self.storage.root.resolve() / 'node.sqlite'}"
+
+    @property
+    def workflow_database_url(self) -> str:
+        """SQLAlchemy URL of the workflow engine's system database."""
+        return (
+            self.database.workflow_url
+            or f"sqlite:///{self.storage.root.resolve() / 'workflows.sqlite'}"
+        )
+
+    def destination(self, name: str) -> DestinationSettings:
+        """The destination of that name.
+
+        Raises:
+            ConfigError: There is none; the message lists those that are.
+        """
+        for destination in self.destinations:
+            if destination.name == name:
+                return destination
+        known = ", ".join(d.name for d in self.destinations) or "none is configured"
+        raise ConfigError(f"there is no destination {name!r} (known: {known})")
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read a TOML file, lay environment variables over it, and validate.
+
+    Args:
+        path: The file; None uses the defaults alone. A variable such as
+            `MEDICLIP_NODE__PORT=11113` overrides the file.
+
+    Raises:
+        ConfigError: Unreadable file, unknown key (with the nearest known one), or a bad value.
+    """
+    values = {} if path is None else _read_toml(path)
+    try:
+        _refuse_unknown_sections()
+        return Settings(**values)
+    except ValidationError as error:
+        source = "the environment" if path is None else f"{path} (or the environment)"
+        lines = [_explain(detail, Settings) for detail in error.errors()]
+        raise ConfigError(f"{source}: " + "; ".join(lines)) from error
+    except SettingsError as error:
+        raise ConfigError(f"an environment variable can't be read: {error}") from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no configuration file at {path}; give one with --config FILE "
+            "or copy config.toml from the project"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    storage = values.get("storage", {})
+    if isinstance(storage, dict):
+        # A relative root is meant relative to its file, wherever the service is started from.
+        root = path.resolve().parent / str(storage.get("root", "data"))
+        values["storage"] = storage | {"root": str(root)}
+    return values
+
+
+def _refuse_unknown_sections() -> None:
+    """The library passes over variables of sections that do not exist; a typing error is one."""
+    for name in sorted(os.environ):
+        section, separator, _ = name.partition(ENVIRONMENT_SEPARATOR)
+        if not separator or not section.startswith(ENVIRONMENT_PREFIX):
+            continue
+        if (key := section.removeprefix(ENVIRONMENT_PREFIX).lower()) not in Settings.model_fields:
+            raise ConfigError(
+                f"environment variable {name}: {_unknown(key, key, Settings.model_fields)}"
+            )
+
+
+def _explain(detail: Any, model: type[BaseModel]) -> str:
+    location = [str(part) for part in detail["loc"]]
+    key = ".".join(location)
+    if detail["type"] != "extra_forbidden":
+        message = f"{key}: {detail['msg'].removeprefix('Value error, ')}"
+        return message if detail["type"] == "missing" else f"{message} (got {detail['input']!r})"
+    return _unknown(key, location[-1], _section_at(model, location[:-1]).model_fields)
+
+
+def _unknown(key: str, name: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known here: {', '.join(known)}"
+    return f"unknown setting {key!r}; {hint}"
+
+
+def _section_at(model: type[BaseModel], location: list[str]) -> type[BaseModel]:
+    for part in location:
+        if part.isdigit():
+            continue
+        annotation = model.model_fields[part].annotation
+        candidates = [annotation, *get_args(annotation)]
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return model

@@ -1,0 +1,41 @@
+"""The application's database: tables, sessions and migrations."""
+
+from mediclip_dicom.database.engine import connect, is_current, open_database
+from mediclip_dicom.database.models import (
+    Base,
+    Delivery,
+    DeliveryState,
+    ImageScore,
+    ResultFile,
+    RevisionInstance,
+    Run,
+    RunState,
+    Study,
+    StudyRevision,
+    SupportItem,
+    Task,
+    TaskVerdict,
+    TaskVersion,
+    TaskVersionState,
+)
+
+__all__ = [
+    "Base",
+    "Delivery",
+    "DeliveryState",
+    "ImageScore",
+    "ResultFile",
+    "RevisionInstance",
+    "Run",
+    "RunState",
+    "Study",
+    "StudyRevision",
+    "SupportItem",
+    "Task",
+    "TaskVerdict",
+    "TaskVersion",
+    "TaskVersionState",
+    "connect",
+    "is_current",
+    "open_database",
+]

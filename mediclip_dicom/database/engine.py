@@ -1,0 +1,85 @@
+"""Opens the database and brings its tables to the layout of this version."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from mediclip_dicom.errors import DatabaseError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+SQLITE_BUSY_TIMEOUT_MS = 30_000
+
+
+def open_database(url: str) -> sessionmaker[Session]:
+    """Connect, migrate to the newest layout, and return the maker of sessions.
+
+    Args:
+        url: An SQLAlchemy URL of SQLite or PostgreSQL.
+
+    Raises:
+        DatabaseError: The database can't be reached, or a newer version of the node made it.
+    """
+    engine = connect(url)
+    try:
+        _upgrade(engine)
+    except CommandError as error:
+        raise DatabaseError(
+            f"the database at {_shown(url)} has a layout that this version does not know "
+            f"({error}); install the version that made it, or a newer one"
+        ) from error
+    except (SQLAlchemyError, OSError) as error:
+        raise DatabaseError(f"the database at {_shown(url)} can't be used: {error}") from error
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+def connect(url: str) -> Engine:
+    """An engine for the URL; SQLite gets a write-ahead log, foreign keys and patience."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        try:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"no folder for {_shown(url)}: {error}") from error
+    engine = create_engine(parsed, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def is_current(engine: Engine) -> bool:
+    """Whether the tables have the newest layout.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: The database can't be reached.
+    """
+    with engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    return current == ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+
+def _prepare_sqlite(connection: object, _: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    cursor.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _upgrade(engine: Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _shown(url: str) -> str:
+    return make_url(url).render_as_string(hide_password=True)

@@ -1,0 +1,33 @@
+"""The structured log: events with UIDs, never with patient data."""
+
+import logging
+import sys
+
+import structlog
+
+from mediclip_dicom.config import LoggingSettings
+
+# These say on INFO what the node's own events say better, and on DEBUG they print data sets.
+CHATTY_LIBRARIES = ("pynetdicom", "pydicom", "highdicom", "dbos", "alembic", "httpx", "PIL")
+
+
+def configure_logging(settings: LoggingSettings) -> None:
+    """Send the events of all three packages to standard error in the chosen form."""
+    processors: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if settings.format == "json":
+        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    else:
+        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(settings.level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+    for name in CHATTY_LIBRARIES:
+        logging.getLogger(name).setLevel(logging.ERROR)

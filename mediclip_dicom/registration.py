@@ -1,0 +1,104 @@
+"""From the files of k normal studies to an active task version."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ai_core import Backbone, FitProgress, get_preset, normals_needed
+from sqlalchemy.orm import Session, sessionmaker
+
+from mediclip_dicom.pixels import Window
+from mediclip_dicom.routing import Route
+from mediclip_dicom.support import read_support_set
+from mediclip_dicom.tasks import TaskDefinition, VersionFacts, fit_task, register_task
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRequest:
+    """What `task register` was asked for; rates are shares from 0 to 1."""
+
+    name: str
+    route: Route
+    preset: str
+    false_positive_rate: float
+    folds: int
+    images_per_study: int
+    seed: int
+    window: Window | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What came of it.
+
+    Attributes:
+        version: The new active version.
+        images: How many images it was fitted on.
+        left_out: Reasons why files were not used, with how many.
+        normals_needed: Normal studies that the asked rate needs.
+        reachable_rate: The lowest rate that the given studies can promise, rounded up.
+    """
+
+    version: VersionFacts
+    images: int
+    left_out: tuple[tuple[str, int], ...]
+    normals_needed: int
+    reachable_rate: float
+
+
+def register_from_paths(
+    sessions: sessionmaker[Session],
+    paths: Iterable[Path],
+    request: TaskRequest,
+    *,
+    backbone: Backbone,
+    reading_progress: Callable[[int, int], None] | None = None,
+    fit_progress: Callable[[FitProgress], None] | None = None,
+) -> Registered:
+    """Read the support set, fit and calibrate a detector, and make it the active version.
+
+    Nothing is stored before everything has worked.
+
+    Raises:
+        TaskError: The files hold too few usable normal studies.
+        ai_core.DetectorError: The detector refuses the images or the preset's name.
+    """
+    preset = get_preset(request.preset)
+    support = read_support_set(
+        paths,
+        route=request.route,
+        mode=preset.geometry,
+        window=request.window,
+        images_per_study=request.images_per_study,
+        progress=reading_progress,
+    )
+    fitted = fit_task(
+        support,
+        backbone=backbone,
+        preset=preset,
+        false_positive_rate=request.false_positive_rate,
+        folds=request.folds,
+        seed=request.seed,
+        progress=fit_progress,
+    )
+    version = register_task(
+        sessions,
+        TaskDefinition(request.name, request.route, request.window),
+        support=support,
+        fitted=fitted,
+        seed=request.seed,
+    )
+    reasons = Counter(reason for _, reason in support.left_out)
+    return Registered(
+        version=version,
+        images=len(support.items),
+        left_out=tuple(reasons.most_common()),
+        normals_needed=normals_needed(request.false_positive_rate),
+        reachable_rate=_round_up(fitted.operating_point.floor),
+    )
+
+
+def _round_up(rate: float) -> float:
+    """To three decimals, never below: a rate that is printed must work when it is typed."""
+    return -(-rate * 1000 // 1) / 1000

@@ -1,0 +1,126 @@
+"""The node as a whole: started and stopped in an order that loses nothing."""
+
+from types import TracebackType
+
+import structlog
+from ai_core import Backbone, load_backbone
+from listener import Arrivals, ListenerSettings, Spool, StorageSCP, StudyActivity
+
+from mediclip_dicom.config import BackboneSettings, Settings
+from mediclip_dicom.database import open_database
+from mediclip_dicom.errors import TaskError
+from mediclip_dicom.tasks import DetectorStore, versions_of_another_backbone
+from mediclip_dicom.workflow.delivering import Delivering
+from mediclip_dicom.workflow.engine import WorkflowEngine
+from mediclip_dicom.workflow.intake import Intake
+from mediclip_dicom.workflow.scoring import Scoring
+
+log = structlog.get_logger()
+
+
+def open_backbone(settings: BackboneSettings) -> Backbone:
+    """The backbone that the configuration names.
+
+    Raises:
+        ai_core.BackboneUnavailableError: Its weights can't be had; the message says what to do.
+    """
+    return load_backbone(
+        settings.model,
+        settings.weights,
+        device=settings.device,
+        cache_dir=settings.cache_dir,
+        blocks=settings.blocks,
+    )
+
+
+class Node:
+    """The running node: a Storage SCP in front, the workflows of studies behind it.
+
+    Nothing is received before everything that handles it runs; at the end receiving stops first.
+    """
+
+    def __init__(self, settings: Settings, *, backbone: Backbone | None = None) -> None:
+        """Open the storage, the database and the backbone.
+
+        Args:
+            settings: The configuration.
+            backbone: One that is loaded already; None loads what the configuration names.
+
+        Raises:
+            NodeError: The database or a task can't be used.
+            ai_core.DetectorError: The backbone can't be had.
+        """
+        self._settings = settings
+        sessions = open_database(settings.database_url)
+        backbone = backbone or open_backbone(settings.backbone)
+        with sessions() as session:
+            if strangers := versions_of_another_backbone(session, backbone):
+                raise TaskError(
+                    f"the backbone {settings.backbone.model} ({settings.backbone.weights}) did not "
+                    f"fit these tasks: {'; '.join(strangers)}. Set [backbone] to what fitted them, "
+                    "or register them again, or retire them"
+                )
+        self._spool = Spool(settings.storage.spool)
+        self._engine = WorkflowEngine(
+            settings,
+            sessions,
+            intake=Intake(sessions, self._spool),
+            scoring=Scoring(settings, sessions, self._spool, DetectorStore(sessions, backbone)),
+            delivering=Delivering(settings, sessions),
+        )
+        # A report per study and half quiet period is enough to keep its gathering waiting.
+        self._arrivals = Arrivals(
+            self._on_activity, min_interval_s=settings.gathering.quiet_period_s / 2
+        )
+        self._scp = StorageSCP(
+            _listener_settings(settings), self._spool, on_stored=self._arrivals.on_stored
+        )
+
+    @property
+    def port(self) -> int:
+        """The TCP port that the node listens on."""
+        return self._scp.port
+
+    def start(self) -> None:
+        """Start the workflows, pick up what was left, then listen."""
+        self._engine.start()
+        self._engine.resume_unread()
+        self._arrivals.start()
+        self._scp.start()
+        node = self._settings.node
+        log.info("node listens", ae_title=node.ae_title, host=node.host, port=self.port)
+
+    def stop(self) -> None:
+        """Stop listening, hand over what has arrived, then stop the workflows."""
+        self._scp.stop()
+        self._arrivals.stop()
+        self._engine.stop()
+        log.info("node stopped")
+
+    def __enter__(self) -> "Node":
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _on_activity(self, activity: StudyActivity) -> None:
+        self._engine.study_changed(activity.study_instance_uid)
+
+
+def _listener_settings(settings: Settings) -> ListenerSettings:
+    node = settings.node
+    return ListenerSettings(
+        ae_title=node.ae_title,
+        host=node.host,
+        port=node.port,
+        calling_ae_titles=frozenset(node.calling_ae_titles) or None,
+        max_associations=node.max_associations,
+        network_timeout_s=node.network_timeout_s,
+        min_free_bytes=settings.storage.min_free_mb * 2**20,
+    )

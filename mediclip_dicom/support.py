@@ -1,0 +1,199 @@
+"""The support set of a task: k normal studies, read from files that an administrator names."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from pydicom.misc import is_dicom
+
+from mediclip_dicom.errors import SupportSetReadError
+from mediclip_dicom.images import (
+    INPUT_SIZE,
+    SourceImage,
+    iter_input_frames,
+    read_headers,
+    sample_evenly,
+)
+from mediclip_dicom.pixels import Placement, Window
+from mediclip_dicom.routing import Route
+
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+
+
+@dataclass(frozen=True, slots=True)
+class SupportImage:
+    """One image of a support set; `study` and `image` are UIDs, or a digest for a picture file."""
+
+    study: str
+    image: str
+    frame: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class SupportSet:
+    """The normal images that a task is fitted on.
+
+    Attributes:
+        images: float32, shape (N, 3, 224, 224), in [0, 1].
+        groups: For each image the index of its study, 0 to k - 1.
+        items: What each image is.
+        left_out: Files that were not used, with the reason.
+    """
+
+    images: torch.Tensor
+    groups: tuple[int, ...]
+    items: tuple[SupportImage, ...]
+    left_out: tuple[tuple[Path, str], ...]
+
+    @property
+    def k(self) -> int:
+        """How many normal studies there are."""
+        return len(set(self.groups))
+
+
+def find_files(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """All files below the paths, sorted, hidden ones left out.
+
+    Raises:
+        SupportSetReadError: A path does not exist.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_file():
+            found.append(path)
+        elif path.is_dir():
+            found += (p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+        else:
+            raise SupportSetReadError(f"there is no file or folder {path}")
+    return tuple(sorted(set(found)))
+
+
+def read_support_set(
+    paths: Iterable[Path],
+    *,
+    route: Route,
+    mode: str,
+    window: Window | None,
+    images_per_study: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> SupportSet:
+    """Read normal studies: DICOM files (grouped by study), or pictures (each a study of its own).
+
+    Args:
+        paths: Files and folders.
+        route: Only DICOM images that the task would read are taken.
+        mode: "pad" or "stretch", as the preset says.
+        window: The task's own window, or None.
+        images_per_study: At most so many frames of a study, evenly over its slices.
+        progress: Called with (studies read, studies in all).
+
+    Raises:
+        SupportSetReadError: Nothing usable, or a file that can't be decoded.
+    """
+    files = find_files(paths)
+    dicom_files = [path for path in files if is_dicom(path)]
+    pictures = [
+        path
+        for path in files
+        if path.suffix.lower() in PICTURE_SUFFIXES and path not in set(dicom_files)
+    ]
+    left_out = [(p, "neither DICOM nor a picture") for p in files if p not in {*dicom_files, *pictures}]
+    headers, skipped = read_headers(dicom_files)
+    left_out += [(instance.path, instance.reason) for instance in skipped]
+    left_out += [
+        (image.path, f"the task reads {route}") for image in headers if not route.matches(image.header)
+    ]
+    studies = _by_study(image for image in headers if route.matches(image.header))
+    total = len(studies) + len(pictures)
+    if not total:
+        raise SupportSetReadError(_nothing_usable(files, left_out))
+    batches: list[list[torch.Tensor]] = []
+    items: list[SupportImage] = []
+    for study in studies:
+        tensors, described = _read_study(study, mode=mode, window=window, count=images_per_study)
+        batches.append(tensors)
+        items += described
+        if progress:
+            progress(len(batches), total)
+    for path in pictures:
+        tensor, item = _read_picture(path, mode=mode)
+        batches.append([tensor])
+        items.append(item)
+        if progress:
+            progress(len(batches), total)
+    return SupportSet(
+        images=torch.stack([tensor for batch in batches for tensor in batch]),
+        groups=tuple(index for index, batch in enumerate(batches) for _ in batch),
+        items=tuple(items),
+        left_out=tuple(left_out),
+    )
+
+
+def _by_study(images: Iterable[SourceImage]) -> list[list[SourceImage]]:
+    studies: dict[str, list[SourceImage]] = {}
+    for image in images:
+        studies.setdefault(image.header.study_instance_uid, []).append(image)
+    return [studies[uid] for uid in sorted(studies)]
+
+
+def _read_study(
+    images: Sequence[SourceImage], *, mode: str, window: Window | None, count: int
+) -> tuple[list[torch.Tensor], list[SupportImage]]:
+    frames_each = max(1, count // len(images))
+    tensors, items = [], []
+    for image in sample_evenly(images, count):
+        number_of_frames = image.header.number_of_frames
+        wanted = {
+            int(position) + 1
+            for position in (np.arange(frames_each) + 0.5) * number_of_frames / frames_each
+        }
+        for frame in iter_input_frames([image], mode=mode, window=window):
+            if frame.frame not in wanted:
+                continue
+            if frame.pixels is None:
+                raise SupportSetReadError(
+                    f"{image.path} can't be decoded ({frame.skipped}); take it out of the "
+                    "support set or repair it"
+                )
+            tensors.append(torch.from_numpy(frame.pixels))
+            header = image.header
+            items.append(
+                SupportImage(
+                    study=header.study_instance_uid,
+                    image=header.sop_instance_uid,
+                    frame=frame.frame,
+                    digest=_digest(frame.pixels),
+                )
+            )
+    return tensors, items
+
+
+def _read_picture(path: Path, *, mode: str) -> tuple[torch.Tensor, SupportImage]:
+    try:
+        with Image.open(path) as picture:
+            rgb = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
+    except (OSError, UnidentifiedImageError, ValueError) as error:
+        raise SupportSetReadError(f"{path} can't be read as a picture: {error}") from error
+    placement = Placement(rows=rgb.shape[0], columns=rgb.shape[1], size=INPUT_SIZE, mode=mode)
+    pixels = placement.to_input(rgb)
+    digest = _digest(pixels)
+    # A file's name may hold a patient's; the digest names the picture as well.
+    return torch.from_numpy(pixels), SupportImage(study=digest, image=digest, frame=1, digest=digest)
+
+
+def _digest(pixels: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def _nothing_usable(files: Sequence[Path], left_out: Sequence[tuple[Path, str]]) -> str:
+    if not files:
+        return "the paths hold no files; name folders or files of normal studies"
+    reasons = sorted({reason for _, reason in left_out})
+    return (
+        f"none of {len(files)} files can be used for a support set: " + "; ".join(reasons[:5])
+    )

@@ -1,0 +1,1 @@
+"""The durable steps of one study, from quiet to delivered."""

@@ -1,0 +1,147 @@
+"""From result objects to destinations that have accepted them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from listener import ListenerError, Peer, StoreOutcome, store
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from mediclip_dicom.config import DestinationSettings, Settings
+from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, RunState
+from mediclip_dicom.errors import DeliveryError
+from mediclip_dicom.workflow.runs import set_state
+
+log = structlog.get_logger()
+
+
+class Delivering:
+    """The steps after the results are written. Each may run twice and ends the same."""
+
+    def __init__(self, settings: Settings, sessions: sessionmaker[Session]) -> None:
+        self._settings = settings
+        self._sessions = sessions
+
+    def plan_deliveries(self, run_id: str) -> list[str]:
+        """Write down what goes to which destination; the names of destinations that get any."""
+        planned: list[str] = []
+        with self._sessions.begin() as session:
+            results = session.scalars(select(ResultFile).where(ResultFile.run_id == run_id)).all()
+            for destination in self._settings.destinations:
+                wanted = [result for result in results if result.kind in destination.results]
+                for result in wanted:
+                    key = (result.sop_instance_uid, destination.name)
+                    if session.get(Delivery, key) is None:
+                        session.add(
+                            Delivery(
+                                sop_instance_uid=result.sop_instance_uid,
+                                destination=destination.name,
+                                state=DeliveryState.PENDING,
+                                updated_at=datetime.now(UTC),
+                            )
+                        )
+                if wanted:
+                    planned.append(destination.name)
+        set_state(self._sessions, run_id, RunState.DELIVERING if planned else RunState.DONE)
+        return planned
+
+    def deliver(self, run_id: str, destination_name: str) -> None:
+        """Send one run's objects to one destination and note the answer to each.
+
+        Raises:
+            listener.ListenerError: The destination can't be reached; nothing is given up.
+            DeliveryError: It refused an object.
+        """
+        destination = self._settings.destination(destination_name)
+        with self._sessions() as session:
+            pending = {
+                delivery.sop_instance_uid: self._settings.storage.results / delivery.result.path
+                for delivery in session.scalars(
+                    select(Delivery)
+                    .join(ResultFile)
+                    .where(
+                        ResultFile.run_id == run_id,
+                        Delivery.destination == destination_name,
+                        Delivery.state != DeliveryState.DELIVERED,
+                    )
+                )
+            }
+        if not pending:
+            return
+        try:
+            outcomes = store(destination_peer(self._settings, destination), tuple(pending.values()))
+        except ListenerError as error:
+            self._note_attempt(destination_name, pending, outcomes=(), comment=str(error))
+            raise
+        self._note_attempt(destination_name, pending, outcomes=outcomes, comment=None)
+        refused = [outcome for outcome in outcomes if not outcome.accepted]
+        if refused:
+            raise DeliveryError(
+                f"destination {destination_name} refused {len(refused)} of {len(outcomes)} objects "
+                f"(status {refused[0].status:04X}H {refused[0].comment or ''})".rstrip()
+            )
+        log.info("results delivered", run=run_id, destination=destination_name, n=len(outcomes))
+
+    def give_up_delivery(self, run_id: str, destination_name: str) -> None:
+        """Mark what is still not accepted as failed, after the last attempt."""
+        with self._sessions.begin() as session:
+            for delivery in session.scalars(
+                select(Delivery)
+                .join(ResultFile)
+                .where(
+                    ResultFile.run_id == run_id,
+                    Delivery.destination == destination_name,
+                    Delivery.state == DeliveryState.PENDING,
+                )
+            ):
+                delivery.state = DeliveryState.FAILED
+                delivery.updated_at = datetime.now(UTC)
+
+    def finish(self, run_id: str) -> None:
+        """The run is done once every delivery is delivered or given up."""
+        with self._sessions.begin() as session:
+            states = session.scalars(
+                select(Delivery.state).join(ResultFile).where(ResultFile.run_id == run_id)
+            ).all()
+            run = session.get_one(Run, run_id)
+            if DeliveryState.PENDING in states or run.state is RunState.DONE:
+                return
+            run.finished_at = datetime.now(UTC)
+            if DeliveryState.FAILED in states:
+                run.state, run.reason = RunState.FAILED, "a destination did not take every result"
+            else:
+                run.state = RunState.DONE
+
+    def _note_attempt(
+        self,
+        destination_name: str,
+        pending: dict[str, Path],
+        *,
+        outcomes: Sequence[StoreOutcome],
+        comment: str | None,
+    ) -> None:
+        by_uid = {outcome.sop_instance_uid: outcome for outcome in outcomes}
+        with self._sessions.begin() as session:
+            for uid in pending:
+                delivery = session.get_one(Delivery, (uid, destination_name))
+                delivery.attempts += 1
+                delivery.updated_at = datetime.now(UTC)
+                delivery.comment = comment[:512] if comment else None
+                if (outcome := by_uid.get(uid)) is not None:
+                    delivery.status = outcome.status
+                    delivery.comment = outcome.comment
+                    if outcome.accepted:
+                        delivery.state = DeliveryState.DELIVERED
+
+
+def destination_peer(settings: Settings, destination: DestinationSettings) -> Peer:
+    """The destination as the DICOM network knows it."""
+    return Peer(
+        ae_title=destination.ae_title,
+        host=destination.host,
+        port=destination.port,
+        calling_ae_title=settings.node.ae_title,
+        connect_timeout_s=settings.delivery.connect_timeout_s,
+    )

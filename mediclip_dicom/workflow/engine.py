@@ -1,0 +1,179 @@
+"""The workflows of a study on the durable execution engine, and its queues.
+
+A study that has gone quiet is gathered (workflow `gather`); gathering writes down a revision,
+routes it, and enqueues the analysis (`analyze`) under the run's own id, so that a repeat is the
+same workflow; the analysis enqueues one delivery (`deliver`) per destination, each destination on
+a queue of its own, so that none blocks another.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from dbos import DBOS, DBOSConfig, Debouncer, SetWorkflowID
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from mediclip_dicom.config import Settings
+from mediclip_dicom.errors import StudyNotFoundError
+from mediclip_dicom.workflow.delivering import Delivering
+from mediclip_dicom.workflow.intake import Intake
+from mediclip_dicom.workflow.runs import fail
+from mediclip_dicom.workflow.scoring import Scoring
+
+log = structlog.get_logger()
+
+GATHER_QUEUE = "gather"
+ANALYZE_QUEUE = "analyze"
+CONCURRENT_GATHERINGS = 4
+POLLING_INTERVAL_S = 0.5
+# Fixed, so that a new release of the node takes over the work that an older one left behind.
+WORKFLOW_VERSION = "1"
+STEP_ATTEMPTS = 4
+STEP_FIRST_RETRY_S = 2.0
+
+
+class WorkflowEngine:
+    """Runs the steps of every study, and runs them again after a crash.
+
+    There is one per process: the engine below keeps one registry per process.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: sessionmaker[Session],
+        *,
+        intake: Intake,
+        scoring: Scoring,
+        delivering: Delivering,
+    ) -> None:
+        self._settings = settings
+        self._sessions = sessions
+        self._intake = intake
+        self._scoring = scoring
+        self._delivering = delivering
+        DBOS(config=_engine_config(settings))
+        # Methods can't be workflows that are debounced, so the engine is given plain functions.
+        self._gather = DBOS.workflow(name="gather")(lambda study: self._run_gather(study))
+        self._analyze = DBOS.workflow(name="analyze")(lambda run_id: self._run_analyze(run_id))
+        self._deliver = DBOS.workflow(name="deliver")(
+            lambda run_id, destination: self._run_deliver(run_id, destination)
+        )
+        self._debouncer: Debouncer[[str], None] = Debouncer.create(
+            self._gather,
+            queue=GATHER_QUEUE,
+            debounce_timeout_sec=settings.gathering.longest_wait_s,
+        )
+
+    def start(self) -> None:
+        """Start the engine: what a crash left unfinished goes on from its last finished step."""
+        DBOS.launch()
+        queues = {
+            GATHER_QUEUE: CONCURRENT_GATHERINGS,
+            ANALYZE_QUEUE: self._settings.analysis.concurrent_studies,
+        }
+        for destination in self._settings.destinations:
+            queues[_delivery_queue(destination.name)] = self._settings.delivery.concurrent_studies
+        for name, concurrency in queues.items():
+            DBOS.register_queue(
+                name,
+                worker_concurrency=concurrency,
+                polling_interval_sec=POLLING_INTERVAL_S,
+                on_conflict="always_update",
+            )
+
+    def stop(self) -> None:
+        """Stop taking up work; a step that runs now runs again at the next start."""
+        DBOS.destroy(destroy_registry=True)
+
+    def study_changed(self, study_instance_uid: str) -> None:
+        """An instance of the study has come: gather it once it has been quiet for long enough."""
+        self._debouncer.debounce(
+            study_instance_uid, self._settings.gathering.quiet_period_s, study_instance_uid
+        )
+
+    def resume_unread(self) -> None:
+        """Gather every study whose present content was never analysed."""
+        for study_uid in self._intake.unread_studies():
+            log.info("study resumed", study=study_uid)
+            self.study_changed(study_uid)
+
+    # -- the workflows: only the order of steps, every effect inside a step ------------------
+
+    def _run_gather(self, study_instance_uid: str) -> None:
+        try:
+            revision_id = _step(self._intake.take_revision, study_instance_uid)
+        except StudyNotFoundError as error:
+            log.warning("study gone", study=study_instance_uid, reason=str(error))
+            return
+        run_id = _step(self._intake.route, revision_id)
+        with SetWorkflowID(run_id):
+            DBOS.enqueue_workflow(ANALYZE_QUEUE, self._analyze, run_id)
+
+    def _run_analyze(self, run_id: str) -> None:
+        try:
+            version_ids = _step(self._scoring.task_versions, run_id)
+            if not version_ids:
+                return
+            for version_id in version_ids:
+                _step(self._scoring.score, run_id, version_id)
+                _step(self._scoring.write, run_id, version_id)
+            destinations = _step(self._delivering.plan_deliveries, run_id)
+        except Exception as error:
+            _step(fail, self._sessions, run_id, f"{type(error).__name__}: {error}")
+            raise
+        for destination in destinations:
+            with SetWorkflowID(f"{run_id}-to-{destination}"):
+                DBOS.enqueue_workflow(
+                    _delivery_queue(destination), self._deliver, run_id, destination
+                )
+
+    def _run_deliver(self, run_id: str, destination: str) -> None:
+        delivery = self._settings.delivery
+        try:
+            DBOS.run_step(
+                {
+                    "name": "deliver",
+                    "retries_allowed": True,
+                    "interval_seconds": delivery.first_retry_s,
+                    "backoff_rate": delivery.backoff,
+                    "max_attempts": delivery.max_attempts,
+                },
+                self._delivering.deliver,
+                run_id,
+                destination,
+            )
+        except Exception:
+            _step(self._delivering.give_up_delivery, run_id, destination)
+            _step(self._delivering.finish, run_id)
+            raise
+        _step(self._delivering.finish, run_id)
+
+
+def _step(function: Callable[..., Any], *args: Any) -> Any:
+    """Run a step of the workflow; what may pass by itself (disk, database) is tried again."""
+    return DBOS.run_step(
+        {
+            "name": function.__name__,
+            "retries_allowed": True,
+            "interval_seconds": STEP_FIRST_RETRY_S,
+            "max_attempts": STEP_ATTEMPTS,
+            "should_retry": lambda error: isinstance(error, OSError | SQLAlchemyError),
+        },
+        function,
+        *args,
+    )
+
+
+def _delivery_queue(destination: str) -> str:
+    return f"deliver-{destination}"
+
+
+def _engine_config(settings: Settings) -> DBOSConfig:
+    return {
+        "name": "mediclip-dicom",
+        "system_database_url": settings.workflow_database_url,
+        "application_version": WORKFLOW_VERSION,
+        "log_level": "ERROR",
+    }

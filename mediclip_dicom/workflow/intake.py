@@ -1,0 +1,159 @@
+"""From what lies in the spool to a study run: which instances, and which task reads them."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import structlog
+from listener import Spool
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from mediclip_dicom.database import (
+    ImageScore,
+    RevisionInstance,
+    Run,
+    RunState,
+    Study,
+    StudyRevision,
+)
+from mediclip_dicom.errors import StudyNotFoundError
+from mediclip_dicom.images import SourceImage, read_headers
+from mediclip_dicom.routing import first_match
+from mediclip_dicom.tasks import active_tasks, version_facts
+from mediclip_dicom.workflow.runs import instance_paths
+
+log = structlog.get_logger()
+
+
+class Intake:
+    """The steps before a study is scored. Each may run twice and ends the same."""
+
+    def __init__(self, sessions: sessionmaker[Session], spool: Spool) -> None:
+        self._sessions = sessions
+        self._spool = spool
+
+    def take_revision(self, study_instance_uid: str) -> int:
+        """Write down which instances the study consists of now.
+
+        Returns:
+            The id of the revision; that of an earlier one where nothing has changed since.
+
+        Raises:
+            StudyNotFoundError: The spool holds no instance of the study.
+        """
+        instances = self._spool.instances(study_instance_uid)
+        if not instances:
+            raise StudyNotFoundError(f"the spool holds no instance of study {study_instance_uid}")
+        digest = self._spool.content_digest(study_instance_uid)
+        now = datetime.now(UTC)
+        with self._sessions.begin() as session:
+            study = session.scalar(
+                select(Study).where(Study.study_instance_uid == study_instance_uid)
+            )
+            if study is None:
+                study = Study(study_instance_uid=study_instance_uid, first_seen_at=now)
+                session.add(study)
+            known = next((r for r in study.revisions if r.content_digest == digest), None)
+            if known is not None:
+                return known.id
+            revision = StudyRevision(
+                study=study,
+                number=len(study.revisions) + 1,
+                content_digest=digest,
+                created_at=now,
+                instances=[
+                    RevisionInstance(
+                        sop_instance_uid=instance.sop_instance_uid,
+                        series_instance_uid=instance.series_instance_uid,
+                        digest=instance.sha256,
+                        path=str(instance.path.relative_to(self._spool.root)),
+                    )
+                    for instance in instances
+                ],
+            )
+            session.add(revision)
+            session.flush()
+            log.info(
+                "study complete",
+                study=study_instance_uid,
+                revision=revision.number,
+                instances=len(instances),
+            )
+            return revision.id
+
+    def route(self, revision_id: int) -> str:
+        """Match every image of a revision to a task version, and write down the run.
+
+        Returns:
+            The run's id, derived from study, content and task versions: a repeat is the same run.
+        """
+        with self._sessions() as session:
+            revision = session.get_one(StudyRevision, revision_id)
+            study_uid, digest = revision.study.study_instance_uid, revision.content_digest
+            routes = [(task.definition.route, task.version_id) for task in active_tasks(session)]
+            paths = instance_paths(revision, self._spool.root)
+        images, other = read_headers(paths.values())
+        chosen = {image.path: first_match(routes, image.header) for image in images}
+        version_ids = sorted({v for v in chosen.values() if v is not None})
+        with self._sessions.begin() as session:
+            uids = [version_facts(session, version_id).uid for version_id in version_ids]
+            run_id = hashlib.sha256("|".join([study_uid, digest, *uids]).encode()).hexdigest()
+            if session.get(Run, run_id) is not None:
+                return run_id
+            run = Run(
+                id=run_id,
+                revision_id=revision_id,
+                state=RunState.QUEUED if version_ids else RunState.NO_TASK,
+                reason=None if version_ids else _why_no_task(images, routes=len(routes)),
+                created_at=datetime.now(UTC),
+            )
+            session.add(run)
+            session.add_all(
+                ImageScore(
+                    run_id=run_id,
+                    sop_instance_uid=image.header.sop_instance_uid,
+                    frame=frame,
+                    task_version_id=chosen[image.path],
+                    skipped="no task" if chosen[image.path] is None else None,
+                )
+                for image in images
+                for frame in range(1, image.header.number_of_frames + 1)
+            )
+            uid_of = {path: uid for uid, path in paths.items()}
+            session.add_all(
+                ImageScore(
+                    run_id=run_id,
+                    sop_instance_uid=uid_of[instance.path],
+                    frame=0,
+                    skipped=instance.reason[:512],
+                )
+                for instance in other
+            )
+        log.info("study routed", study=study_uid, run=run_id, task_versions=len(version_ids))
+        return run_id
+
+    def unread_studies(self) -> list[str]:
+        """Studies in the spool whose present content has no run, as after a crash or a full disk."""
+        with self._sessions() as session:
+            read = set(
+                session.execute(
+                    select(Study.study_instance_uid, StudyRevision.content_digest)
+                    .join(StudyRevision.study)
+                    .join(StudyRevision.runs)
+                ).tuples()
+            )
+        return [
+            study_uid
+            for study_uid in self._spool.studies()
+            if (study_uid, self._spool.content_digest(study_uid)) not in read
+        ]
+
+
+def _why_no_task(images: Sequence[SourceImage], *, routes: int) -> str:
+    if not images:
+        return "the study holds no image that can be analysed"
+    if not routes:
+        return "no task is registered"
+    found = sorted({image.header.modality or "no modality" for image in images})
+    return f"no task reads its images ({', '.join(found)})"

@@ -1,0 +1,35 @@
+"""What the tests of all packages share."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA_VARIABLE = "MEDICLIP_SHARED_DATA"
+
+
+def leave_out(reason: str) -> None:
+    """Skip by name; where CI is set, what it has to install must not be missing."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI may leave nothing out: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real images and DICOM files beside the checkout; the project does not ship them."""
+    beside = Path(__file__).parent.parent.parent / "shared" / "data"
+    folder = Path(os.environ.get(SHARED_DATA_VARIABLE, beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder} (set {SHARED_DATA_VARIABLE})")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dcmtk() -> Path:
+    """The folder of DCMTK's tools."""
+    tool = shutil.which("storescu")
+    if tool is None:
+        leave_out("DCMTK is not installed (Debian package dcmtk)")
+    return Path(str(tool)).parent
