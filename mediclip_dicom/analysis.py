@@ -13,6 +13,7 @@ import torch
 from ai_core import Backbone, Detector, OperatingPoint, Verdict, aggregate
 
 from mediclip_dicom.images import INPUT_SIZE, InputFrame, SourceImage, iter_input_frames, place
+from mediclip_dicom.pixels import Mode
 from mediclip_dicom.results import ImageReading, Reading
 from mediclip_dicom.tasks import VersionFacts
 
@@ -122,7 +123,7 @@ def make_reading(
     *,
     version: VersionFacts,
     backbone: Backbone,
-    mode: str,
+    mode: Mode,
     revision: RevisionFacts,
 ) -> Reading:
     """Everything that the results say of the study, as one frozen value.
@@ -162,7 +163,7 @@ def make_reading(
 
 
 def _image_readings(
-    images: Sequence[SourceImage], scores: Sequence[FrameScore], maps: Maps, *, mode: str
+    images: Sequence[SourceImage], scores: Sequence[FrameScore], maps: Maps, *, mode: Mode
 ) -> Iterator[ImageReading]:
     by_uid = {image.header.sop_instance_uid: image for image in images}
     for score, anomaly_map in zip(scores, maps, strict=True):

@@ -166,7 +166,7 @@ def _peer(settings: Settings, name: str) -> Finding:
     return (
         CheckState.OK,
         f"{destination.ae_title} at {destination.host}:{destination.port} answers in "
-        f"{answer.seconds * 1000:.0f} ms",
+        f"{answer.round_trip_s * 1000:.0f} ms",
     )
 
 

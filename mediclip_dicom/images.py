@@ -7,14 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mediclip_dicom.pixels import (
-    ImageHeader,
-    Placement,
-    UnsupportedImageError,
-    Window,
-    iter_frames,
-    read_header,
-)
+from mediclip_dicom.errors import UndecodableFrameError, UnsupportedImageError
+from mediclip_dicom.pixels import ImageHeader, Mode, Placement, Window, iter_frames, read_header
 
 INPUT_SIZE = 224
 
@@ -55,9 +49,13 @@ class InputFrame:
 
 
 def read_headers(
-    paths: Iterable[Path],
+    paths: Iterable[Path], *, own_device_uid: str | None = None
 ) -> tuple[tuple[SourceImage, ...], tuple[SkippedInstance, ...]]:
     """Read the headers of DICOM files, images apart from the rest.
+
+    Args:
+        paths: Part 10 files.
+        own_device_uid: What the node wrote itself is no image for it (loop guard).
 
     Returns:
         The images, by series and then along the slice normal (else by instance number), and the
@@ -67,14 +65,14 @@ def read_headers(
     skipped: list[SkippedInstance] = []
     for path in paths:
         try:
-            images.append(SourceImage(path, read_header(path)))
+            images.append(SourceImage(path, read_header(path, own_device_uid=own_device_uid)))
         except UnsupportedImageError as error:
             skipped.append(SkippedInstance(path, str(error)))
     return tuple(sorted(images, key=_reading_order)), tuple(skipped)
 
 
 def iter_input_frames(
-    images: Iterable[SourceImage], *, mode: str, window: Window | None
+    images: Iterable[SourceImage], *, mode: Mode, window: Window | None
 ) -> Iterator[InputFrame]:
     """Decode frame by frame into detector inputs; what can't be decoded says why.
 
@@ -90,14 +88,20 @@ def iter_input_frames(
                 placement = place(image.header, mode=mode)
                 yield InputFrame(image, frame.number, placement.to_input(frame.rgb), placement)
                 decoded = frame.number
-        except UnsupportedImageError as error:
+        except (UndecodableFrameError, UnsupportedImageError) as error:
             for number in range(decoded + 1, image.header.number_of_frames + 1):
                 yield InputFrame(image, number, None, None, skipped=str(error))
 
 
-def place(header: ImageHeader, *, mode: str) -> Placement:
+def place(header: ImageHeader, *, mode: Mode) -> Placement:
     """How an image's grid lies in the detector's square input."""
-    return Placement.for_header(header, size=INPUT_SIZE, mode=mode)
+    return Placement(
+        rows=header.rows,
+        columns=header.columns,
+        size=INPUT_SIZE,
+        mode=mode,
+        pixel_aspect=header.pixel_aspect,
+    )
 
 
 def sample_evenly(images: Sequence[SourceImage], count: int) -> tuple[SourceImage, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ai_core import Backbone, FitProgress, get_preset, normals_needed
+from ai_core import Backbone, FitProgress, Preset, normals_needed
 from sqlalchemy.orm import Session, sessionmaker
 
 from mediclip_dicom.pixels import Window
@@ -20,7 +20,7 @@ class TaskRequest:
 
     name: str
     route: Route
-    preset: str
+    preset: Preset
     false_positive_rate: float
     folds: int
     images_per_study: int
@@ -62,13 +62,12 @@ def register_from_paths(
 
     Raises:
         TaskError: The files hold too few usable normal studies.
-        ai_core.DetectorError: The detector refuses the images or the preset's name.
+        ai_core.DetectorError: The detector refuses the images.
     """
-    preset = get_preset(request.preset)
     support = read_support_set(
         paths,
         route=request.route,
-        mode=preset.geometry,
+        mode=request.preset.geometry,
         window=request.window,
         images_per_study=request.images_per_study,
         progress=reading_progress,
@@ -76,7 +75,7 @@ def register_from_paths(
     fitted = fit_task(
         support,
         backbone=backbone,
-        preset=preset,
+        preset=request.preset,
         false_positive_rate=request.false_positive_rate,
         folds=request.folds,
         seed=request.seed,

@@ -64,7 +64,7 @@ class Node:
         self._engine = WorkflowEngine(
             settings,
             sessions,
-            intake=Intake(sessions, self._spool),
+            intake=Intake(settings, sessions, self._spool),
             scoring=Scoring(settings, sessions, self._spool, DetectorStore(sessions, backbone)),
             delivering=Delivering(settings, sessions),
         )
@@ -73,7 +73,7 @@ class Node:
             self._on_activity, min_interval_s=settings.gathering.quiet_period_s / 2
         )
         self._scp = StorageSCP(
-            _listener_settings(settings), self._spool, on_stored=self._arrivals.on_stored
+            _listener_settings(settings), self._spool, on_stored=self._arrivals.stored
         )
 
     @property
@@ -95,6 +95,7 @@ class Node:
         self._scp.stop()
         self._arrivals.stop()
         self._engine.stop()
+        self._spool.close()
         log.info("node stopped")
 
     def __enter__(self) -> "Node":

@@ -18,7 +18,7 @@ from mediclip_dicom.images import (
     read_headers,
     sample_evenly,
 )
-from mediclip_dicom.pixels import Placement, Window
+from mediclip_dicom.pixels import Mode, Placement, Window
 from mediclip_dicom.routing import Route
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -77,7 +77,7 @@ def read_support_set(
     paths: Iterable[Path],
     *,
     route: Route,
-    mode: str,
+    mode: Mode,
     window: Window | None,
     images_per_study: int,
     progress: Callable[[int, int], None] | None = None,
@@ -142,7 +142,7 @@ def _by_study(images: Iterable[SourceImage]) -> list[list[SourceImage]]:
 
 
 def _read_study(
-    images: Sequence[SourceImage], *, mode: str, window: Window | None, count: int
+    images: Sequence[SourceImage], *, mode: Mode, window: Window | None, count: int
 ) -> tuple[list[torch.Tensor], list[SupportImage]]:
     frames_each = max(1, count // len(images))
     tensors, items = [], []
@@ -173,7 +173,7 @@ def _read_study(
     return tensors, items
 
 
-def _read_picture(path: Path, *, mode: str) -> tuple[torch.Tensor, SupportImage]:
+def _read_picture(path: Path, *, mode: Mode) -> tuple[torch.Tensor, SupportImage]:
     try:
         with Image.open(path) as picture:
             rgb = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255

@@ -13,7 +13,7 @@ from ai_core import (
     FitProgress,
     OperatingPoint,
     Preset,
-    cross_fit,
+    fit_calibrated,
 )
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
@@ -86,7 +86,7 @@ def fit_task(
         raise TaskError(
             f"a task needs at least 2 normal studies, and {support.k} was given; name more"
         )
-    scores = cross_fit(
+    fit = fit_calibrated(
         support.images,
         support.groups,
         backbone=backbone,
@@ -95,14 +95,7 @@ def fit_task(
         generator=torch.Generator().manual_seed(seed),
         progress=progress,
     )
-    detector = Detector.fit(
-        support.images,
-        backbone=backbone,
-        preset=preset,
-        generator=torch.Generator().manual_seed(seed),
-        progress=progress,
-    )
-    return Fitted(detector, OperatingPoint(tuple(scores), false_positive_rate))
+    return Fitted(fit.detector, OperatingPoint(fit.normal_scores, false_positive_rate))
 
 
 def register_task(
@@ -137,7 +130,7 @@ def register_task(
             window_center=window.center if window else None,
             window_width=window.width if window else None,
             preset=info.preset.name,
-            backbone=info.backbone,
+            backbone=f"{info.backbone} ({info.weights})",
             backbone_sha256=info.backbone_sha256,
             weights=weights,
             weights_sha256=fitted.detector.sha256,

@@ -29,6 +29,6 @@ def echo(
     answer = c_echo(destination_peer(settings, destination))
     console.print(
         f"{name} ({destination.ae_title} at {destination.host}:{destination.port}) answers in "
-        f"{answer.seconds * 1000:.0f} ms",
+        f"{answer.round_trip_s * 1000:.0f} ms",
         highlight=False,
     )

@@ -59,6 +59,8 @@ def register(
 
     Example: `mediclip-dicom task register brain-mr --modality MR --body-part BRAIN normals/`
     """
+    from ai_core import get_preset
+
     from mediclip_dicom.database import open_database
     from mediclip_dicom.pixels import Window
     from mediclip_dicom.registration import TaskRequest, register_from_paths
@@ -71,7 +73,7 @@ def register(
         name=name,
         route=Route(modality, body_part, view, series),
         window=None if window is None else Window(center=window[0], width=window[1]),
-        preset=preset or defaults.preset,
+        preset=get_preset(preset or defaults.preset),
         false_positive_rate=false_positive_rate or defaults.false_positive_rate,
         folds=defaults.folds,
         images_per_study=images_per_study or defaults.images_per_study,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-from listener import ListenerError, Peer, StoreOutcome, store
+from listener import ListenerError, Peer, StoreCategory, StoreOutcome, store
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -76,7 +76,7 @@ class Delivering:
             self._note_attempt(destination_name, pending, outcomes=(), comment=str(error))
             raise
         self._note_attempt(destination_name, pending, outcomes=outcomes, comment=None)
-        refused = [outcome for outcome in outcomes if not outcome.accepted]
+        refused = [outcome for outcome in outcomes if outcome.category is StoreCategory.REFUSED]
         if refused:
             raise DeliveryError(
                 f"destination {destination_name} refused {len(refused)} of {len(outcomes)} objects "
@@ -132,7 +132,7 @@ class Delivering:
                 if (outcome := by_uid.get(uid)) is not None:
                     delivery.status = outcome.status
                     delivery.comment = outcome.comment
-                    if outcome.accepted:
+                    if outcome.category is not StoreCategory.REFUSED:
                         delivery.state = DeliveryState.DELIVERED
 
 

@@ -9,6 +9,7 @@ from listener import Spool
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from mediclip_dicom.config import Settings
 from mediclip_dicom.database import (
     ImageScore,
     RevisionInstance,
@@ -17,6 +18,7 @@ from mediclip_dicom.database import (
     Study,
     StudyRevision,
 )
+from mediclip_dicom.device import node_device
 from mediclip_dicom.errors import StudyNotFoundError
 from mediclip_dicom.images import SourceImage, read_headers
 from mediclip_dicom.routing import first_match
@@ -29,7 +31,8 @@ log = structlog.get_logger()
 class Intake:
     """The steps before a study is scored. Each may run twice and ends the same."""
 
-    def __init__(self, sessions: sessionmaker[Session], spool: Spool) -> None:
+    def __init__(self, settings: Settings, sessions: sessionmaker[Session], spool: Spool) -> None:
+        self._own_device_uid = node_device(settings).uid
         self._sessions = sessions
         self._spool = spool
 
@@ -93,7 +96,7 @@ class Intake:
             study_uid, digest = revision.study.study_instance_uid, revision.content_digest
             routes = [(task.definition.route, task.version_id) for task in active_tasks(session)]
             paths = instance_paths(revision, self._spool.root)
-        images, other = read_headers(paths.values())
+        images, other = read_headers(paths.values(), own_device_uid=self._own_device_uid)
         chosen = {image.path: first_match(routes, image.header) for image in images}
         version_ids = sorted({v for v in chosen.values() if v is not None})
         with self._sessions.begin() as session:

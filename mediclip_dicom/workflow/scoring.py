@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
-from ai_core import get_preset
 from listener import Spool
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
@@ -158,7 +157,7 @@ class Scoring:
             open_maps(self._maps_path(run_id, version_id)),
             version=version,
             backbone=self._detectors.backbone,
-            mode=get_preset(version.preset).geometry,
+            mode=self._detectors.get(version_id).info.preset.geometry,
             revision=revision,
         )
 
