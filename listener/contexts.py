@@ -1,0 +1,117 @@
+"""Which SOP classes and transfer syntaxes the node takes: exactly what it can decode."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydicom import uid as dicom
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+from pynetdicom import build_context
+
+if TYPE_CHECKING:
+    from pynetdicom.presentation import PresentationContext
+
+IMAGE_SOP_CLASSES: tuple[UID, ...] = (
+    dicom.ComputedRadiographyImageStorage,
+    dicom.DigitalXRayImageStorageForPresentation,
+    dicom.DigitalXRayImageStorageForProcessing,
+    dicom.DigitalMammographyXRayImageStorageForPresentation,
+    dicom.DigitalMammographyXRayImageStorageForProcessing,
+    dicom.BreastTomosynthesisImageStorage,
+    dicom.BreastProjectionXRayImageStorageForPresentation,
+    dicom.BreastProjectionXRayImageStorageForProcessing,
+    dicom.CTImageStorage,
+    dicom.EnhancedCTImageStorage,
+    dicom.LegacyConvertedEnhancedCTImageStorage,
+    dicom.MRImageStorage,
+    dicom.EnhancedMRImageStorage,
+    dicom.EnhancedMRColorImageStorage,
+    dicom.LegacyConvertedEnhancedMRImageStorage,
+    dicom.UltrasoundImageStorage,
+    dicom.UltrasoundMultiFrameImageStorage,
+    dicom.EnhancedUSVolumeStorage,
+    dicom.XRayAngiographicImageStorage,
+    dicom.EnhancedXAImageStorage,
+    dicom.XRayRadiofluoroscopicImageStorage,
+    dicom.EnhancedXRFImageStorage,
+    dicom.XRay3DAngiographicImageStorage,
+    dicom.NuclearMedicineImageStorage,
+    dicom.PositronEmissionTomographyImageStorage,
+    dicom.EnhancedPETImageStorage,
+    dicom.LegacyConvertedEnhancedPETImageStorage,
+    dicom.SecondaryCaptureImageStorage,
+    dicom.MultiFrameSingleBitSecondaryCaptureImageStorage,
+    dicom.MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    dicom.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    dicom.MultiFrameTrueColorSecondaryCaptureImageStorage,
+)
+"""Storage SOP classes of CR, DX, MG, CT, MR, US, XA, NM, PT and SC (PS3.4 B.5), without retired."""
+
+RESULT_SOP_CLASSES: tuple[UID, ...] = (
+    dicom.SegmentationStorage,
+    UID("1.2.840.10008.5.1.4.1.1.66.7"),  # Label Map Segmentation Storage
+    dicom.ParametricMapStorage,
+    dicom.EnhancedSRStorage,
+    dicom.ComprehensiveSRStorage,
+    dicom.Comprehensive3DSRStorage,
+    dicom.KeyObjectSelectionDocumentStorage,
+    dicom.GrayscaleSoftcopyPresentationStateStorage,
+)
+"""Storage SOP classes of results, which a C-GET takes back beside the image classes."""
+
+# A sender that puts several transfer syntaxes into one context leaves the choice to us, and must
+# then convert to what we chose. So: first what costs nobody anything and names every VR; then the
+# lossless codecs, small before large on the wire; then encodings that only odd senders have; lossy
+# codecs last, since choosing one may make a sender throw information away.
+_PREFERENCE: tuple[UID, ...] = (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEGLSLossless,
+    JPEGLosslessSV1,
+    JPEGLossless,
+    RLELossless,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    JPEG2000,
+    HTJ2K,
+    JPEGLSNearLossless,
+    JPEGExtended12Bit,
+    JPEGBaseline8Bit,
+)
+
+
+def transfer_syntaxes() -> tuple[UID, ...]:
+    """Return the transfer syntaxes that the installed decoders can read, in order of preference."""
+    return tuple(syntax for syntax in _PREFERENCE if get_decoder(syntax).is_available)
+
+
+def storage_contexts() -> list[PresentationContext]:
+    """Return the presentation contexts that the Storage SCP offers, and Verification."""
+    syntaxes: list[str | UID] = list(transfer_syntaxes())
+    contexts = [build_context(uid, syntaxes) for uid in IMAGE_SOP_CLASSES]
+    verification = build_context(
+        UID("1.2.840.10008.1.1"), [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
+    )
+    return [*contexts, verification]

@@ -1,0 +1,99 @@
+"""Writing so that what was reported as written is there after a crash or a power cut."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import uuid
+from collections import OrderedDict
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from listener.errors import SpoolWriteError, StorageFullError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+_REMEMBERED_FOLDERS = 4096
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def write_errors() -> Iterator[None]:
+    """Turn an OSError into SpoolWriteError, or StorageFullError where space or quota ran out."""
+    try:
+        yield
+    except OSError as error:
+        text = f"the spool can't write: {os.strerror(error.errno or 0)}"
+        kind = StorageFullError if error.errno in _FULL else SpoolWriteError
+        raise kind(text) from error
+
+
+def write_temporary(folder: Path, parts: Sequence[bytes | memoryview], *, modified_ns: int) -> Path:
+    """Write a new file and fsync it; on any error no file is left.
+
+    Args:
+        folder: where, on the file system that the file will stay on.
+        parts: what, one after the other.
+        modified_ns: the file's modification time, nanoseconds since the epoch.
+    """
+    path = folder / f"{uuid.uuid4().hex}.part"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+    try:
+        for part in parts:
+            rest = memoryview(part)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+        os.utime(descriptor, ns=(modified_ns, modified_ns))
+        os.fsync(descriptor)
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
+    finally:
+        os.close(descriptor)
+    return path
+
+
+class DurableFolders:
+    """Makes folders below a root so that they survive a power cut, once per folder.
+
+    A folder that merely exists may have been made a moment ago by someone who was killed before
+    the entry was synced; so a folder counts as durable only when this object has synced it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._known: OrderedDict[Path, None] = OrderedDict()
+
+    def ensure(self, folder: Path) -> None:
+        """Make a folder and its parents up to the root, and sync every entry on the way."""
+        with self._lock:
+            if folder in self._known:
+                self._known.move_to_end(folder)
+                return
+            folder.mkdir(parents=True, exist_ok=True)
+            for parent in folder.parents:
+                sync_folder(parent)
+                if parent == self._root:
+                    break
+            self._known[folder] = None
+            if len(self._known) > _REMEMBERED_FOLDERS:
+                self._known.popitem(last=False)
+
+    def forget(self, folder: Path) -> None:
+        """Look again next time: someone removed this folder."""
+        with self._lock:
+            self._known.pop(folder, None)

@@ -1,0 +1,370 @@
+"""The durable inbox. The file system is the index: a file's path says which instance it is.
+
+    <root>/studies/<study uid>/<series uid>/<sop uid>.<sha256 of the data set as received>.dcm
+    <root>/incoming/      being written; never acknowledged
+    <root>/quarantine/    refused data sets, each with a JSON file that says why
+
+An instance is reported as stored only after its bytes and every folder entry that leads to it have
+been synced. A name holds the digest of the content, so a repeat is known by its name, and the same
+UID with other content can never overwrite anything.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from listener.durable import DurableFolders, sync_folder, write_errors, write_temporary
+from listener.errors import InvalidInstanceError, InvalidUIDError
+from listener.inspection import DEFAULT_INFLATED_LIMIT, inspect
+from listener.part10 import Reception, data_set_size, file_header
+from listener.quarantine import Quarantine, QuarantinedDataSet
+from listener.uids import clean_uid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import TracebackType
+
+    from listener.inspection import InstanceIdentity
+
+_SUFFIX = ".dcm"
+_DATA_SET_DOES_NOT_MATCH = 0xA900
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInstance:
+    """An instance that is durable in the spool.
+
+    Attributes:
+        sha256: hex digest of the data set as received, without file meta.
+        size: bytes of the data set as received, without file meta.
+        received_at: UTC.
+        new: False when the same content under the same UIDs was there before.
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    calling_ae_title: str
+    sha256: str
+    size: int
+    path: Path
+    received_at: datetime
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledInstance:
+    """One version of an instance, as its file's name and status tell.
+
+    Attributes:
+        sha256: hex digest of the data set as received, without file meta.
+        size: bytes of the file, file meta included.
+        received_at: UTC.
+    """
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    sha256: str
+    path: Path
+    size: int
+    received_at: datetime
+
+
+def newest(versions: Sequence[SpooledInstance]) -> SpooledInstance:
+    """Return the version whose content arrived last; the digest breaks a tie."""
+    return max(versions, key=lambda version: (version.received_at, version.sha256))
+
+
+def statvfs_free_bytes(root: Path) -> int:
+    """Return the bytes that this user may still write on the file system of a folder."""
+    status = os.statvfs(root)
+    return status.f_bavail * status.f_frsize
+
+
+class Spool:
+    """The durable inbox below one folder. Safe for many threads; many processes may share it.
+
+    Args:
+        root: made if missing. All of it must be on one file system.
+        choose_current: which of several contents under one SOP Instance UID counts.
+        measure_free: gives the free bytes of the file system that `root` is on.
+        inflated_limit: bytes that a deflated data set may inflate to.
+
+    Raises:
+        SpoolWriteError: the folders can't be made.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        choose_current: Callable[[Sequence[SpooledInstance]], SpooledInstance] = newest,
+        measure_free: Callable[[Path], int] = statvfs_free_bytes,
+        inflated_limit: int = DEFAULT_INFLATED_LIMIT,
+    ) -> None:
+        self.root = Path(root).absolute()
+        self._studies = self.root / "studies"
+        self._incoming = self.root / "incoming"
+        self._choose_current = choose_current
+        self._measure_free = measure_free
+        self._inflated_limit = inflated_limit
+        self._folders = DurableFolders(self.root)
+        self._publish_lock = threading.Lock()
+        self._clock_lock = threading.Lock()
+        self._last_ns = 0
+        with write_errors():
+            for folder in (self._studies, self._incoming, self.root / "quarantine"):
+                self._folders.ensure(folder)
+            self._quarantine = Quarantine(self.root / "quarantine", temporary=self._incoming)
+            self._in_use = (self.root / "in-use.lock").open("ab")
+            self._remove_leftovers()
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up the mark that keeps others from clearing `incoming/`."""
+        self._in_use.close()
+
+    def store(self, data: bytes | memoryview, reception: Reception) -> StoredInstance:
+        """Make a received data set durable; it is on disk when this returns.
+
+        Args:
+            data: the encoded data set exactly as received, without preamble and file meta.
+            reception: what the network said about it.
+
+        Raises:
+            InvalidInstanceError: it is not one whole SOP instance of the announced UIDs. It is in
+                quarantine, `status` is the C-STORE status to answer with.
+            StorageFullError: the disk is full. Nothing was kept.
+            SpoolWriteError: the disk failed. Nothing was kept.
+        """
+        digest = hashlib.sha256(data).hexdigest()
+        try:
+            identity = self._identify(data, reception)
+            return self._keep(data, reception, identity=identity, digest=digest)
+        except InvalidInstanceError as error:
+            with write_errors():
+                self._quarantine.add(data, reception, digest=digest, error=error)
+            raise
+
+    def studies(self) -> Iterator[str]:
+        """Yield the UIDs of the studies, sorted."""
+        yield from sorted(entry.name for entry in _folders_in(self._studies))
+
+    def versions(self, study_instance_uid: str) -> tuple[SpooledInstance, ...]:
+        """Return every content of every instance of a study, sorted by UIDs and time of receipt.
+
+        No file is opened. A study that is not here has no instances.
+
+        Raises:
+            InvalidUIDError: the argument is no UID.
+        """
+        study = self._studies / clean_uid(study_instance_uid, name="StudyInstanceUID")
+        found = [
+            version
+            for series in _folders_in(study)
+            for entry in _entries_in(Path(series.path))
+            if (version := _spooled_instance(entry, series_instance_uid=series.name)) is not None
+        ]
+        return tuple(sorted(found, key=_version_order))
+
+    def instances(self, study_instance_uid: str) -> tuple[SpooledInstance, ...]:
+        """Return the current content of every instance of a study, sorted by SOP Instance UID.
+
+        Raises:
+            InvalidUIDError: the argument is no UID.
+        """
+        by_uid: dict[str, list[SpooledInstance]] = {}
+        for version in self.versions(study_instance_uid):
+            by_uid.setdefault(version.sop_instance_uid, []).append(version)
+        return tuple(
+            versions[0] if len(versions) == 1 else self._choose_current(versions)
+            for _, versions in sorted(by_uid.items())
+        )
+
+    def content_digest(self, study_instance_uid: str) -> str:
+        """Return a hex SHA-256 over the (SOP Instance UID, content digest) pairs of a study.
+
+        Equal for equal content, whatever the order and the time of arrival.
+        """
+        digest = hashlib.sha256()
+        for instance in self.instances(study_instance_uid):
+            digest.update(f"{instance.sop_instance_uid} {instance.sha256}\n".encode("ascii"))
+        return digest.hexdigest()
+
+    def quarantined(self) -> Iterator[QuarantinedDataSet]:
+        """Yield the data sets that were refused, oldest first."""
+        return self._quarantine.entries()
+
+    def free_bytes(self) -> int:
+        """Return the free bytes of the file system of the spool."""
+        return self._measure_free(self.root)
+
+    def _identify(self, data: bytes | memoryview, reception: Reception) -> InstanceIdentity:
+        identity = inspect(
+            data,
+            transfer_syntax_uid=reception.transfer_syntax_uid,
+            inflated_limit=self._inflated_limit,
+        )
+        announced = (
+            clean_uid(reception.sop_class_uid, name="AffectedSOPClassUID"),
+            clean_uid(reception.sop_instance_uid, name="AffectedSOPInstanceUID"),
+        )
+        if announced != (identity.sop_class_uid, identity.sop_instance_uid):
+            raise InvalidInstanceError(
+                "SOP UIDs of request and data set differ", status=_DATA_SET_DOES_NOT_MATCH
+            )
+        return identity
+
+    def _keep(
+        self,
+        data: bytes | memoryview,
+        reception: Reception,
+        *,
+        identity: InstanceIdentity,
+        digest: str,
+    ) -> StoredInstance:
+        folder = self._studies / identity.study_instance_uid / identity.series_instance_uid
+        path = folder / f"{identity.sop_instance_uid}.{digest}{_SUFFIX}"
+        received_ns = self._next_ns()
+        with write_errors():
+            new = not _is_whole(path, size=len(data))
+            if new:
+                parts = (file_header(reception), data)
+                temporary = write_temporary(self._incoming, parts, modified_ns=received_ns)
+                new = self._publish(temporary, path, size=len(data))
+            else:
+                # Whoever wrote it may have been killed between the rename and the sync.
+                self._folders.ensure(folder)
+            sync_folder(folder)
+            if not new:
+                received_ns = path.stat().st_mtime_ns
+        return StoredInstance(
+            study_instance_uid=identity.study_instance_uid,
+            series_instance_uid=identity.series_instance_uid,
+            sop_instance_uid=identity.sop_instance_uid,
+            sop_class_uid=identity.sop_class_uid,
+            transfer_syntax_uid=reception.transfer_syntax_uid,
+            calling_ae_title=reception.calling_ae_title,
+            sha256=digest,
+            size=len(data),
+            path=path,
+            received_at=_utc(received_ns),
+            new=new,
+        )
+
+    def _publish(self, temporary: Path, path: Path, *, size: int) -> bool:
+        """Rename into place; return False when another thread had stored the same just before."""
+        try:
+            for attempt in (1, 2):
+                self._folders.ensure(path.parent)
+                try:
+                    with self._publish_lock:
+                        if _is_whole(path, size=size):
+                            temporary.unlink()
+                            return False
+                        temporary.rename(path)
+                        return True
+                except FileNotFoundError:
+                    # The study was removed from the disk since its folder was last made.
+                    self._folders.forget(path.parent)
+                    if attempt == 2 or not temporary.exists():
+                        raise
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        raise AssertionError("unreachable")
+
+    def _next_ns(self) -> int:
+        """Return the time, never going back: a clock that is set back must not make old new."""
+        with self._clock_lock:
+            self._last_ns = max(time.time_ns(), self._last_ns + 1000)
+            return self._last_ns
+
+    def _remove_leftovers(self) -> None:
+        """Clear `incoming/`, unless another spool object is open on it and may be writing."""
+        try:
+            fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        else:
+            for entry in _entries_in(self._incoming):
+                if entry.name.endswith(".part"):
+                    Path(entry.path).unlink()
+        fcntl.flock(self._in_use, fcntl.LOCK_SH)
+
+
+def _is_whole(path: Path, *, size: int) -> bool:
+    """Whether a file is there and holds a data set of so many bytes."""
+    try:
+        return data_set_size(path) == size
+    except FileNotFoundError:
+        return False
+
+
+def _entries_in(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        return []
+
+
+def _folders_in(folder: Path) -> list[os.DirEntry[str]]:
+    return [entry for entry in _entries_in(folder) if entry.is_dir(follow_symlinks=False)]
+
+
+def _spooled_instance(
+    entry: os.DirEntry[str], *, series_instance_uid: str
+) -> SpooledInstance | None:
+    """Read a file's name and status; None for a file that is not ours or has just gone."""
+    stem = entry.name.removesuffix(_SUFFIX)
+    uid, _, digest = stem.rpartition(".")
+    if stem == entry.name or len(digest) != hashlib.sha256().digest_size * 2:
+        return None
+    try:
+        status = entry.stat(follow_symlinks=False)
+        uid = clean_uid(uid, name="SOPInstanceUID")
+    except (FileNotFoundError, InvalidUIDError):
+        return None
+    return SpooledInstance(
+        sop_instance_uid=uid,
+        series_instance_uid=series_instance_uid,
+        sha256=digest,
+        path=Path(entry.path),
+        size=status.st_size,
+        received_at=_utc(status.st_mtime_ns),
+    )
+
+
+def _version_order(version: SpooledInstance) -> tuple[str, datetime, str, str]:
+    return (
+        version.sop_instance_uid,
+        version.received_at,
+        version.series_instance_uid,
+        version.sha256,
+    )
+
+
+def _utc(nanoseconds: int) -> datetime:
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=rest // 1000)
