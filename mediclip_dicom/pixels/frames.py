@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from pydicom import dcmread
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import (
     JPEGLSLossless,
@@ -65,9 +66,12 @@ def iter_frames(path: Path, *, window: Window | None = None) -> Iterator[Frame]:
     plugin = ""
     if transfer_syntax is not None and transfer_syntax.is_compressed:
         plugin = _PLUGINS.get(str(transfer_syntax), _DEFAULT_PLUGIN)
+    # pydicom 3.0 reads frames from an open file, but not through the deflate of a whole dataset.
+    inflate = transfer_syntax is not None and transfer_syntax.is_deflated
     number = 0
     try:
-        for number, stored in enumerate(iter_pixels(path, decoding_plugin=plugin), start=1):
+        source = dcmread(path) if inflate else path
+        for number, stored in enumerate(iter_pixels(source, decoding_plugin=plugin), start=1):
             yield Frame(number, to_rgb(stored, dataset, frame_index=number - 1, window=window))
     except GeneratorExit:
         raise
