@@ -340,15 +340,7 @@ def _region_group(
                 f"column {region.column}"
             ),
         ),
-        referenced_segment=ReferencedSegmentationFrame(
-            sop_class_uid=result.dataset.SOPClassUID,
-            sop_instance_uid=result.dataset.SOPInstanceUID,
-            frame_number=marked.segmentation_frame,
-            segment_number=1,
-            source_image=SourceImageForSegmentation(
-                image.header.sop_class_uid, image.header.sop_instance_uid, _frame_numbers(image)
-            ),
-        ),
+        referenced_segment=_segmentation_frame(result, marked),
         finding_type=concept(reading.type),
         finding_category=concept(reading.category),
         measurements=[
@@ -356,3 +348,21 @@ def _region_group(
             Measurement(name=PEAK, value=round(region.peak, 6), unit=_NO_UNITS),
         ],
     )
+
+
+def _segmentation_frame(
+    result: SegmentationResult, marked: MarkedRegion
+) -> ReferencedSegmentationFrame:
+    header = marked.image.header
+    reference = ReferencedSegmentationFrame(
+        sop_class_uid=result.dataset.SOPClassUID,
+        sop_instance_uid=result.dataset.SOPInstanceUID,
+        frame_number=marked.segmentation_frame,
+        segment_number=1,
+        source_image=SourceImageForSegmentation(
+            header.sop_class_uid, header.sop_instance_uid, _frame_numbers(marked.image)
+        ),
+    )
+    # A frame of a BINARY Segmentation says its segment; PS3.3 10.3 forbids saying both.
+    del reference[0].ReferencedSOPSequence[0].ReferencedSegmentNumber
+    return reference

@@ -34,7 +34,7 @@ from mediclip_dicom.results.identity import (
 from mediclip_dicom.results.reading import Code, Device, ImageReading, Reading, Verdict
 from mediclip_dicom.results.source import read_source
 
-# One instance per slice, in a volume: these share a Segmentation. Everything else has its own.
+# One instance per slice, in a volume: these share a Segmentation.
 _SLICE_SOP_CLASSES = frozenset(
     {
         "1.2.840.10008.5.1.4.1.1.2",  # CT Image
@@ -42,6 +42,21 @@ _SLICE_SOP_CLASSES = frozenset(
         "1.2.840.10008.5.1.4.1.1.128",  # Positron Emission Tomography Image
     }
 )
+
+# Functional groups place every frame of these: one Segmentation for the instance.
+_ENHANCED_SOP_CLASSES = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT Image
+        "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT Image
+        "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image
+        "1.2.840.10008.5.1.4.1.1.4.3",  # Enhanced MR Color Image
+        "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image
+        "1.2.840.10008.5.1.4.1.1.128.1",  # Legacy Converted Enhanced PET Image
+        "1.2.840.10008.5.1.4.1.1.130",  # Enhanced PET Image
+    }
+)
+
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +151,23 @@ def _groups(images: Iterable[ImageReading]) -> dict[str, list[ImageReading]]:
 
 def _group_key(image: ImageReading) -> str:
     header = image.header
-    placed = None not in (
-        header.frame_of_reference_uid,
-        header.image_position,
-        header.image_orientation,
-    )
-    if placed and header.sop_class_uid in _SLICE_SOP_CLASSES:
-        grid = (header.rows, header.columns, header.pixel_spacing, header.image_orientation)
-        return f"{header.series_instance_uid} {header.frame_of_reference_uid} {grid}"
-    if placed:
+    if not _is_placed(image):
+        return f"{header.sop_instance_uid} {image.frame_number}"
+    if header.sop_class_uid in _ENHANCED_SOP_CLASSES:
         return header.sop_instance_uid
-    return f"{header.sop_instance_uid} {image.frame_number}"
+    grid = (header.rows, header.columns, header.pixel_spacing, header.image_orientation)
+    return f"{header.series_instance_uid} {header.frame_of_reference_uid} {grid}"
+
+
+def _is_placed(image: ImageReading) -> bool:
+    """Whether a Segmentation of it can have planes in a frame of reference."""
+    header = image.header
+    return (
+        header.sop_class_uid in _SLICE_SOP_CLASSES | _ENHANCED_SOP_CLASSES
+        and header.frame_of_reference_uid is not None
+        and header.image_position is not None
+        and header.image_orientation is not None
+    )
 
 
 def _mark(image: ImageReading, levels: tuple[Band, ...]) -> _Marked | None:
@@ -199,9 +220,11 @@ def _build(
         omit_empty_frames=True,
         contributing_equipment=[contributing_equipment(device)],
     )
-    _finish(dataset, reading, sources[0], key=key)
-    if not _group_is_placed(images[0]) and header.number_of_frames > 1:
-        _reference_frame(dataset, images[0].frame_number)
+    _finish(dataset, reading, key=key)
+    if not _is_placed(images[0]):
+        _refer_to_one_frame(dataset, images[0])
+        # Required (2C) where no position and orientation say which way the rows run.
+        dataset.PatientOrientation = sources[0].get("PatientOrientation") or None
     frames = _first_segment_frames(dataset)
     regions = tuple(
         MarkedRegion(found.image, region, _frame_of(found.image, frames))
@@ -213,29 +236,37 @@ def _build(
     )
 
 
-def _group_is_placed(image: ImageReading) -> bool:
-    return image.header.frame_of_reference_uid is not None and (
-        image.header.image_position is not None
-    )
-
-
 def _sources_and_pixels(
     images: list[ImageReading], marked: list[_Marked]
 ) -> tuple[list[Dataset], npt.NDArray[np.uint8]]:
     """Source datasets, and (planes, rows, columns, bands) that lies on them plane by plane."""
     first = images[0]
-    if first.header.number_of_frames == 1:
+    if not _is_placed(first):
+        return [_without_planes(read_source(first.path))], marked[0].masks[np.newaxis]
+    if first.header.sop_class_uid in _SLICE_SOP_CLASSES:
         sources = [read_source(found.image.path) for found in marked]
         _tell_slice_spacing(sources, images)
         return sources, np.stack([found.masks for found in marked])
-    source = read_source(first.path)
-    if not _group_is_placed(first):
-        source.NumberOfFrames = 1
-        return [source], marked[0].masks[np.newaxis]
     pixels = np.zeros((first.header.number_of_frames, *marked[0].masks.shape), dtype=np.uint8)
     for found in marked:
         pixels[found.image.frame_number - 1] = found.masks
-    return [source], pixels
+    return [read_source(first.path)], pixels
+
+
+def _without_planes(source: Dataset) -> Dataset:
+    """A source as highdicom takes it where there are no planes: one frame of a plain picture.
+
+    highdicom 0.28 asks every multi-frame IOD for functional groups, which US and XA have not.
+    `_refer_to_one_frame` afterwards names what was really read.
+    """
+    source.SOPClassUID = _SECONDARY_CAPTURE
+    for keyword in ("NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient"):
+        if keyword in source:
+            delattr(source, keyword)
+    for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        if keyword in source:
+            delattr(source, keyword)
+    return source
 
 
 def _tell_slice_spacing(sources: list[Dataset], images: list[ImageReading]) -> None:
@@ -291,26 +322,29 @@ def concept(code: Code) -> CodedConcept:
     return CodedConcept(code.value, code.scheme, code.meaning)
 
 
-def _finish(dataset: Dataset, reading: Reading, source: Dataset, *, key: str) -> None:
-    """What highdicom leaves to chance or leaves out."""
+def _finish(dataset: Dataset, reading: Reading, *, key: str) -> None:
+    """What highdicom leaves to chance."""
     stamp(dataset, reading.finished_at)
     organization = derive_uid(reading, "dimensions", key)
     for item in (*dataset.DimensionIndexSequence, *dataset.DimensionOrganizationSequence):
         item.DimensionOrganizationUID = organization
-    if "FrameOfReferenceUID" not in dataset:
-        # Patient Orientation is required (2C) where no position and orientation say it.
-        dataset.PatientOrientation = source.get("PatientOrientation") or None
 
 
-def _reference_frame(dataset: Dataset, frame_number: int) -> None:
-    """Name the one frame that a Segmentation without frame of reference was made from."""
-    for groups in (
-        *dataset.PerFrameFunctionalGroupsSequence,
-        *dataset.SharedFunctionalGroupsSequence,
-    ):
-        for derivation in groups.get("DerivationImageSequence") or ():
-            for item in derivation.SourceImageSequence:
-                item.ReferencedFrameNumber = frame_number
+def _refer_to_one_frame(dataset: Dataset, image: ImageReading) -> None:
+    """Name the class and the frame that a Segmentation without planes was made from."""
+    for item in _references_to(dataset, image.header.sop_instance_uid):
+        item.ReferencedSOPClassUID = image.header.sop_class_uid
+        if image.header.number_of_frames > 1:
+            item.ReferencedFrameNumber = image.frame_number
+
+
+def _references_to(dataset: Dataset, sop_instance_uid: str) -> list[Dataset]:
+    found = [dataset] if dataset.get("ReferencedSOPInstanceUID") == sop_instance_uid else []
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                found.extend(_references_to(item, sop_instance_uid))
+    return found
 
 
 def _first_segment_frames(dataset: Dataset) -> dict[tuple[str, int], int]:
