@@ -1,4 +1,8 @@
-"""What can go wrong in the application, each with a message that says what to do."""
+"""The node's own errors: what was wrong, with what, and what to do; never patient data."""
+
+from __future__ import annotations
+
+from enum import StrEnum
 
 
 class NodeError(Exception):
@@ -10,11 +14,11 @@ class ConfigError(NodeError):
 
 
 class DatabaseError(NodeError):
-    """The database can't be reached or has another layout than this version expects."""
+    """The database can't be reached, or has another layout than this version expects."""
 
 
 class TaskError(NodeError):
-    """A task is unknown, exists already, or can't be registered from what was given."""
+    """A task is unknown, or can't be registered from what was given."""
 
 
 class SupportSetReadError(TaskError):
@@ -25,9 +29,56 @@ class StudyNotFoundError(NodeError):
     """The node knows no such study."""
 
 
+class AnalysisError(NodeError):
+    """The files given are no study that can be analysed."""
+
+
 class DeliveryError(NodeError):
     """A destination did not take a result object."""
 
 
-class AnalysisError(NodeError):
-    """A study can't be analysed."""
+class UnsupportedReason(StrEnum):
+    """Why a file is not an image that the node analyses."""
+
+    NOT_DICOM = "not a DICOM Part 10 file"
+    NO_PIXEL_DATA = "no pixel data"
+    NOT_AN_IMAGE = "derived object, not an image"
+    OWN_RESULT = "written by this node"
+    MALFORMED_HEADER = "malformed header"
+
+
+class UnsupportedImageError(NodeError):
+    """The file is readable or not, but nothing in it can be analysed.
+
+    Attributes:
+        reason: the class of the problem, for statistics and the report.
+        detail: what exactly was found, without patient data.
+    """
+
+    def __init__(self, reason: UnsupportedReason, *, detail: str) -> None:
+        super().__init__(f"{reason.value}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class UndecodableFrameError(NodeError):
+    """A frame's pixels could not be decoded; the image must be left out, never read as zeros.
+
+    Attributes:
+        sop_instance_uid: the SOP instance.
+        frame_number: 1-based number of the first frame that failed.
+        reason: the decoder's own words.
+    """
+
+    def __init__(self, *, sop_instance_uid: str, frame_number: int, reason: str) -> None:
+        super().__init__(
+            f"frame {frame_number} of SOP instance {sop_instance_uid} cannot be decoded: {reason}; "
+            "leave the image out, or ask the sender for another transfer syntax"
+        )
+        self.sop_instance_uid = sop_instance_uid
+        self.frame_number = frame_number
+        self.reason = reason
+
+
+class ResultWriteError(NodeError):
+    """The result objects of a reading could not be made or written; nothing was left behind."""

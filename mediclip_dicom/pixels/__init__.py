@@ -1,0 +1,16 @@
+"""DICOM files to what a radiologist sees, to the detector's input, and back to the source grid."""
+
+from mediclip_dicom.pixels.display import Window
+from mediclip_dicom.pixels.frames import Frame, iter_frames
+from mediclip_dicom.pixels.geometry import Mode, Placement
+from mediclip_dicom.pixels.header import ImageHeader, read_header
+
+__all__ = [
+    "Frame",
+    "ImageHeader",
+    "Mode",
+    "Placement",
+    "Window",
+    "iter_frames",
+    "read_header",
+]

@@ -1,0 +1,139 @@
+"""Where an image lies in the detector's square input, and the exact way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Mode = Literal["pad", "stretch"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """The rectangle of the square input that an image fills.
+
+    Both directions use Pillow's bilinear filter, whose support grows when shrinking (that is the
+    antialiasing) and whose pixel centres lie at half coordinates: source row edge `y` in
+    [0, rows] and input row edge `top + y * height / rows` are the same place, both ways.
+
+    Attributes:
+        rows: height of the source in pixels.
+        columns: width of the source in pixels.
+        size: side of the square input in pixels.
+        mode: "pad" keeps the physical aspect ratio and fills up with black; "stretch" fills the
+            square, as the authors of MediCLIP do.
+        pixel_aspect: height of a source pixel over its width; "pad" honours it.
+    """
+
+    rows: int
+    columns: int
+    size: int = 224
+    mode: Mode = "pad"
+    pixel_aspect: float = 1.0
+
+    def __post_init__(self) -> None:
+        if min(self.rows, self.columns, self.size) < 1:
+            raise ValueError(
+                f"a placement needs at least one pixel, not {self.rows}x{self.columns} "
+                f"in {self.size}"
+            )
+        if not self.pixel_aspect > 0:
+            raise ValueError(f"a pixel's aspect must be positive, not {self.pixel_aspect}")
+
+    @property
+    def height(self) -> int:
+        """Rows of the input that the image fills."""
+        return self._extent(self.rows * self.pixel_aspect)
+
+    @property
+    def width(self) -> int:
+        """Columns of the input that the image fills."""
+        return self._extent(float(self.columns))
+
+    @property
+    def top(self) -> int:
+        """First row of the input that the image fills."""
+        return (self.size - self.height) // 2
+
+    @property
+    def left(self) -> int:
+        """First column of the input that the image fills."""
+        return (self.size - self.width) // 2
+
+    def to_input(self, rgb: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Resample an image into the square input.
+
+        Args:
+            rgb: (rows, columns, 3) float32 in [0, 1].
+
+        Returns:
+            (3, size, size) float32 in [0, 1]; 0 where the image does not reach.
+
+        Raises:
+            ValueError: the image is not of the size that this placement is for.
+        """
+        if rgb.shape != (self.rows, self.columns, 3):
+            raise ValueError(
+                f"the placement is for {self.rows}x{self.columns}x3, the image is {rgb.shape}"
+            )
+        square = np.zeros((3, self.size, self.size), dtype=np.float32)
+        inside = self._inside()
+        grey = bool((rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 0] == rgb[..., 2]).all())
+        for channel in range(1 if grey else 3):
+            plane = _resampled(rgb[..., channel], rows=self.height, columns=self.width)
+            square[(channel, *inside)] = plane
+        if grey:
+            square[1:] = square[0]
+        return square
+
+    def to_source(self, anomaly_map: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Resample a map of the square input onto the source's pixels.
+
+        Args:
+            anomaly_map: (size, size) float32.
+
+        Returns:
+            (rows, columns) float32, within the map's own range.
+
+        Raises:
+            ValueError: the map is not (size, size).
+        """
+        return _resampled(self.crop(anomaly_map), rows=self.rows, columns=self.columns)
+
+    def crop(self, anomaly_map: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The part of a map that lies on the image, as a view of (height, width).
+
+        Raises:
+            ValueError: the map is not (size, size).
+        """
+        if anomaly_map.shape != (self.size, self.size):
+            raise ValueError(
+                f"the placement is for a map of {self.size}x{self.size}, not {anomaly_map.shape}"
+            )
+        return anomaly_map[self._inside()]
+
+    def _inside(self) -> tuple[slice, slice]:
+        return (
+            slice(self.top, self.top + self.height),
+            slice(self.left, self.left + self.width),
+        )
+
+    def _extent(self, length: float) -> int:
+        if self.mode == "stretch":
+            return self.size
+        longest = max(self.rows * self.pixel_aspect, float(self.columns))
+        return min(self.size, max(1, round(length * self.size / longest)))
+
+
+def _resampled(
+    plane: npt.NDArray[np.float32], *, rows: int, columns: int
+) -> npt.NDArray[np.float32]:
+    if plane.shape == (rows, columns):
+        return np.array(plane, dtype=np.float32)
+    picture = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32), mode=None)
+    resized = picture.resize((columns, rows), Image.Resampling.BILINEAR)
+    return np.asarray(resized, dtype=np.float32)

@@ -1,0 +1,27 @@
+"""What the node writes back: Segmentation and Structured Report."""
+
+from mediclip_dicom.results.bands import Band, bands
+from mediclip_dicom.results.identity import derive_uid
+from mediclip_dicom.results.reading import (
+    Code,
+    Device,
+    ImageReading,
+    PreviousReport,
+    Reading,
+    Verdict,
+)
+from mediclip_dicom.results.writing import ResultObject, write_results
+
+__all__ = [
+    "Band",
+    "Code",
+    "Device",
+    "ImageReading",
+    "PreviousReport",
+    "Reading",
+    "ResultObject",
+    "Verdict",
+    "bands",
+    "derive_uid",
+    "write_results",
+]

@@ -1,0 +1,94 @@
+"""Who wrote an object, and what makes it the same object when it is written again."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from highdicom import ContributingEquipment
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from mediclip_dicom.results.reading import Device, Reading
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+# Only this node derives names in it; a new one would change every UID ever derived.
+_NAMESPACE = uuid.UUID("5a0c3d3e-7f5b-5c55-9d0e-3f6f2d1f6b7a")
+
+# High, so that a work list sorts the results behind the images; stable, one per kind of object.
+SERIES_NUMBERS = {"SEG": 9701, "SR": 9702}
+
+_LO_LENGTH = 64  # PS3.5 6.2: Long String
+_WARNING = ", not for diagnostic use"
+
+
+def derive_uid(reading: Reading, *parts: str) -> str:
+    """A UID (2.25, PS3.5 B.2) that is the same for the same study, content, task version, parts."""
+    name = "\n".join(
+        (
+            reading.study_instance_uid,
+            reading.study_content_digest,
+            reading.task_version_uid,
+            *parts,
+        )
+    )
+    return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
+
+
+def series_description(reading: Reading, *, what: str) -> str:
+    """Task and kind, and that it is not for diagnostic use, within 64 characters."""
+    rest = f" {what}{_WARNING}"
+    return plain(reading.task_name)[: _LO_LENGTH - len(rest)] + rest
+
+
+def plain(text: str) -> str:
+    """Text that fits every character set: the source's may hold the patient's name but not ours."""
+    return text.encode("ascii", "replace").decode("ascii")
+
+
+def algorithm_parameters(reading: Reading) -> dict[str, str]:
+    """How the reading came about, by name; the same in the SEG and in the report."""
+    return {
+        "task": plain(reading.task_name),
+        "task_version": str(reading.task_version),
+        "task_version_uid": reading.task_version_uid,
+        "preset": plain(reading.preset),
+        "k": str(reading.k),
+        "operating_point": _number(reading.operating_point),
+        "false_positive_rate": _number(reading.false_positive_rate),
+        "p_value": _number(reading.p_value),
+        "backbone": plain(reading.backbone) if reading.backbone_trained else "untrained",
+        "backbone_model": plain(reading.backbone),
+        "backbone_sha256": reading.backbone_sha256,
+        "weights_sha256": reading.weights_sha256,
+        "software_version": plain(reading.software_version),
+        "study_revision": str(reading.revision),
+    }
+
+
+def contributing_equipment(device: Device) -> ContributingEquipment:
+    """The Contributing Equipment item that tells our results from other people's images."""
+    item = ContributingEquipment(
+        manufacturer=device.manufacturer,
+        purpose_of_reference=codes.DCM.ProcessingEquipment,
+        manufacturer_model_name=device.model,
+        software_versions=device.software_version,
+        device_serial_number=device.serial,
+        contribution_description="Anomaly detection, not for diagnostic use",
+    )
+    item.DeviceUID = device.uid
+    return item
+
+
+def stamp(instance: Dataset, finished_at: datetime) -> None:
+    """Set every date and time of an object to the moment when the analysis ended."""
+    date, time = finished_at.strftime("%Y%m%d"), finished_at.strftime("%H%M%S.%f")
+    for stem in ("InstanceCreation", "Content", "Series"):
+        setattr(instance, f"{stem}Date", date)
+        setattr(instance, f"{stem}Time", time)
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.6g}"

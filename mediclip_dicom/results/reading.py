@@ -1,0 +1,139 @@
+"""What the results are made from: one task version's reading of one study revision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mediclip_dicom.pixels import ImageHeader, Placement
+
+
+class Verdict(StrEnum):
+    """What a reading says of the whole study."""
+
+    ABNORMAL = "abnormal"
+    NORMAL = "normal"
+    UNDETERMINED = "undetermined"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A coded concept (PS3.3 section 8): value, coding scheme designator, meaning."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """This node, as its results name it.
+
+    Attributes:
+        uid: the device's UID; the loop guard knows the node's own results by it.
+    """
+
+    uid: str
+    name: str
+    manufacturer: str
+    model: str
+    serial: str
+    software_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReading:
+    """One frame of one image, as read.
+
+    Attributes:
+        path: the source file, from which patient and study attributes are copied.
+        frame_number: 1-based.
+        score: image score, or `None` where the frame was not scored.
+        map: (224, 224) float32 in [0, 1], may be a slice of a memory map; `None` if not scored.
+        placement: how the source lies in the map; needed with a map.
+        skipped: why the frame was not analysed, without patient data; `None` if it was.
+    """
+
+    path: Path
+    header: ImageHeader
+    frame_number: int
+    score: float | None
+    map: npt.NDArray[np.float32] | None
+    placement: Placement | None
+    skipped: str | None
+
+    def __post_init__(self) -> None:
+        if self.map is not None and self.placement is None:
+            raise ValueError("a map needs the placement that it was made with")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviousReport:
+    """The Structured Report of the revision before, to be named as predecessor."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One task version's reading of one study revision.
+
+    Attributes:
+        verdict: one of `Verdict`; a plain string of the same value will do.
+        score: the study's score, `None` where nothing could be scored. It is no probability.
+        p_value: share of normals that score at least as high, in (0, 1], or `None`.
+        operating_point: threshold on the map's 0..1 scale; a pixel strictly above it is marked.
+            `None` where the task is not calibrated: nothing is marked then.
+        false_positive_rate: what the operating point was asked to keep to, in (0, 1).
+        k: number of normal studies that the task version was fitted on.
+        backbone: name and weights of the vision tower.
+        backbone_trained: false for a seeded tower without weights; every object then says so.
+        study_content_digest: digest of the study's instances; part of every UID.
+        predecessor: the report of the revision before, or `None`.
+        finished_at: when the analysis ended; all dates and times of the objects are this one, so
+            it must be stored and passed again on replay.
+        category: Segmented Property Category (CID 7150).
+        type: Segmented Property Type (CID 7151).
+    """
+
+    task_name: str
+    task_version: int
+    task_version_uid: str
+    verdict: str
+    score: float | None
+    p_value: float | None
+    operating_point: float | None
+    false_positive_rate: float
+    k: int
+    preset: str
+    backbone: str
+    backbone_trained: bool
+    backbone_sha256: str
+    weights_sha256: str
+    software_version: str
+    study_content_digest: str
+    revision: int
+    images: tuple[ImageReading, ...]
+    finished_at: datetime
+    predecessor: PreviousReport | None = None
+    category: Code = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+    type: Code = Code("52988006", "SCT", "Lesion")
+
+    def __post_init__(self) -> None:
+        Verdict(self.verdict)
+        if not self.images:
+            raise ValueError("a reading needs at least one image, if only a skipped one")
+        if len({image.header.study_instance_uid for image in self.images}) != 1:
+            raise ValueError("a reading's images must belong to one study")
+
+    @property
+    def study_instance_uid(self) -> str:
+        """The study that was read."""
+        return self.images[0].header.study_instance_uid

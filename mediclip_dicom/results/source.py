@@ -1,0 +1,86 @@
+"""Source attributes made fit to be copied into a result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.valuerep import DA, TM
+
+# Type 2 of the Patient and General Study modules: present in every object, if only empty.
+_TYPE_2 = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+_SEXES = frozenset({"", "M", "F", "O"})
+
+
+def read_source(path: Path) -> Dataset:
+    """Read a source's attributes without its pixels, type 2 attributes present and well formed.
+
+    What is not well formed (a date that is none, a sex outside the standard's terms) is left
+    empty rather than copied: a result must be valid even if its source is not.
+
+    Raises:
+        OSError: the source is gone.
+    """
+    dataset = dcmread(path, stop_before_pixels=True)
+    for keyword in _TYPE_2:
+        if dataset.get(keyword) is None:
+            setattr(dataset, keyword, "")
+    if dataset.PatientSex not in _SEXES:
+        dataset.PatientSex = ""
+    for keyword in ("PatientBirthDate", "StudyDate"):
+        if not _is_valid(str(dataset.get(keyword)), DA):
+            setattr(dataset, keyword, "")
+    if not _is_valid(str(dataset.StudyTime), TM):
+        dataset.StudyTime = ""
+    # An empty UID is no frame of reference.
+    if "FrameOfReferenceUID" in dataset and not dataset.FrameOfReferenceUID:
+        del dataset.FrameOfReferenceUID
+    return dataset
+
+
+def referenced_requests(dataset: Dataset) -> list[Dataset] | None:
+    """Referenced Request items (PS3.3 C.17.2) of the request that the source answers, if any."""
+    requests = list(dataset.get("RequestAttributesSequence") or ())
+    if not requests and not dataset.AccessionNumber:
+        return None
+    return [_referenced_request(dataset, request) for request in requests or [Dataset()]]
+
+
+def _referenced_request(dataset: Dataset, request: Dataset) -> Dataset:
+    item = Dataset()
+    item.StudyInstanceUID = dataset.StudyInstanceUID
+    item.ReferencedStudySequence = []
+    item.AccessionNumber = dataset.AccessionNumber
+    item.PlacerOrderNumberImagingServiceRequest = dataset.get(
+        "PlacerOrderNumberImagingServiceRequest", ""
+    )
+    item.FillerOrderNumberImagingServiceRequest = dataset.get(
+        "FillerOrderNumberImagingServiceRequest", ""
+    )
+    for keyword in ("RequestedProcedureID", "RequestedProcedureDescription"):
+        setattr(item, keyword, request.get(keyword) or dataset.get(keyword, ""))
+    item.RequestedProcedureCodeSequence = list(
+        request.get("RequestedProcedureCodeSequence")
+        or dataset.get("RequestedProcedureCodeSequence")
+        or ()
+    )
+    return item
+
+
+def _is_valid(value: str, kind: type[DA] | type[TM]) -> bool:
+    try:
+        kind(value)
+    except ValueError:
+        return False
+    return True
