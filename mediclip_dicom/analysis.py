@@ -3,15 +3,15 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from importlib.metadata import version as package_version
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from ai_core import Backbone, Detector, OperatingPoint, Verdict, aggregate
 
+from ai_core import Backbone, Detector, OperatingPoint, Verdict, aggregate
 from mediclip_dicom.images import INPUT_SIZE, InputFrame, SourceImage, iter_input_frames, place
 from mediclip_dicom.pixels import Mode
 from mediclip_dicom.results import ImageReading, Reading

@@ -8,12 +8,12 @@ from enum import StrEnum
 from pathlib import Path
 
 import torch
-from ai_core import DetectorError
-from listener import ListenerError, echo
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from ai_core import DetectorError
+from listener import ListenerError, echo
 from mediclip_dicom.config import Settings
 from mediclip_dicom.database import connect, is_current
 from mediclip_dicom.errors import NodeError
@@ -58,7 +58,9 @@ def check_node(settings: Settings) -> Iterator[CheckResult]:
         ),
     ]
     if not settings.destinations:
-        checks.append(("peers", lambda: (CheckState.WARN, "no [[destinations]]: results stay here")))
+        checks.append(
+            ("peers", lambda: (CheckState.WARN, "no [[destinations]]: results stay here"))
+        )
     for what, look in checks:
         try:
             state, found = look()

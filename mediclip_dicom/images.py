@@ -1,4 +1,4 @@
-"""The images of a study in the order that a reader scrolls them, and as tensors for the detector."""
+"""The images of a study in the order that a reader scrolls them, and as detector inputs."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

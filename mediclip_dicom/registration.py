@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ai_core import Backbone, FitProgress, Preset, normals_needed
 from sqlalchemy.orm import Session, sessionmaker
 
+from ai_core import Backbone, FitProgress, Preset, normals_needed
 from mediclip_dicom.pixels import Window
 from mediclip_dicom.routing import Route
 from mediclip_dicom.support import read_support_set

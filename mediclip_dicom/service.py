@@ -3,9 +3,9 @@
 from types import TracebackType
 
 import structlog
+
 from ai_core import Backbone, load_backbone
 from listener import Arrivals, ListenerSettings, Spool, StorageSCP, StudyActivity
-
 from mediclip_dicom.config import BackboneSettings, Settings
 from mediclip_dicom.database import open_database
 from mediclip_dicom.errors import TaskError

@@ -102,11 +102,15 @@ def read_support_set(
         for path in files
         if path.suffix.lower() in PICTURE_SUFFIXES and path not in set(dicom_files)
     ]
-    left_out = [(p, "neither DICOM nor a picture") for p in files if p not in {*dicom_files, *pictures}]
+    left_out = [
+        (p, "neither DICOM nor a picture") for p in files if p not in {*dicom_files, *pictures}
+    ]
     headers, skipped = read_headers(dicom_files)
     left_out += [(instance.path, instance.reason) for instance in skipped]
     left_out += [
-        (image.path, f"the task reads {route}") for image in headers if not route.matches(image.header)
+        (image.path, f"the task reads {route}")
+        for image in headers
+        if not route.matches(image.header)
     ]
     studies = _by_study(image for image in headers if route.matches(image.header))
     total = len(studies) + len(pictures)
@@ -176,14 +180,16 @@ def _read_study(
 def _read_picture(path: Path, *, mode: Mode) -> tuple[torch.Tensor, SupportImage]:
     try:
         with Image.open(path) as picture:
-            rgb = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
+            rgb = np.asarray(picture.convert("RGB")).astype(np.float32) / np.float32(255)
     except (OSError, UnidentifiedImageError, ValueError) as error:
         raise SupportSetReadError(f"{path} can't be read as a picture: {error}") from error
     placement = Placement(rows=rgb.shape[0], columns=rgb.shape[1], size=INPUT_SIZE, mode=mode)
     pixels = placement.to_input(rgb)
     digest = _digest(pixels)
     # A file's name may hold a patient's; the digest names the picture as well.
-    return torch.from_numpy(pixels), SupportImage(study=digest, image=digest, frame=1, digest=digest)
+    return torch.from_numpy(pixels), SupportImage(
+        study=digest, image=digest, frame=1, digest=digest
+    )
 
 
 def _digest(pixels: np.ndarray) -> str:
@@ -194,6 +200,4 @@ def _nothing_usable(files: Sequence[Path], left_out: Sequence[tuple[Path, str]])
     if not files:
         return "the paths hold no files; name folders or files of normal studies"
     reasons = sorted({reason for _, reason in left_out})
-    return (
-        f"none of {len(files)} files can be used for a support set: " + "; ".join(reasons[:5])
-    )
+    return f"none of {len(files)} files can be used for a support set: " + "; ".join(reasons[:5])

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import torch
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
 from ai_core import (
     Backbone,
     Detector,
@@ -15,9 +18,6 @@ from ai_core import (
     Preset,
     fit_calibrated,
 )
-from sqlalchemy import select
-from sqlalchemy.orm import Session, sessionmaker
-
 from mediclip_dicom.database import SupportItem, Task, TaskVersion, TaskVersionState
 from mediclip_dicom.errors import TaskError
 from mediclip_dicom.pixels import Window

@@ -1,4 +1,4 @@
-"""The direction of imports that keeps the three packages apart (ai_core, listener, mediclip_dicom)."""
+"""The direction of imports that keeps ai_core, listener and mediclip_dicom apart."""
 
 import ast
 from pathlib import Path

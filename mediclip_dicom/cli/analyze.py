@@ -83,7 +83,7 @@ def _read_one_study(paths: list[Path]) -> tuple[SourceImage, ...]:
 
 
 def _digest(images: tuple[SourceImage, ...]) -> str:
-    """The content digest as the spool makes it is of data sets as received; files have their own."""
+    """Of the files; the spool's own content digest is of data sets as received."""
     digests = sorted(hashlib.sha256(image.path.read_bytes()).hexdigest() for image in images)
     return hashlib.sha256("|".join(digests).encode()).hexdigest()
 

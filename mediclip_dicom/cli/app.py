@@ -51,7 +51,7 @@ def configure(
             help="Configuration file. Without it ./config.toml, or the defaults if there is none.",
         ),
     ] = None,
-    version: Annotated[
+    _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
     ] = False,
 ) -> None:

@@ -121,10 +121,9 @@ def _print_images(run: "Run") -> None:
 def _print_results(run: "Run") -> None:
     table = make_table(None, "object", "SOP Instance UID", "destination", "delivery", "tries", "")
     for result in run.results:
-        for delivery in result.deliveries or [None]:
-            if delivery is None:
-                table.add_row(result.kind, result.sop_instance_uid, "", "none planned", "", "")
-                continue
+        if not result.deliveries:
+            table.add_row(result.kind, result.sop_instance_uid, "", "no destination", "", "")
+        for delivery in result.deliveries:
             table.add_row(
                 result.kind,
                 result.sop_instance_uid,

@@ -60,7 +60,6 @@ def register(
     Example: `mediclip-dicom task register brain-mr --modality MR --body-part BRAIN normals/`
     """
     from ai_core import get_preset
-
     from mediclip_dicom.database import open_database
     from mediclip_dicom.pixels import Window
     from mediclip_dicom.registration import TaskRequest, register_from_paths
@@ -152,7 +151,6 @@ def show(
 ) -> None:
     """Show every version of a task: what it was fitted on and what it promises."""
     from ai_core import OperatingPoint
-
     from mediclip_dicom.database import open_database
     from mediclip_dicom.tasks import find_task
 
@@ -196,5 +194,3 @@ def retire(
 
     retire_task(open_database(settings_of(context).database_url), name)
     console.print(f"task {name} is retired")
-
-

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-from listener import ListenerError, Peer, StoreCategory, StoreOutcome, store
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from listener import ListenerError, Peer, StoreCategory, StoreOutcome, store
 from mediclip_dicom.config import DestinationSettings, Settings
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, RunState
 from mediclip_dicom.errors import DeliveryError

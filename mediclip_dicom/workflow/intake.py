@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import structlog
-from listener import Spool
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from listener import Spool
 from mediclip_dicom.config import Settings
 from mediclip_dicom.database import (
     ImageScore,
@@ -137,7 +137,7 @@ class Intake:
         return run_id
 
     def unread_studies(self) -> list[str]:
-        """Studies in the spool whose present content has no run, as after a crash or a full disk."""
+        """Studies in the spool whose present content has no run, as after a crash."""
         with self._sessions() as session:
             read = set(
                 session.execute(

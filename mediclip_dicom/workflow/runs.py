@@ -32,4 +32,3 @@ def fail(sessions: sessionmaker[Session], run_id: str, reason: str) -> None:
         run = session.get_one(Run, run_id)
         run.state, run.reason = RunState.FAILED, reason[:1024]
         run.finished_at = datetime.now(UTC)
-

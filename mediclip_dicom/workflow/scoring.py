@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
-from listener import Spool
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
+from listener import Spool
 from mediclip_dicom.analysis import (
     FrameScore,
     RevisionFacts,
@@ -80,7 +80,9 @@ class Scoring:
         set_state(self._sessions, run_id, RunState.WRITING)
         reading = self._reading(run_id, version_id)
         objects = write_results(
-            reading, device=node_device(self._settings), directory=self._settings.storage.results / run_id
+            reading,
+            device=node_device(self._settings),
+            directory=self._settings.storage.results / run_id,
         )
         with self._sessions.begin() as session:
             session.merge(
