@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 from sqlalchemy import select
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ai_core import (
     Backbone,
     Detector,
+    DetectorInfo,
     FitProgress,
     OperatingPoint,
     Preset,
@@ -130,7 +132,7 @@ def register_task(
             window_center=window.center if window else None,
             window_width=window.width if window else None,
             preset=info.preset.name,
-            backbone=f"{info.backbone} ({info.weights})",
+            backbone=_backbone_label(info),
             backbone_sha256=info.backbone_sha256,
             weights=weights,
             weights_sha256=fitted.detector.sha256,
@@ -261,6 +263,12 @@ def _facts(version: TaskVersion) -> VersionFacts:
         k=version.k,
         operating_point=OperatingPoint(tuple(version.normal_scores), version.false_positive_rate),
     )
+
+
+def _backbone_label(info: DetectorInfo) -> str:
+    """Model and weights; of a weights file only its name, for results leave the hospital's disk."""
+    weights = Path(info.weights).name
+    return info.backbone if info.backbone == weights else f"{info.backbone} ({weights})"
 
 
 def _version_uid(definition: TaskDefinition, number: int, fitted: Fitted) -> str:
