@@ -245,6 +245,8 @@ def _sources_and_pixels(
         return [_without_planes(read_source(first.path))], marked[0].masks[np.newaxis]
     if first.header.sop_class_uid in _SLICE_SOP_CLASSES:
         sources = [read_source(found.image.path) for found in marked]
+        for source in sources:
+            source.SliceThickness = source.get("SliceThickness") or None
         _tell_slice_spacing(sources, images)
         return sources, np.stack([found.masks for found in marked])
     pixels = np.zeros((first.header.number_of_frames, *marked[0].masks.shape), dtype=np.uint8)

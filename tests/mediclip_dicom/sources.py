@@ -102,6 +102,8 @@ def mr_series(
         dataset.PixelSpacing = list(spacing)
         dataset.SliceThickness = step
         dataset.BodyPartExamined = "BRAIN"
+        dataset.PatientPosition = "HFS"
+        dataset.ImageType = ["ORIGINAL", "PRIMARY", "OTHER"]
         dataset.ScanningSequence = "SE"
         dataset.SequenceVariant = "NONE"
         dataset.ScanOptions = ""
@@ -122,7 +124,6 @@ def computed_radiograph(
     dataset = _base(sop_class=CR, modality="CR", number=1, series=series, shape=(rows, columns))
     dataset.BodyPartExamined = "CHEST"
     dataset.ViewPosition = "PA"
-    dataset.Laterality = ""
     dataset.PatientOrientation = ["L", "F"]
     dataset.ImagerPixelSpacing = [0.2, 0.2]
     dataset.WindowCenter, dataset.WindowWidth = 500, 1000
