@@ -1,20 +1,16 @@
 """What is known of an image before a pixel is read, and what is no image at all."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
 from mediclip_dicom.errors import UnsupportedImageError, UnsupportedReason
 from mediclip_dicom.pixels import read_header
 from tests.mediclip_dicom import sources
 
-
-def bundled(name: str) -> Path:
-    path = get_testdata_file(name, download=False)
-    assert isinstance(path, str)
-    return Path(path)
+Example = Callable[[str], Path]
 
 
 def test_the_header_of_an_mr_slice(tmp_path: Path) -> None:
@@ -38,12 +34,12 @@ def test_a_radiograph_without_frame_of_reference_has_the_detectors_spacing(tmp_p
     assert header.view_position == "PA"
 
 
-def test_an_enhanced_image_tells_its_place_from_its_functional_groups() -> None:
-    header = read_header(bundled("emri_small.dcm"))
-    assert header.number_of_frames == 10
-    assert header.pixel_spacing is not None
-    assert header.image_position is not None
-    assert header.image_orientation is not None
+def test_an_enhanced_image_tells_its_place_from_its_functional_groups(tmp_path: Path) -> None:
+    header = read_header(sources.enhanced_mr(tmp_path))
+    assert header.number_of_frames == 4
+    assert header.pixel_spacing == (2, 1)
+    assert header.image_position == (-20, -10, 0)
+    assert header.image_orientation == sources.AXIAL
 
 
 @pytest.mark.parametrize(
@@ -58,9 +54,11 @@ def test_an_enhanced_image_tells_its_place_from_its_functional_groups() -> None:
         ("meta_missing_tsyntax.dcm", UnsupportedReason.MALFORMED_HEADER),
     ],
 )
-def test_what_is_no_image_is_refused_with_the_reason(name: str, reason: UnsupportedReason) -> None:
+def test_what_is_no_image_is_refused_with_the_reason(
+    name: str, reason: UnsupportedReason, example: Example
+) -> None:
     with pytest.raises(UnsupportedImageError) as caught:
-        read_header(bundled(name))
+        read_header(example(name))
     assert caught.value.reason is reason
 
 
