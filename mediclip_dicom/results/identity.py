@@ -88,6 +88,9 @@ def stamp(instance: Dataset, finished_at: datetime) -> None:
     for stem in ("InstanceCreation", "Content", "Series"):
         setattr(instance, f"{stem}Date", date)
         setattr(instance, f"{stem}Time", time)
+    for item in instance.get("ContributingEquipmentSequence") or ():
+        # highdicom dates the scanner's contribution to the moment of writing, which is not when.
+        item.pop("ContributionDateTime", None)
 
 
 def _number(value: float | None) -> str:

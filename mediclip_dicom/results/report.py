@@ -49,7 +49,7 @@ from mediclip_dicom.results.segmentation import (
     Segmentations,
     concept,
 )
-from mediclip_dicom.results.source import read_source, referenced_requests
+from mediclip_dicom.results.source import copy_character_set, read_source, referenced_requests
 
 # More regions than this are counted, not listed: a report is read by people.
 MAXIMUM_REGIONS = 20
@@ -120,7 +120,9 @@ def build_report(reading: Reading, segmentations: Segmentations, *, device: Devi
                 responsible_organization=device.manufacturer,
             )
         ],
+        specific_character_set=None,
     )
+    copy_character_set(source, report)
     stamp(report, reading.finished_at)
     return report
 

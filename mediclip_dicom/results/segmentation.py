@@ -32,7 +32,7 @@ from mediclip_dicom.results.identity import (
     stamp,
 )
 from mediclip_dicom.results.reading import Code, Device, ImageReading, Reading, Verdict
-from mediclip_dicom.results.source import read_source
+from mediclip_dicom.results.source import copy_character_set, read_source
 
 # One instance per slice, in a volume: these share a Segmentation.
 _SLICE_SOP_CLASSES = frozenset(
@@ -219,7 +219,9 @@ def _build(
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=True,
         contributing_equipment=[contributing_equipment(device)],
+        specific_character_set=None,
     )
+    copy_character_set(sources[0], dataset)
     _finish(dataset, reading, key=key)
     if not _is_placed(images[0]):
         _refer_to_one_frame(dataset, images[0])

@@ -49,6 +49,16 @@ def read_source(path: Path) -> Dataset:
     return dataset
 
 
+def copy_character_set(source: Dataset, result: Dataset) -> None:
+    """Copy Specific Character Set as it is; names are encoded by it when the result is written.
+
+    highdicom 0.28 refuses an empty first value, which is how Japanese studies usually begin
+    theirs (PS3.3 C.12.1.1.2).
+    """
+    if "SpecificCharacterSet" in source:
+        result["SpecificCharacterSet"] = source["SpecificCharacterSet"]
+
+
 def referenced_requests(dataset: Dataset) -> list[Dataset] | None:
     """Referenced Request items (PS3.3 C.17.2) of the request that the source answers, if any."""
     requests = list(dataset.get("RequestAttributesSequence") or ())

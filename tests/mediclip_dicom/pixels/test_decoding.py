@@ -115,7 +115,7 @@ def test_each_frame_of_an_enhanced_image_has_its_own_rescale_and_window(tmp_path
 
 
 @pytest.mark.parametrize(
-    "name", ["JPEG2000.dcm", "JPGExtended.dcm", "693_J2KI.dcm", "JPEG-lossy.dcm"]
+    "name", ["JPEG2000.dcm", "JPGExtended.dcm", "693_J2KI.dcm", "SC_rgb_jpeg_dcmtk.dcm"]
 )
 def test_compressed_files_of_other_makers_are_read(name: str, example: Example) -> None:
     assert first_frame(example(name)).max() > 0.5
