@@ -23,6 +23,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from mediclip_dicom.results.bands import Band, Region, band_masks, bands, find_regions
 from mediclip_dicom.results.identity import (
+    LONG_STRING,
     SERIES_NUMBERS,
     algorithm_parameters,
     contributing_equipment,
@@ -247,8 +248,6 @@ def _sources_and_pixels(
         return [_without_planes(read_source(first.path))], marked[0].masks[np.newaxis]
     if first.header.sop_class_uid in _SLICE_SOP_CLASSES:
         sources = [read_source(found.image.path) for found in marked]
-        for source in sources:
-            source.SliceThickness = source.get("SliceThickness") or None
         _tell_slice_spacing(sources, images)
         return sources, np.stack([found.masks for found in marked])
     pixels = np.zeros((first.header.number_of_frames, *marked[0].masks.shape), dtype=np.uint8)
@@ -275,16 +274,24 @@ def _without_planes(source: Dataset) -> Dataset:
 
 def _tell_slice_spacing(sources: list[Dataset], images: list[ImageReading]) -> None:
     """Give the spacing of the whole stack, which the marked slices alone may not show."""
+    spacing = _slice_spacing(images)
+    for source in sources:
+        if spacing is not None:
+            source.SpacingBetweenSlices = f"{spacing:.6g}"
+        # Empty is allowed in a slice (type 2), yet not in a Segmentation's planes.
+        thickness = source.get("SliceThickness") or source.get("SpacingBetweenSlices")
+        source.SliceThickness = thickness or None
+
+
+def _slice_spacing(images: list[ImageReading]) -> float | None:
     positions = [
         image.header.image_position for image in images if image.header.image_position is not None
     ]
     orientation = images[0].header.image_orientation
     if orientation is None or len(positions) < 2:
-        return
+        return None
     spacing, _ = get_volume_positions(image_positions=positions, image_orientation=orientation)
-    if spacing is not None:
-        for source in sources:
-            source.SpacingBetweenSlices = f"{spacing:.6g}"
+    return None if spacing is None else abs(float(spacing)) or None
 
 
 def _describe(
@@ -303,14 +310,14 @@ def _describe(
         segmented_property_type=concept(reading.type),
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=AlgorithmIdentificationSequence(
-            name=plain(reading.task_name),
+            name=plain(reading.task_name)[:LONG_STRING],
             family=codes.DCM.ArtificialIntelligence,
             version=str(reading.task_version),
             source=device.manufacturer,
             parameters=algorithm_parameters(reading),
         ),
         tracking_uid=derive_uid(reading, "tracking", key, str(level.segment_number)),
-        tracking_id=f"{tracking_id} {level.segment_number}"[:64],
+        tracking_id=f"{tracking_id} {level.segment_number}",
         display_color=CIELabColor.from_rgb(*level.colour),
     )
     description.SegmentDescription = (

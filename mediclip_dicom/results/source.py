@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pydicom import dcmread
@@ -21,6 +22,7 @@ _TYPE_2 = (
     "ReferringPhysicianName",
 )
 _SEXES = frozenset({"", "M", "F", "O"})
+_AGE = re.compile(r"\d{3}[DWMY]")
 
 
 def read_source(path: Path) -> Dataset:
@@ -38,11 +40,14 @@ def read_source(path: Path) -> Dataset:
             setattr(dataset, keyword, "")
     if dataset.PatientSex not in _SEXES:
         dataset.PatientSex = ""
+    if not _AGE.fullmatch(str(dataset.get("PatientAge") or "")):
+        dataset.pop("PatientAge", None)
     for keyword in ("PatientBirthDate", "StudyDate"):
-        if not _is_valid(str(dataset.get(keyword)), DA):
-            setattr(dataset, keyword, "")
-    if not _is_valid(str(dataset.StudyTime), TM):
-        dataset.StudyTime = ""
+        setattr(dataset, keyword, _date(str(dataset.get(keyword))))
+    dataset.StudyTime = _time(str(dataset.StudyTime))
+    spacing = dataset.get("PixelSpacing")
+    if spacing is not None and not (len(spacing) == 2 and min(spacing) > 0):
+        del dataset.PixelSpacing
     # An empty UID is no frame of reference.
     if "FrameOfReferenceUID" in dataset and not dataset.FrameOfReferenceUID:
         del dataset.FrameOfReferenceUID
@@ -88,9 +93,17 @@ def _referenced_request(dataset: Dataset, request: Dataset) -> Dataset:
     return item
 
 
-def _is_valid(value: str, kind: type[DA] | type[TM]) -> bool:
+def _date(value: str) -> str:
+    """A date as the standard writes it today (ACR-NEMA had dots), or nothing."""
     try:
-        kind(value)
+        date = DA(value)
     except ValueError:
-        return False
-    return True
+        return ""
+    return f"{date:%Y%m%d}" if date else ""
+
+
+def _time(value: str) -> str:
+    try:
+        return str(TM(value) or "")
+    except ValueError:
+        return ""

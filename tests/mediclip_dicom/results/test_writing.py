@@ -103,12 +103,30 @@ def test_patient_and_study_attributes_are_copied(
 def test_a_source_with_missing_and_malformed_attributes_gets_valid_results(
     tmp_path: Path, device: Device, dciodvfy_errors: Callable[[Path], list[str]]
 ) -> None:
-    path = sources.computed_radiograph(tmp_path, PatientSex="X", FrameOfReferenceUID="")
+    path = sources.computed_radiograph(
+        tmp_path,
+        PatientSex="X",
+        PatientAge="22Y",
+        StudyDate="2020.01.02",
+        FrameOfReferenceUID="",
+        PixelSpacing=[0, 0],
+    )
     dataset = dcmread(path)
     for keyword in ("AccessionNumber", "StudyID", "StudyTime", "ReferringPhysicianName"):
         delattr(dataset, keyword)
     sources.write(dataset, path)
     reading = make_reading(image_readings(path))
+    objects = write_results(reading, device=device, directory=tmp_path / "out")
+    assert [result.kind for result in objects] == ["SEG", "SR"]
+    assert [dciodvfy_errors(result.path) for result in objects] == [[], []]
+    assert {dcmread(result.path).StudyDate for result in objects} == {"20200102"}
+
+
+def test_a_slice_without_thickness_or_window_gets_a_valid_segmentation(
+    tmp_path: Path, device: Device, dciodvfy_errors: Callable[[Path], list[str]]
+) -> None:
+    paths = sources.mr_series(tmp_path, slices=3, SliceThickness=None)
+    reading = make_reading([image for path in paths for image in image_readings(path)])
     objects = write_results(reading, device=device, directory=tmp_path / "out")
     assert [result.kind for result in objects] == ["SEG", "SR"]
     assert [dciodvfy_errors(result.path) for result in objects] == [[], []]
@@ -123,14 +141,19 @@ def test_our_own_results_are_recognised_and_never_read_as_images(
         assert caught.value.reason is UnsupportedReason.OWN_RESULT
 
 
-def test_a_task_name_of_any_length_and_script_fits_the_series_description(
-    tmp_path: Path, device: Device, reading: Reading
+def test_a_task_and_a_device_of_any_length_and_script_give_valid_objects(
+    tmp_path: Path,
+    device: Device,
+    reading: Reading,
+    dciodvfy_errors: Callable[[Path], list[str]],
 ) -> None:
     long = dataclasses.replace(reading, task_name="脳の" + "x" * 200)
-    for result in write_results(long, device=device, directory=tmp_path / "out"):
+    maker = dataclasses.replace(device, manufacturer="Größe GmbH " * 20)
+    for result in write_results(long, device=maker, directory=tmp_path / "out"):
         description = dcmread(result.path).SeriesDescription
         assert len(description) <= 64
         assert description.endswith("not for diagnostic use")
+        assert dciodvfy_errors(result.path) == []
 
 
 def test_when_a_source_is_gone_nothing_is_left_behind(
