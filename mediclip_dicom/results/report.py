@@ -49,7 +49,13 @@ from mediclip_dicom.results.segmentation import (
     Segmentations,
     concept,
 )
-from mediclip_dicom.results.source import copy_character_set, read_source, referenced_requests
+from mediclip_dicom.results.source import (
+    SECONDARY_CAPTURE,
+    copy_character_set,
+    read_source,
+    referenced_requests,
+    references_to,
+)
 
 # More regions than this are counted, not listed: a report is read by people.
 MAXIMUM_REGIONS = 20
@@ -94,6 +100,10 @@ def build_report(reading: Reading, segmentations: Segmentations, *, device: Devi
         OSError: the first source is gone.
     """
     source = read_source(reading.images[0].path)
+    # highdicom 0.28 copies patient and study by the source's class, and fails on a class that it
+    # does not know (retired, private, newer); the reference is put right below.
+    sop_class_uid = source.SOPClassUID
+    source.SOPClassUID = SECONDARY_CAPTURE
     report = Comprehensive3DSR(
         evidence=_evidence(reading, segmentations, source),
         content=_content(reading, segmentations, source, device=device),
@@ -122,6 +132,8 @@ def build_report(reading: Reading, segmentations: Segmentations, *, device: Devi
         ],
         specific_character_set=None,
     )
+    for item in references_to(report, source.SOPInstanceUID):
+        item.ReferencedSOPClassUID = sop_class_uid
     copy_character_set(source, report)
     stamp(report, reading.finished_at)
     return report

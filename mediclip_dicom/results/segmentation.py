@@ -33,7 +33,12 @@ from mediclip_dicom.results.identity import (
     stamp,
 )
 from mediclip_dicom.results.reading import Code, Device, ImageReading, Reading, Verdict
-from mediclip_dicom.results.source import copy_character_set, read_source
+from mediclip_dicom.results.source import (
+    SECONDARY_CAPTURE,
+    copy_character_set,
+    read_source,
+    references_to,
+)
 
 # One instance per slice, in a volume: these share a Segmentation.
 _SLICE_SOP_CLASSES = frozenset(
@@ -56,8 +61,6 @@ _ENHANCED_SOP_CLASSES = frozenset(
         "1.2.840.10008.5.1.4.1.1.130",  # Enhanced PET Image
     }
 )
-
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +265,7 @@ def _without_planes(source: Dataset) -> Dataset:
     highdicom 0.28 asks every multi-frame IOD for functional groups, which US and XA have not.
     `_refer_to_one_frame` afterwards names what was really read.
     """
-    source.SOPClassUID = _SECONDARY_CAPTURE
+    source.SOPClassUID = SECONDARY_CAPTURE
     for keyword in ("NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient"):
         if keyword in source:
             delattr(source, keyword)
@@ -343,19 +346,10 @@ def _finish(dataset: Dataset, reading: Reading, *, key: str) -> None:
 
 def _refer_to_one_frame(dataset: Dataset, image: ImageReading) -> None:
     """Name the class and the frame that a Segmentation without planes was made from."""
-    for item in _references_to(dataset, image.header.sop_instance_uid):
+    for item in references_to(dataset, image.header.sop_instance_uid):
         item.ReferencedSOPClassUID = image.header.sop_class_uid
         if image.header.number_of_frames > 1:
             item.ReferencedFrameNumber = image.frame_number
-
-
-def _references_to(dataset: Dataset, sop_instance_uid: str) -> list[Dataset]:
-    found = [dataset] if dataset.get("ReferencedSOPInstanceUID") == sop_instance_uid else []
-    for element in dataset:
-        if element.VR == "SQ":
-            for item in element.value:
-                found.extend(_references_to(item, sop_instance_uid))
-    return found
 
 
 def _first_segment_frames(dataset: Dataset) -> dict[tuple[str, int], int]:

@@ -9,6 +9,9 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DA, TM
 
+# What highdicom is told a source is where it does not know the source's own class.
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
 # Type 2 of the Patient and General Study modules: present in every object, if only empty.
 _TYPE_2 = (
     "PatientName",
@@ -62,6 +65,16 @@ def copy_character_set(source: Dataset, result: Dataset) -> None:
     """
     if "SpecificCharacterSet" in source:
         result["SpecificCharacterSet"] = source["SpecificCharacterSet"]
+
+
+def references_to(dataset: Dataset, sop_instance_uid: str) -> list[Dataset]:
+    """Every item, at any depth, that references a SOP instance."""
+    found = [dataset] if dataset.get("ReferencedSOPInstanceUID") == sop_instance_uid else []
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                found.extend(references_to(item, sop_instance_uid))
+    return found
 
 
 def referenced_requests(dataset: Dataset) -> list[Dataset] | None:

@@ -132,6 +132,27 @@ def test_a_slice_without_thickness_or_window_gets_a_valid_segmentation(
     assert [dciodvfy_errors(result.path) for result in objects] == [[], []]
 
 
+def test_a_source_of_a_retired_class_gets_results_that_name_it(
+    tmp_path: Path, device: Device, dciodvfy_errors: Callable[[Path], list[str]]
+) -> None:
+    retired = "1.2.840.10008.5.1.4.1.1.6"  # Ultrasound Image, before 1993
+    path = sources.ultrasound(tmp_path)
+    dataset = dcmread(path)
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = retired
+    sources.write(dataset, path)
+    reading = make_reading(image_readings(path))
+    objects = write_results(reading, device=device, directory=tmp_path / "out")
+    assert [result.kind for result in objects] == ["SEG", "SR"]
+    (evidence,) = dcmread(objects[1].path).CurrentRequestedProcedureEvidenceSequence
+    classes = {
+        reference.ReferencedSOPClassUID
+        for series in evidence.ReferencedSeriesSequence
+        for reference in series.ReferencedSOPSequence
+    }
+    assert classes == {retired, objects[0].sop_class_uid}
+    assert dciodvfy_errors(objects[0].path) == []
+
+
 def test_our_own_results_are_recognised_and_never_read_as_images(
     tmp_path: Path, device: Device, reading: Reading
 ) -> None:
