@@ -80,7 +80,7 @@ def iter_frames(path: Path, *, window: Window | None = None) -> Iterator[Frame]:
         raise UndecodableFrameError(
             sop_instance_uid=uid,
             frame_number=min(number + 1, expected),
-            reason=f"{type(error).__name__}: {error}".splitlines()[0],
+            reason=" ".join(f"{type(error).__name__}: {error}".split())[:300],
         ) from error
     if number != expected:
         raise UndecodableFrameError(

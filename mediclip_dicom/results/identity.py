@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ _NAMESPACE = uuid.UUID("5a0c3d3e-7f5b-5c55-9d0e-3f6f2d1f6b7a")
 # High, so that a work list sorts the results behind the images; stable, one per kind of object.
 SERIES_NUMBERS = {"SEG": 9701, "SR": 9702}
 
-_LO_LENGTH = 64  # PS3.5 6.2: Long String
+LONG_STRING = 64  # characters of VR LO, PS3.5 6.2
 _WARNING = ", not for diagnostic use"
 
 
@@ -40,12 +41,21 @@ def derive_uid(reading: Reading, *parts: str) -> str:
 def series_description(reading: Reading, *, what: str) -> str:
     """Task and kind, and that it is not for diagnostic use, within 64 characters."""
     rest = f" {what}{_WARNING}"
-    return plain(reading.task_name)[: _LO_LENGTH - len(rest)] + rest
+    return plain(reading.task_name)[: LONG_STRING - len(rest)] + rest
 
 
 def plain(text: str) -> str:
     """Text that fits every character set: the source's may hold the patient's name but not ours."""
     return text.encode("ascii", "replace").decode("ascii")
+
+
+def plain_device(device: Device) -> Device:
+    """The device in text that fits the value representations and every character set."""
+    fields = {
+        name: plain(getattr(device, name))[:LONG_STRING]
+        for name in ("name", "manufacturer", "model", "serial", "software_version")
+    }
+    return dataclasses.replace(device, **fields)
 
 
 def algorithm_parameters(reading: Reading) -> dict[str, str]:
@@ -88,6 +98,9 @@ def stamp(instance: Dataset, finished_at: datetime) -> None:
     for stem in ("InstanceCreation", "Content", "Series"):
         setattr(instance, f"{stem}Date", date)
         setattr(instance, f"{stem}Time", time)
+    for item in instance.get("ContributingEquipmentSequence") or ():
+        # highdicom dates the scanner's contribution to the moment of writing, which is not when.
+        item.pop("ContributionDateTime", None)
 
 
 def _number(value: float | None) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 from highdicom import AlgorithmIdentificationSequence
 from highdicom.color import CIELabColor
 from highdicom.seg import (
@@ -15,7 +13,6 @@ from highdicom.seg import (
     SegmentationTypeValues,
     SegmentDescription,
 )
-from highdicom.spatial import get_volume_positions
 from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
@@ -23,6 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from mediclip_dicom.results.bands import Band, Region, band_masks, bands, find_regions
 from mediclip_dicom.results.identity import (
+    LONG_STRING,
     SERIES_NUMBERS,
     algorithm_parameters,
     contributing_equipment,
@@ -31,32 +29,12 @@ from mediclip_dicom.results.identity import (
     series_description,
     stamp,
 )
+from mediclip_dicom.results.planes import Marked, group_key, is_placed, sources_and_pixels
 from mediclip_dicom.results.reading import Code, Device, ImageReading, Reading, Verdict
-from mediclip_dicom.results.source import read_source
-
-# One instance per slice, in a volume: these share a Segmentation.
-_SLICE_SOP_CLASSES = frozenset(
-    {
-        "1.2.840.10008.5.1.4.1.1.2",  # CT Image
-        "1.2.840.10008.5.1.4.1.1.4",  # MR Image
-        "1.2.840.10008.5.1.4.1.1.128",  # Positron Emission Tomography Image
-    }
+from mediclip_dicom.results.source import (
+    copy_character_set,
+    references_to,
 )
-
-# Functional groups place every frame of these: one Segmentation for the instance.
-_ENHANCED_SOP_CLASSES = frozenset(
-    {
-        "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT Image
-        "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT Image
-        "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image
-        "1.2.840.10008.5.1.4.1.1.4.3",  # Enhanced MR Color Image
-        "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image
-        "1.2.840.10008.5.1.4.1.1.128.1",  # Legacy Converted Enhanced PET Image
-        "1.2.840.10008.5.1.4.1.1.130",  # Enhanced PET Image
-    }
-)
-
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +73,12 @@ class Segmentations:
     problems: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Marked:
-    """A frame with at least one pixel above the operating point."""
-
-    image: ImageReading
-    masks: npt.NDArray[np.uint8]
-    regions: tuple[Region, ...]
-
-
 def build_segmentations(reading: Reading, *, device: Device) -> Segmentations:
     """Make the banded Segmentations: none unless the study is abnormal and a pixel is marked.
 
     Images that share a volume share a Segmentation; an image without a place in a frame of
     reference has its own, and so has each of its frames. All from one source series form one new
-    series. Only marked frames are held in memory, as bits of three bands.
+    series. Only marked frames are held in memory, a byte for each pixel and band.
     """
     if reading.verdict != Verdict.ABNORMAL or reading.operating_point is None:
         return Segmentations((), ())
@@ -145,32 +114,11 @@ def _groups(images: Iterable[ImageReading]) -> dict[str, list[ImageReading]]:
     groups: dict[str, list[ImageReading]] = {}
     for image in images:
         if image.map is not None:
-            groups.setdefault(_group_key(image), []).append(image)
+            groups.setdefault(group_key(image), []).append(image)
     return groups
 
 
-def _group_key(image: ImageReading) -> str:
-    header = image.header
-    if not _is_placed(image):
-        return f"{header.sop_instance_uid} {image.frame_number}"
-    if header.sop_class_uid in _ENHANCED_SOP_CLASSES:
-        return header.sop_instance_uid
-    grid = (header.rows, header.columns, header.pixel_spacing, header.image_orientation)
-    return f"{header.series_instance_uid} {header.frame_of_reference_uid} {grid}"
-
-
-def _is_placed(image: ImageReading) -> bool:
-    """Whether a Segmentation of it can have planes in a frame of reference."""
-    header = image.header
-    return (
-        header.sop_class_uid in _SLICE_SOP_CLASSES | _ENHANCED_SOP_CLASSES
-        and header.frame_of_reference_uid is not None
-        and header.image_position is not None
-        and header.image_orientation is not None
-    )
-
-
-def _mark(image: ImageReading, levels: tuple[Band, ...]) -> _Marked | None:
+def _mark(image: ImageReading, levels: tuple[Band, ...]) -> Marked | None:
     if image.map is None or image.placement is None:
         return None
     # Resampling invents no new maximum, so most frames need not be resampled at all.
@@ -180,7 +128,7 @@ def _mark(image: ImageReading, levels: tuple[Band, ...]) -> _Marked | None:
     masks = band_masks(source_map, levels)
     if not masks.any():
         return None
-    return _Marked(image, masks, find_regions(masks[:, :, 0], source_map))
+    return Marked(image, masks, find_regions(masks[:, :, 0], source_map))
 
 
 def _build(
@@ -189,14 +137,14 @@ def _build(
     levels: tuple[Band, ...],
     *,
     images: list[ImageReading],
-    marked: list[_Marked],
+    marked: list[Marked],
     key: str,
     number: int,
 ) -> SegmentationResult:
     header = images[0].header
     tracking_id = f"{plain(reading.task_name)} version {reading.task_version} marked"
     tracking_uid = derive_uid(reading, "tracking", key, "1")
-    sources, pixels = _sources_and_pixels(images, marked)
+    sources, pixels = sources_and_pixels(images, marked)
     dataset = Segmentation(
         source_images=sources,
         pixel_array=pixels,
@@ -219,9 +167,11 @@ def _build(
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=True,
         contributing_equipment=[contributing_equipment(device)],
+        specific_character_set=None,
     )
+    copy_character_set(sources[0], dataset)
     _finish(dataset, reading, key=key)
-    if not _is_placed(images[0]):
+    if not is_placed(images[0]):
         _refer_to_one_frame(dataset, images[0])
         # Required (2C) where no position and orientation say which way the rows run.
         dataset.PatientOrientation = sources[0].get("PatientOrientation") or None
@@ -234,53 +184,6 @@ def _build(
     return SegmentationResult(
         dataset, header.series_instance_uid, tracking_id, tracking_uid, regions
     )
-
-
-def _sources_and_pixels(
-    images: list[ImageReading], marked: list[_Marked]
-) -> tuple[list[Dataset], npt.NDArray[np.uint8]]:
-    """Source datasets, and (planes, rows, columns, bands) that lies on them plane by plane."""
-    first = images[0]
-    if not _is_placed(first):
-        return [_without_planes(read_source(first.path))], marked[0].masks[np.newaxis]
-    if first.header.sop_class_uid in _SLICE_SOP_CLASSES:
-        sources = [read_source(found.image.path) for found in marked]
-        _tell_slice_spacing(sources, images)
-        return sources, np.stack([found.masks for found in marked])
-    pixels = np.zeros((first.header.number_of_frames, *marked[0].masks.shape), dtype=np.uint8)
-    for found in marked:
-        pixels[found.image.frame_number - 1] = found.masks
-    return [read_source(first.path)], pixels
-
-
-def _without_planes(source: Dataset) -> Dataset:
-    """A source as highdicom takes it where there are no planes: one frame of a plain picture.
-
-    highdicom 0.28 asks every multi-frame IOD for functional groups, which US and XA have not.
-    `_refer_to_one_frame` afterwards names what was really read.
-    """
-    source.SOPClassUID = _SECONDARY_CAPTURE
-    for keyword in ("NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient"):
-        if keyword in source:
-            delattr(source, keyword)
-    for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        if keyword in source:
-            delattr(source, keyword)
-    return source
-
-
-def _tell_slice_spacing(sources: list[Dataset], images: list[ImageReading]) -> None:
-    """Give the spacing of the whole stack, which the marked slices alone may not show."""
-    positions = [
-        image.header.image_position for image in images if image.header.image_position is not None
-    ]
-    orientation = images[0].header.image_orientation
-    if orientation is None or len(positions) < 2:
-        return
-    spacing, _ = get_volume_positions(image_positions=positions, image_orientation=orientation)
-    if spacing is not None:
-        for source in sources:
-            source.SpacingBetweenSlices = f"{spacing:.6g}"
 
 
 def _describe(
@@ -299,14 +202,14 @@ def _describe(
         segmented_property_type=concept(reading.type),
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=AlgorithmIdentificationSequence(
-            name=plain(reading.task_name),
+            name=plain(reading.task_name)[:LONG_STRING],
             family=codes.DCM.ArtificialIntelligence,
             version=str(reading.task_version),
             source=device.manufacturer,
             parameters=algorithm_parameters(reading),
         ),
         tracking_uid=derive_uid(reading, "tracking", key, str(level.segment_number)),
-        tracking_id=f"{tracking_id} {level.segment_number}"[:64],
+        tracking_id=f"{tracking_id} {level.segment_number}",
         display_color=CIELabColor.from_rgb(*level.colour),
     )
     description.SegmentDescription = (
@@ -332,19 +235,10 @@ def _finish(dataset: Dataset, reading: Reading, *, key: str) -> None:
 
 def _refer_to_one_frame(dataset: Dataset, image: ImageReading) -> None:
     """Name the class and the frame that a Segmentation without planes was made from."""
-    for item in _references_to(dataset, image.header.sop_instance_uid):
+    for item in references_to(dataset, image.header.sop_instance_uid):
         item.ReferencedSOPClassUID = image.header.sop_class_uid
         if image.header.number_of_frames > 1:
             item.ReferencedFrameNumber = image.frame_number
-
-
-def _references_to(dataset: Dataset, sop_instance_uid: str) -> list[Dataset]:
-    found = [dataset] if dataset.get("ReferencedSOPInstanceUID") == sop_instance_uid else []
-    for element in dataset:
-        if element.VR == "SQ":
-            for item in element.value:
-                found.extend(_references_to(item, sop_instance_uid))
-    return found
 
 
 def _first_segment_frames(dataset: Dataset) -> dict[tuple[str, int], int]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DA, TM
+
+# What highdicom is told a source is where it does not know the source's own class.
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 # Type 2 of the Patient and General Study modules: present in every object, if only empty.
 _TYPE_2 = (
@@ -21,6 +25,7 @@ _TYPE_2 = (
     "ReferringPhysicianName",
 )
 _SEXES = frozenset({"", "M", "F", "O"})
+_AGE = re.compile(r"\d{3}[DWMY]")
 
 
 def read_source(path: Path) -> Dataset:
@@ -38,15 +43,38 @@ def read_source(path: Path) -> Dataset:
             setattr(dataset, keyword, "")
     if dataset.PatientSex not in _SEXES:
         dataset.PatientSex = ""
+    if not _AGE.fullmatch(str(dataset.get("PatientAge") or "")):
+        dataset.pop("PatientAge", None)
     for keyword in ("PatientBirthDate", "StudyDate"):
-        if not _is_valid(str(dataset.get(keyword)), DA):
-            setattr(dataset, keyword, "")
-    if not _is_valid(str(dataset.StudyTime), TM):
-        dataset.StudyTime = ""
+        setattr(dataset, keyword, _date(str(dataset.get(keyword))))
+    dataset.StudyTime = _time(str(dataset.StudyTime))
+    spacing = dataset.get("PixelSpacing")
+    if spacing is not None and not (len(spacing) == 2 and min(spacing) > 0):
+        del dataset.PixelSpacing
     # An empty UID is no frame of reference.
     if "FrameOfReferenceUID" in dataset and not dataset.FrameOfReferenceUID:
         del dataset.FrameOfReferenceUID
     return dataset
+
+
+def copy_character_set(source: Dataset, result: Dataset) -> None:
+    """Copy Specific Character Set as it is; names are encoded by it when the result is written.
+
+    highdicom 0.28 refuses an empty first value, which is how Japanese studies usually begin
+    theirs (PS3.3 C.12.1.1.2).
+    """
+    if "SpecificCharacterSet" in source:
+        result["SpecificCharacterSet"] = source["SpecificCharacterSet"]
+
+
+def references_to(dataset: Dataset, sop_instance_uid: str) -> list[Dataset]:
+    """Every item, at any depth, that references a SOP instance."""
+    found = [dataset] if dataset.get("ReferencedSOPInstanceUID") == sop_instance_uid else []
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                found.extend(references_to(item, sop_instance_uid))
+    return found
 
 
 def referenced_requests(dataset: Dataset) -> list[Dataset] | None:
@@ -78,9 +106,17 @@ def _referenced_request(dataset: Dataset, request: Dataset) -> Dataset:
     return item
 
 
-def _is_valid(value: str, kind: type[DA] | type[TM]) -> bool:
+def _date(value: str) -> str:
+    """A date as the standard writes it today (ACR-NEMA had dots), or nothing."""
     try:
-        kind(value)
+        date = DA(value)
     except ValueError:
-        return False
-    return True
+        return ""
+    return f"{date:%Y%m%d}" if date else ""
+
+
+def _time(value: str) -> str:
+    try:
+        return str(TM(value) or "")
+    except ValueError:
+        return ""

@@ -14,6 +14,7 @@ import structlog
 from pydicom.dataset import Dataset
 
 from mediclip_dicom.errors import ResultWriteError
+from mediclip_dicom.results.identity import plain_device
 from mediclip_dicom.results.reading import Device, Reading
 from mediclip_dicom.results.report import build_report
 from mediclip_dicom.results.segmentation import build_segmentations
@@ -51,6 +52,7 @@ def write_results(reading: Reading, *, device: Device, directory: Path) -> tuple
     Raises:
         ResultWriteError: an object could not be made or written; none is left behind.
     """
+    device = plain_device(device)
     try:
         segmentations = build_segmentations(reading, device=device)
         report = build_report(reading, segmentations, device=device)

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
+ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
 CR = "1.2.840.10008.5.1.4.1.1.1"
 US = "1.2.840.10008.5.1.4.1.1.6.1"
@@ -102,6 +103,8 @@ def mr_series(
         dataset.PixelSpacing = list(spacing)
         dataset.SliceThickness = step
         dataset.BodyPartExamined = "BRAIN"
+        dataset.PatientPosition = "HFS"
+        dataset.ImageType = ["ORIGINAL", "PRIMARY", "OTHER"]
         dataset.ScanningSequence = "SE"
         dataset.SequenceVariant = "NONE"
         dataset.ScanOptions = ""
@@ -122,7 +125,6 @@ def computed_radiograph(
     dataset = _base(sop_class=CR, modality="CR", number=1, series=series, shape=(rows, columns))
     dataset.BodyPartExamined = "CHEST"
     dataset.ViewPosition = "PA"
-    dataset.Laterality = ""
     dataset.PatientOrientation = ["L", "F"]
     dataset.ImagerPixelSpacing = [0.2, 0.2]
     dataset.WindowCenter, dataset.WindowWidth = 500, 1000
@@ -161,3 +163,41 @@ def ultrasound(
         [np.roll(colour, number, axis=1) for number in range(frames)]
     ).tobytes()
     return write(dataset, folder / f"us-{series}.dcm")
+
+
+def enhanced_mr(
+    folder: Path, *, frames: int = 4, rows: int = 40, columns: int = 56, series: int = 4
+) -> Path:
+    """An Enhanced MR with a place, a rescale and a window of its own for every frame."""
+    dataset = _base(
+        sop_class=ENHANCED_MR, modality="MR", number=1, series=series, shape=(rows, columns)
+    )
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+    dataset.FrameOfReferenceUID = f"{STUDY_UID}.99.{series}"
+    dataset.PositionReferenceIndicator = ""
+    dataset.NumberOfFrames = frames
+    measures, orientation = Dataset(), Dataset()
+    measures.PixelSpacing = [2.0, 1.0]
+    measures.SliceThickness = 5
+    measures.SpacingBetweenSlices = 5
+    orientation.ImageOrientationPatient = list(AXIAL)
+    shared = Dataset()
+    shared.PixelMeasuresSequence = [measures]
+    shared.PlaneOrientationSequence = [orientation]
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.PerFrameFunctionalGroupsSequence = [_frame_groups(index) for index in range(frames)]
+    stack = np.stack([_gradient(rows, columns) + index for index in range(frames)])
+    _set_grey(dataset, stack, photometric="MONOCHROME2")
+    return write(dataset, folder / f"enhanced-{series}.dcm")
+
+
+def _frame_groups(index: int) -> Dataset:
+    position, rescale, window = Dataset(), Dataset(), Dataset()
+    position.ImagePositionPatient = [-20, -10, 5 * index]
+    rescale.RescaleSlope, rescale.RescaleIntercept, rescale.RescaleType = 1, 10 * index, "US"
+    window.WindowCenter, window.WindowWidth = 500 + 11 * index, 1001
+    groups = Dataset()
+    groups.PlanePositionSequence = [position]
+    groups.PixelValueTransformationSequence = [rescale]
+    groups.FrameVOILUTSequence = [window]
+    return groups

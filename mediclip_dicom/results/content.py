@@ -1,0 +1,280 @@
+"""The content tree of the report: TID 1500 with its measurement groups."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodedConcept,
+    DeviceObserverIdentifyingAttributes,
+    Measurement,
+    MeasurementReport,
+    MeasurementsAndQualitativeEvaluations,
+    ObservationContext,
+    ObserverContext,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    QualitativeEvaluation,
+    ReferencedSegment,
+    ReferencedSegmentationFrame,
+    RelationshipTypeValues,
+    SourceImageForMeasurementGroup,
+    SourceImageForSegmentation,
+    SourceSeriesForSegmentation,
+    TextContentItem,
+    TrackingIdentifier,
+    VolumetricROIMeasurementsAndQualitativeEvaluations,
+)
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from mediclip_dicom.results.bands import bands
+from mediclip_dicom.results.identity import (
+    algorithm_parameters,
+    derive_uid,
+    plain,
+)
+from mediclip_dicom.results.reading import Device, ImageReading, Reading, Verdict
+from mediclip_dicom.results.segmentation import (
+    MarkedRegion,
+    SegmentationResult,
+    Segmentations,
+    concept,
+)
+
+# More regions than this are counted, not listed: a report is read by people.
+MAXIMUM_REGIONS = 20
+
+PRIVATE_SCHEME = "99MEDICLIP"
+SCORE = CodedConcept("ANOMALY_SCORE", PRIVATE_SCHEME, "Anomaly score, not a probability")
+PEAK = CodedConcept("PEAK_SCORE", PRIVATE_SCHEME, "Highest anomaly score in the region")
+_NO_UNITS = CodedConcept("1", "UCUM", "no units")
+_PIXELS = CodedConcept("{pixels}", "UCUM", "pixels")
+_COMMENT = CodedConcept("121106", "DCM", "Comment")
+
+_NORMALITY = CodedConcept("121402", "DCM", "Normality")
+_NORMALITY_VALUES = {
+    Verdict.ABNORMAL: CodedConcept("263654008", "SCT", "Abnormal"),
+    Verdict.NORMAL: CodedConcept("17621005", "SCT", "Normal"),
+    Verdict.UNDETERMINED: CodedConcept("371934000", "SCT", "Normality Undetermined"),
+}
+
+_IMAGING = CodedConcept("363679005", "SCT", "Imaging")
+_PROCEDURES = {
+    "CT": CodedConcept("77477000", "SCT", "Computed Tomography"),
+    "MR": CodedConcept("113091000", "SCT", "Magnetic Resonance Imaging"),
+    "US": CodedConcept("16310003", "SCT", "Ultrasonography"),
+    "MG": CodedConcept("71651007", "SCT", "Mammography"),
+    "PT": CodedConcept("82918005", "SCT", "Positron Emission Tomography"),
+    "CR": CodedConcept("168537006", "SCT", "Plain X-ray"),
+    "DX": CodedConcept("168537006", "SCT", "Plain X-ray"),
+}
+
+
+_Group = (
+    MeasurementsAndQualitativeEvaluations
+    | PlanarROIMeasurementsAndQualitativeEvaluations
+    | VolumetricROIMeasurementsAndQualitativeEvaluations
+)
+
+
+def report_content(
+    reading: Reading, segmentations: Segmentations, source: Dataset, *, device: Device
+) -> MeasurementReport:
+    """The tree: observer, procedure, then the study's group, the segments' and the regions'."""
+    algorithm = AlgorithmIdentification(
+        name=plain(reading.task_name),
+        version=str(reading.task_version),
+        parameters=[f"{key}={value}" for key, value in algorithm_parameters(reading).items()],
+        family=codes.DCM.ArtificialIntelligence,
+        manufacturer=device.manufacturer,
+    )
+    regions = sorted(
+        ((result, region) for result in segmentations.results for region in result.regions),
+        key=lambda pair: -pair[1].region.area_pixels,
+    )
+    groups: list[_Group] = [
+        _study_group(reading, segmentations, algorithm, number_of_regions=len(regions)),
+        *(_segment_group(reading, result) for result in segmentations.results),
+        *(
+            _region_group(reading, result, region, number=number)
+            for number, (result, region) in enumerate(regions[:MAXIMUM_REGIONS], start=1)
+        ),
+    ]
+    return MeasurementReport(
+        observation_context=ObservationContext(
+            observer_device_context=ObserverContext(
+                observer_type=codes.DCM.Device,
+                observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+                    uid=device.uid,
+                    name=device.name,
+                    manufacturer_name=device.manufacturer,
+                    model_name=device.model,
+                    serial_number=device.serial,
+                ),
+            )
+        ),
+        procedure_reported=_procedure(source),
+        imaging_measurements=groups,
+        title=codes.DCM.ImagingMeasurementReport,
+    )
+
+
+def _procedure(source: Dataset) -> CodedConcept:
+    for item in source.get("ProcedureCodeSequence") or ():
+        if item.get("CodeValue") and item.get("CodingSchemeDesignator") and item.get("CodeMeaning"):
+            return CodedConcept(item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning)
+    return _PROCEDURES.get(str(source.get("Modality", "")), _IMAGING)
+
+
+def _study_group(
+    reading: Reading,
+    segmentations: Segmentations,
+    algorithm: AlgorithmIdentification,
+    *,
+    number_of_regions: int,
+) -> MeasurementsAndQualitativeEvaluations:
+    leading = _leading_image(reading.images)
+    measurements = []
+    if reading.score is not None:
+        measurements.append(Measurement(name=SCORE, value=reading.score, unit=_NO_UNITS))
+    group = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(
+            uid=derive_uid(reading, "tracking", "study"),
+            identifier=f"{plain(reading.task_name)} study score",
+        ),
+        algorithm_id=algorithm,
+        measurements=measurements or None,
+        qualitative_evaluations=[
+            QualitativeEvaluation(_NORMALITY, _NORMALITY_VALUES[Verdict(reading.verdict)])
+        ],
+        source_images=None
+        if leading is None
+        else [
+            SourceImageForMeasurementGroup(
+                leading.header.sop_class_uid,
+                leading.header.sop_instance_uid,
+                _frame_numbers(leading),
+            )
+        ],
+    )
+    for text in _comments(reading, segmentations, number_of_regions=number_of_regions):
+        group[0].ContentSequence.append(
+            TextContentItem(
+                name=_COMMENT, value=text, relationship_type=RelationshipTypeValues.CONTAINS
+            )
+        )
+    return group
+
+
+def _leading_image(images: Iterable[ImageReading]) -> ImageReading | None:
+    """The image with the highest score, the first of them where several share it."""
+    leading: ImageReading | None = None
+    for image in images:
+        if image.score is not None and (
+            leading is None or leading.score is None or image.score > leading.score
+        ):
+            leading = image
+    return leading
+
+
+def _frame_numbers(image: ImageReading) -> list[int] | None:
+    return [image.frame_number] if image.header.number_of_frames > 1 else None
+
+
+def _comments(
+    reading: Reading, segmentations: Segmentations, *, number_of_regions: int
+) -> Iterable[str]:
+    read = sum(image.skipped is None for image in reading.images)
+    yield (
+        f"Not for diagnostic use. {read} of {len(reading.images)} frames analysed by task "
+        f"{plain(reading.task_name)} version {reading.task_version}, fitted on {reading.k} normal "
+        "studies. The anomaly score is no probability."
+    )
+    if not reading.backbone_trained:
+        yield "The vision backbone is untrained: a demonstration without clinical meaning."
+    if reading.operating_point is None:
+        yield "The task has no operating point, so nothing is marked."
+    else:
+        edges = ", ".join(f"{band.threshold:.4g}" for band in bands(reading.operating_point))
+        yield (
+            f"Operating point {reading.operating_point:.4g}, meant to mark at most "
+            f"{reading.false_positive_rate:.3g} of normal studies. Bands of the map begin above "
+            f"{edges}."
+        )
+    if number_of_regions > MAXIMUM_REGIONS:
+        yield f"The {MAXIMUM_REGIONS} biggest of {number_of_regions} marked regions are listed."
+    yield from segmentations.problems
+    skipped: dict[str, list[str]] = defaultdict(list)
+    for image in reading.images:
+        if image.skipped is not None:
+            frames = image.header.number_of_frames
+            frame = f" frame {image.frame_number}" if frames > 1 else ""
+            skipped[image.skipped].append(image.header.sop_instance_uid + frame)
+    for reason, uids in skipped.items():
+        yield f"Not analysed ({len(uids)}), {plain(reason)}: {', '.join(uids)}"
+
+
+def _segment_group(
+    reading: Reading, result: SegmentationResult
+) -> VolumetricROIMeasurementsAndQualitativeEvaluations:
+    peak = max(marked.region.peak for marked in result.regions)
+    return VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(
+            uid=result.tracking_uid, identifier=result.tracking_id
+        ),
+        referenced_segment=ReferencedSegment(
+            sop_class_uid=result.dataset.SOPClassUID,
+            sop_instance_uid=result.dataset.SOPInstanceUID,
+            segment_number=1,
+            source_series=SourceSeriesForSegmentation(result.source_series_uid),
+        ),
+        finding_type=concept(reading.type),
+        finding_category=concept(reading.category),
+        measurements=[Measurement(name=PEAK, value=peak, unit=_NO_UNITS)],
+    )
+
+
+def _region_group(
+    reading: Reading, result: SegmentationResult, marked: MarkedRegion, *, number: int
+) -> PlanarROIMeasurementsAndQualitativeEvaluations:
+    region, image = marked.region, marked.image
+    spacing = image.header.pixel_spacing
+    area, unit = float(region.area_pixels), _PIXELS
+    if spacing is not None:
+        area, unit = area * spacing[0] * spacing[1], codes.UCUM.SquareMillimeter
+    return PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(
+            uid=derive_uid(reading, "tracking", "region", str(number)),
+            identifier=(
+                f"{plain(reading.task_name)} region {number}, centre at row {region.row}, "
+                f"column {region.column}"
+            ),
+        ),
+        referenced_segment=_segmentation_frame(result, marked),
+        finding_type=concept(reading.type),
+        finding_category=concept(reading.category),
+        measurements=[
+            Measurement(name=codes.SCT.Area, value=round(area, 3), unit=unit),
+            Measurement(name=PEAK, value=round(region.peak, 6), unit=_NO_UNITS),
+        ],
+    )
+
+
+def _segmentation_frame(
+    result: SegmentationResult, marked: MarkedRegion
+) -> ReferencedSegmentationFrame:
+    header = marked.image.header
+    reference = ReferencedSegmentationFrame(
+        sop_class_uid=result.dataset.SOPClassUID,
+        sop_instance_uid=result.dataset.SOPInstanceUID,
+        frame_number=marked.segmentation_frame,
+        segment_number=1,
+        source_image=SourceImageForSegmentation(
+            header.sop_class_uid, header.sop_instance_uid, _frame_numbers(marked.image)
+        ),
+    )
+    # A frame of a BINARY Segmentation says its segment; PS3.3 10.3 forbids saying both.
+    del reference[0].ReferencedSOPSequence[0].ReferencedSegmentNumber
+    return reference

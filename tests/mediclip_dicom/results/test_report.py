@@ -1,0 +1,244 @@
+"""The report says what was read, by what, and what came of it, in words and in codes."""
+
+import dataclasses
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import highdicom as hd
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from mediclip_dicom.results import Device, PreviousReport, Reading, write_results
+from tests.mediclip_dicom import sources
+from tests.mediclip_dicom.results.conftest import image_readings, make_reading, without_marks
+
+NORMALITY = hd.sr.CodedConcept("121402", "DCM", "Normality")
+
+
+def report_of(reading: Reading, device: Device, folder: Path) -> hd.sr.Comprehensive3DSR:
+    path = write_results(reading, device=device, directory=folder)[-1].path
+    return hd.sr.srread(path)
+
+
+def texts(report: Dataset, name: str) -> list[str]:
+    found = hd.sr.utils.find_content_items(
+        report, value_type=hd.sr.ValueTypeValues.TEXT, recursive=True
+    )
+    return [item.TextValue for item in found if item.name.meaning == name]
+
+
+@pytest.fixture
+def mr_reading(tmp_path: Path) -> Reading:
+    images = [image for path in sources.mr_series(tmp_path) for image in image_readings(path)]
+    return make_reading(
+        [image if number == 2 else without_marks(image) for number, image in enumerate(images)]
+    )
+
+
+def test_the_study_group_holds_the_score_the_verdict_and_the_algorithm(
+    tmp_path: Path, device: Device, mr_reading: Reading
+) -> None:
+    report = report_of(mr_reading, device, tmp_path / "out")
+
+    (group,) = report.content.get_image_measurement_groups()
+    (score,) = group.get_measurements()
+    assert score.name.value == "ANOMALY_SCORE"
+    assert score.name.scheme_designator == "99MEDICLIP"
+    assert score.value == pytest.approx(0.95)
+    assert score.unit.value == "1"
+    (normality,) = group.get_qualitative_evaluations(NORMALITY)
+    assert normality.value.value == "263654008"
+    parameters = texts(report, "Algorithm Parameters")
+    for expected in (
+        "task_version=3",
+        "k=8",
+        "preset=paper",
+        "operating_point=0.5",
+        "p_value=0.111111",
+        "backbone=ViT-L-14/openai",
+        f"weights_sha256={'cd' * 32}",
+        "software_version=0.1.0",
+    ):
+        assert expected in parameters
+    (scheme,) = report.CodingSchemeIdentificationSequence
+    assert scheme.CodingSchemeDesignator == "99MEDICLIP"
+
+
+def segmentation_reference(group: hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations) -> Dataset:
+    (item,) = hd.sr.utils.find_content_items(
+        group[0], name=hd.sr.CodedConcept("121214", "DCM", "Referenced Segmentation Frame")
+    )
+    return item.ReferencedSOPSequence[0]
+
+
+def test_every_region_points_to_its_frame_of_the_segmentation_and_has_its_area(
+    tmp_path: Path, device: Device, mr_reading: Reading
+) -> None:
+    objects = write_results(mr_reading, device=device, directory=tmp_path / "out")
+    seg, report = hd.seg.segread(objects[0].path), hd.sr.srread(objects[1].path)
+
+    groups = report.content.get_planar_roi_measurement_groups()
+
+    assert len(groups) == 2
+    areas = []
+    for group in groups:
+        reference = segmentation_reference(group)
+        assert reference.ReferencedSOPInstanceUID == seg.SOPInstanceUID
+        frame = seg.PerFrameFunctionalGroupsSequence[int(reference.ReferencedFrameNumber) - 1]
+        assert frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber == 1
+        area, peak = group.get_measurements()
+        assert area.name == codes.SCT.Area
+        assert area.unit == codes.UCUM.SquareMillimeter
+        assert peak.value > 0.5
+        areas.append(area.value)
+    assert areas == sorted(areas, reverse=True)
+    # The two regions are the whole of the first band, a pixel being 1.5 by 1.25 mm.
+    assert sum(areas) == pytest.approx(seg.pixel_array[0].sum() * 1.5 * 1.25, abs=0.01)
+
+
+def test_the_segment_and_the_report_share_a_tracking_uid(
+    tmp_path: Path, device: Device, mr_reading: Reading
+) -> None:
+    objects = write_results(mr_reading, device=device, directory=tmp_path / "out")
+    seg, report = hd.seg.segread(objects[0].path), hd.sr.srread(objects[1].path)
+    (group,) = report.content.get_volumetric_roi_measurement_groups()
+    assert group.tracking_uid == seg.SegmentSequence[0].TrackingUID
+    assert group.finding_type == codes.SCT.Lesion
+
+
+def test_a_radiograph_of_unknown_spacing_has_regions_in_pixels(
+    tmp_path: Path, device: Device
+) -> None:
+    path = sources.computed_radiograph(tmp_path, ImagerPixelSpacing=None)
+    report = report_of(make_reading(image_readings(path)), device, tmp_path / "out")
+    groups = report.content.get_planar_roi_measurement_groups()
+    assert groups
+    for group in groups:
+        assert group.get_measurements()[0].unit.value == "{pixels}"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"),
+    [("abnormal", "263654008"), ("normal", "17621005"), ("undetermined", "371934000")],
+)
+def test_each_verdict_has_its_code(
+    tmp_path: Path,
+    device: Device,
+    mr_reading: Reading,
+    dciodvfy_errors: Callable[[Path], list[str]],
+    verdict: str,
+    code: str,
+) -> None:
+    reading = dataclasses.replace(mr_reading, verdict=verdict)
+    path = write_results(reading, device=device, directory=tmp_path / "out")[-1].path
+    assert dciodvfy_errors(path) == []
+    (group,) = hd.sr.srread(path).content.get_image_measurement_groups()
+    (normality,) = group.get_qualitative_evaluations(NORMALITY)
+    assert normality.value.value == code
+
+
+def test_a_study_of_which_nothing_could_be_read_still_gets_a_report_that_says_why(
+    tmp_path: Path, device: Device, dciodvfy_errors: Callable[[Path], list[str]]
+) -> None:
+    images = [
+        dataclasses.replace(image, score=None, map=None, placement=None, skipped="cannot decode")
+        for path in sources.mr_series(tmp_path, slices=3)
+        for image in image_readings(path)
+    ]
+    reading = make_reading(
+        images, verdict="undetermined", score=None, p_value=None, operating_point=None
+    )
+    (result,) = write_results(reading, device=device, directory=tmp_path / "out")
+    assert dciodvfy_errors(result.path) == []
+    comments = texts(hd.sr.srread(result.path), "Comment")
+    (skipped,) = [text for text in comments if text.startswith("Not analysed (3), cannot decode")]
+    assert all(image.header.sop_instance_uid in skipped for image in images)
+    assert any("0 of 3 frames analysed" in text for text in comments)
+
+
+def test_an_untrained_backbone_is_named_as_such(
+    tmp_path: Path, device: Device, mr_reading: Reading
+) -> None:
+    reading = dataclasses.replace(mr_reading, backbone_trained=False)
+    objects = write_results(reading, device=device, directory=tmp_path / "out")
+    assert "backbone=untrained" in texts(hd.sr.srread(objects[1].path), "Algorithm Parameters")
+    algorithm = dcmread(objects[0].path).SegmentSequence[0]
+    algorithm = algorithm.SegmentationAlgorithmIdentificationSequence[0]
+    assert "backbone=untrained" in algorithm.AlgorithmParameters.split(",")
+
+
+def test_the_report_is_preliminary_unverified_complete_and_lists_all_evidence(
+    tmp_path: Path, device: Device, mr_reading: Reading
+) -> None:
+    report = report_of(mr_reading, device, tmp_path / "out")
+    assert (report.VerificationFlag, report.PreliminaryFlag, report.CompletionFlag) == (
+        "UNVERIFIED",
+        "PRELIMINARY",
+        "COMPLETE",
+    )
+    (item,) = report.CurrentRequestedProcedureEvidenceSequence
+    listed = {
+        reference.ReferencedSOPInstanceUID
+        for series in item.ReferencedSeriesSequence
+        for reference in series.ReferencedSOPSequence
+    }
+    images = {image.header.sop_instance_uid for image in mr_reading.images}
+    assert images < listed
+    assert len(listed) == len(images) + 1
+    (request,) = report.ReferencedRequestSequence
+    assert request.AccessionNumber == "ACC1"
+    assert report.AccessionNumber == "ACC1"
+
+
+def test_a_revision_names_the_report_before_it(
+    tmp_path: Path,
+    device: Device,
+    mr_reading: Reading,
+    dciodvfy_errors: Callable[[Path], list[str]],
+) -> None:
+    before = write_results(mr_reading, device=device, directory=tmp_path / "out")[-1]
+    revised = dataclasses.replace(
+        mr_reading,
+        revision=2,
+        study_content_digest="01" * 32,
+        predecessor=PreviousReport(
+            sop_class_uid=before.sop_class_uid,
+            sop_instance_uid=before.sop_instance_uid,
+            series_instance_uid=before.series_instance_uid,
+        ),
+    )
+    after = write_results(revised, device=device, directory=tmp_path / "out")[-1]
+    assert after.sop_instance_uid != before.sop_instance_uid
+    assert dciodvfy_errors(after.path) == []
+    (item,) = dcmread(after.path).PredecessorDocumentsSequence
+    reference = item.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert reference.ReferencedSOPInstanceUID == before.sop_instance_uid
+
+
+def test_our_device_is_observer_and_contributing_equipment(
+    tmp_path: Path, device: Device, mr_reading: Reading
+) -> None:
+    for result in write_results(mr_reading, device=device, directory=tmp_path / "out"):
+        written = dcmread(result.path)
+        uids = [item.get("DeviceUID") for item in written.ContributingEquipmentSequence]
+        assert device.uid in uids
+    (context,) = hd.sr.srread(result.path).content.get_observer_contexts()
+    assert context.observer_identifying_attributes.uid == device.uid
+
+
+def test_dcmtk_reads_the_report_as_text(
+    tmp_path: Path, device: Device, mr_reading: Reading
+) -> None:
+    program = shutil.which("dsrdump")
+    if program is None:
+        pytest.skip("dsrdump of DCMTK is not installed")
+    path = write_results(mr_reading, device=device, directory=tmp_path / "out")[-1].path
+    done = subprocess.run([program, "+Pl", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert '"Normality")=(263654008,SCT,"Abnormal")' in done.stdout
+    assert "Not for diagnostic use" in done.stdout
+    assert "E:" not in done.stderr
