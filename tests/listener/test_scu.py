@@ -146,8 +146,8 @@ def test_dcmtk_storescp_receives_the_file_as_it_is_encoded(tmp_path, make_ct):
 def test_a_pacs_takes_a_study_finds_it_and_gives_it_back(pacs, make_ct, tmp_path):
     paths = [make_ct("1.2.3", f"1.2.3.{number}") for number in (1, 2, 2)]
     assert all(outcome.status == 0 for outcome in store(pacs.peer, paths))
-    (study,) = find(pacs.peer, "STUDY", {"StudyInstanceUID": "1.2.3"}, return_keys=["PatientID"])
-    assert study.StudyInstanceUID == "1.2.3"
+    studies = find(pacs.peer, "STUDY", {"StudyInstanceUID": "1.2.3"}, return_keys=["PatientID"])
+    assert {study.StudyInstanceUID for study in studies} == {"1.2.3"}
     series = find(pacs.peer, "SERIES", {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": ""})
     assert {item.SeriesInstanceUID for item in series} == {"1.2.3.1", "1.2.3.2"}
     images = find(pacs.peer, "IMAGE", {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.3.2"})
