@@ -74,6 +74,8 @@ def inspect(
             shorter than its rows, columns and frames say (PS3.3 C.7.6.3, PS3.5 8).
     """
     syntax = UID(transfer_syntax_uid)
+    if not syntax.is_transfer_syntax:
+        raise InvalidInstanceError("unknown transfer syntax")
     if syntax == DeflatedExplicitVRLittleEndian:
         data = _inflate(data, limit=inflated_limit)
     walk = _Walk(memoryview(data), implicit=syntax.is_implicit_VR, little=syntax.is_little_endian)

@@ -14,7 +14,7 @@ import pytest
 from listener.errors import InvalidInstanceError, StorageFullError
 from listener.scu import store
 from listener.spool import Spool
-from tests.listener.conftest import peer_of, received
+from tests.listener.conftest import bundled, peer_of, received
 
 
 def incoming(spool: Spool) -> list[Path]:
@@ -111,16 +111,36 @@ def test_the_same_instance_from_many_threads_is_new_once(spool, make_ct):
     "uid", ["../../../../etc", "/etc/passwd.d", "1.2/../../../x", "..", "1..2", "1.2.", "1.2\n3.4"]
 )
 def test_a_uid_that_would_leave_the_spool_is_refused(uid, spool, make_ct):
-    genuine = "1.2.3." + "4" * (len(uid) - 6) if len(uid) > 6 else "1.2.3456"[: max(len(uid), 3)]
-    ct = received(make_ct(genuine, "1.2.9.1"))
+    genuine = "2." + "7" * max(len(uid) - 2, 1)
+    ct = received(make_ct(genuine, "1.9.1"))
     padded = genuine.encode() + b"\0" * (len(genuine) % 2)
-    assert padded in ct.data
+    assert ct.data.count(padded) == 1
     data = ct.data.replace(padded, uid.encode().ljust(len(padded), b"\0"), 1)
-    with pytest.raises(InvalidInstanceError):
+    with pytest.raises(InvalidInstanceError, match="StudyInstanceUID is not a valid UID"):
         spool.store(data, ct.reception)
     assert list(spool.studies()) == []
-    outside = {path.name for path in spool.root.parent.iterdir()}
-    assert outside <= {"spool", "made"}
+    assert {path.name for path in spool.root.parent.iterdir()} == {"spool", "made"}
+    assert len(list(spool.quarantined())) == 1
+
+
+def test_an_announced_uid_that_would_leave_the_spool_is_refused(spool, make_ct):
+    ct = received(make_ct("1.2.3", "1.2.3.1"))
+    announced = dataclasses.replace(ct.reception, sop_instance_uid="../../escaped")
+    with pytest.raises(InvalidInstanceError):
+        spool.store(ct.data, announced)
+    (entry,) = spool.quarantined()
+    assert entry.sop_instance_uid == ""
+    assert entry.path.parent == spool.root / "quarantine"
+
+
+def test_the_same_bytes_under_another_transfer_syntax_are_not_taken_for_a_repeat(spool):
+    mr = received(bundled("MR_small_RLE.dcm"))
+    first = spool.store(mr.data, mr.reception)
+    other = dataclasses.replace(mr.reception, transfer_syntax_uid="1.2.840.10008.1.2.4.90")
+    with pytest.raises(InvalidInstanceError, match="another transfer syntax"):
+        spool.store(mr.data, other)
+    (version,) = spool.versions(first.study_instance_uid)
+    assert version.path == first.path
 
 
 @pytest.mark.parametrize("padding", [b"\0", b" ", b"\0\0"])
