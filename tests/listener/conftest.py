@@ -153,11 +153,11 @@ class Pacs:
     destination_port: int
 
 
-@pytest.fixture
-def pacs(tmp_path: Path) -> Iterator[Pacs]:
+@pytest.fixture(scope="module")
+def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pacs]:
+    """One PACS for a module: a test that counts uses studies of its own."""
     port, destination_port = free_port(), free_port()
-    folder = tmp_path / "pacs"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("pacs")
     config = folder / "qrscp.ini"
     config.write_text(
         f"""[DEFAULT]
