@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from listener.contexts import IMAGE_SOP_CLASSES
 from listener.errors import InvalidInstanceError
 from listener.uids import clean_uid
 
@@ -73,6 +74,8 @@ def inspect(
             shorter than its rows, columns and frames say (PS3.3 C.7.6.3, PS3.5 8).
     """
     syntax = UID(transfer_syntax_uid)
+    if not syntax.is_transfer_syntax:
+        raise InvalidInstanceError("unknown transfer syntax")
     if syntax == DeflatedExplicitVRLittleEndian:
         data = _inflate(data, limit=inflated_limit)
     walk = _Walk(memoryview(data), implicit=syntax.is_implicit_VR, little=syntax.is_little_endian)
@@ -83,7 +86,11 @@ def inspect(
         sop_instance_uid=clean_uid(walk.value(_SOP_INSTANCE), name="SOPInstanceUID"),
         sop_class_uid=clean_uid(walk.value(_SOP_CLASS), name="SOPClassUID"),
     )
-    _check_pixel_data(walk, encapsulated=syntax.is_encapsulated)
+    _check_pixel_data(
+        walk,
+        encapsulated=syntax.is_encapsulated,
+        is_image=identity.sop_class_uid in IMAGE_SOP_CLASSES,
+    )
     return identity
 
 
@@ -219,10 +226,12 @@ class _Walk:
             items += 1
 
 
-def _check_pixel_data(walk: _Walk, *, encapsulated: bool) -> None:
+def _check_pixel_data(walk: _Walk, *, encapsulated: bool, is_image: bool) -> None:
     rows, columns = walk.number(_ROWS), walk.number(_COLUMNS)
     if not rows or not columns:
-        return  # not an image: nothing to compare with
+        if is_image:
+            raise InvalidInstanceError("image without Rows and Columns")
+        return
     if walk.pixel_length is None:
         if walk.float_pixels:
             return

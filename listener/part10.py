@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydicom.dataset import FileMetaDataset
+from pydicom.errors import InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
+from pynetdicom.dsutils import split_dataset
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +22,6 @@ IMPLEMENTATION_VERSION_NAME = "MEDICLIP_DICOM"
 """Our own (0002,0013), at most 16 characters."""
 
 _PREAMBLE = bytes(128) + b"DICM"
-_GROUP_LENGTH_END = len(_PREAMBLE) + 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +54,19 @@ def file_header(reception: Reception) -> bytes:
     return _PREAMBLE + bytes(buffer.getvalue())
 
 
-def data_set_size(path: Path) -> int | None:
-    """Return how many bytes of data set a Part 10 file holds, or None if it is not such a file.
+@dataclass(frozen=True, slots=True)
+class StoredHeader:
+    """What the header of a Part 10 file says: its transfer syntax and bytes of data set."""
 
-    Only the group length (0002,0000) is read.
-    """
-    with path.open("rb") as file:
-        head = file.read(_GROUP_LENGTH_END)
-        size = file.seek(0, 2)
-    if len(head) < _GROUP_LENGTH_END or head[128:136] != b"DICM\x02\x00\x00\x00":
+    transfer_syntax_uid: str
+    data_set_size: int
+
+
+def read_header(path: Path) -> StoredHeader | None:
+    """Read the File Meta Information of a file, or return None if that is not whole."""
+    try:
+        meta, offset = split_dataset(path)
+        syntax = str(meta.TransferSyntaxUID)
+    except (InvalidDicomError, AttributeError, EOFError):
         return None
-    return size - _GROUP_LENGTH_END - int.from_bytes(head[-4:], "little")
+    return StoredHeader(syntax, path.stat().st_size - offset)

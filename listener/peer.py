@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydicom.uid import UID
 from pynetdicom import AE, evt
+from pynetdicom.pdu_primitives import A_ABORT, A_P_ABORT
 
 from listener.errors import (
     AssociationAbortedError,
@@ -55,16 +56,22 @@ class Peer:
 
 
 class _Connection:
-    """Notes that TCP connected, and sends small packets without Nagle's delay."""
+    """Notes what becomes of a connection, and sends small packets without Nagle's delay."""
 
     def __init__(self) -> None:
         self.opened = threading.Event()
+        self.ended_by_peer = threading.Event()
 
-    def __call__(self, event: evt.Event) -> None:
+    def on_open(self, event: evt.Event) -> None:
         self.opened.set()
         transport = event.assoc.dul.socket
         if transport is not None and transport.socket is not None:
             transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def on_primitive(self, event: evt.Event) -> None:
+        """Take note of an abort by the peer, or of a connection that broke (A-P-ABORT)."""
+        if isinstance(vars(event).get("primitive"), (A_ABORT, A_P_ABORT)):
+            self.ended_by_peer.set()
 
 
 @contextmanager
@@ -90,7 +97,10 @@ def associate(
         AssociationAbortedError: the peer ended it during negotiation.
     """
     connection = _Connection()
-    handlers: list[Any] = [(evt.EVT_CONN_OPEN, connection)]
+    handlers: list[Any] = [
+        (evt.EVT_CONN_OPEN, connection.on_open),
+        (evt.EVT_ACSE_RECV, connection.on_primitive),
+    ]
     if on_c_store is not None:
         handlers.append((evt.EVT_C_STORE, on_c_store))
     association = _entity(peer).associate(
@@ -102,7 +112,7 @@ def associate(
         ext_neg=list(roles),
         evt_handlers=handlers,
     )
-    _raise_unless_established(association, peer, connected=connection.opened.is_set())
+    _raise_unless_established(association, peer, connection)
     try:
         yield association
     except BaseException:
@@ -123,10 +133,12 @@ def _entity(peer: Peer) -> AE:
     return ae
 
 
-def _raise_unless_established(association: Association, peer: Peer, *, connected: bool) -> None:
+def _raise_unless_established(
+    association: Association, peer: Peer, connection: _Connection
+) -> None:
     if association.is_established:
         return
-    if not connected:
+    if not connection.opened.is_set():
         raise PeerUnreachableError(f"{peer} can't be reached; check its address and that it runs")
     answer = association.acceptor.primitive
     if association.is_rejected and answer is not None:
@@ -136,6 +148,6 @@ def _raise_unless_established(association: Association, peer: Peer, *, connected
         )
     if association.rejected_contexts and not association.accepted_contexts:
         raise NoPresentationContextError(f"{peer} accepts none of the proposed contexts")
-    if answer is None and not association.acse.is_aborted():
+    if not connection.ended_by_peer.is_set():
         raise PeerUnreachableError(f"{peer} did not answer the association request in time")
     raise AssociationAbortedError(f"{peer} aborted while the association was negotiated")

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from listener.spool import Spool, StoredInstance
 
+__all__ = ["AssociationEnd", "ListenerSettings", "ListenerStatistics", "StorageSCP"]
+
 _log = structlog.get_logger()
 
 _SUCCESS = 0x0000

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 from pynetdicom import _config, build_context
 from pynetdicom.dsutils import split_dataset
@@ -152,7 +153,7 @@ def _outgoing(path: Path) -> _Outgoing:
             sop_instance_uid=UID(meta.MediaStorageSOPInstanceUID),
             transfer_syntax_uid=UID(meta.TransferSyntaxUID),
         )
-    except (AttributeError, ValueError, EOFError) as error:
+    except (InvalidDicomError, AttributeError, ValueError, EOFError) as error:
         raise InvalidInstanceError("not a Part 10 file with complete file meta") from error
 
 

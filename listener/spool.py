@@ -17,24 +17,34 @@ import os
 import threading
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listener.durable import DurableFolders, sync_folder, write_errors, write_temporary
-from listener.errors import InvalidInstanceError, InvalidUIDError
+from listener.errors import InvalidInstanceError
 from listener.inspection import DEFAULT_INFLATED_LIMIT, inspect
-from listener.part10 import Reception, data_set_size, file_header
+from listener.part10 import Reception, file_header, read_header
 from listener.quarantine import Quarantine, QuarantinedDataSet
 from listener.uids import clean_uid
+from listener.versions import (
+    SUFFIX,
+    SpooledInstance,
+    entries_in,
+    folders_in,
+    newest,
+    utc,
+    versions_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
     from types import TracebackType
 
     from listener.inspection import InstanceIdentity
 
-_SUFFIX = ".dcm"
+__all__ = ["Spool", "SpooledInstance", "StoredInstance", "newest", "statvfs_free_bytes"]
+
 _DATA_SET_DOES_NOT_MATCH = 0xA900
 
 
@@ -60,29 +70,6 @@ class StoredInstance:
     path: Path
     received_at: datetime
     new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SpooledInstance:
-    """One version of an instance, as its file's name and status tell.
-
-    Attributes:
-        sha256: hex digest of the data set as received, without file meta.
-        size: bytes of the file, file meta included.
-        received_at: UTC.
-    """
-
-    sop_instance_uid: str
-    series_instance_uid: str
-    sha256: str
-    path: Path
-    size: int
-    received_at: datetime
-
-
-def newest(versions: Sequence[SpooledInstance]) -> SpooledInstance:
-    """Return the version whose content arrived last; the digest breaks a tie."""
-    return max(versions, key=lambda version: (version.received_at, version.sha256))
 
 
 def statvfs_free_bytes(root: Path) -> int:
@@ -168,7 +155,7 @@ class Spool:
 
     def studies(self) -> Iterator[str]:
         """Yield the UIDs of the studies, sorted."""
-        yield from sorted(entry.name for entry in _folders_in(self._studies))
+        yield from sorted(entry.name for entry in folders_in(self._studies))
 
     def versions(self, study_instance_uid: str) -> tuple[SpooledInstance, ...]:
         """Return every content of every instance of a study, sorted by UIDs and time of receipt.
@@ -178,14 +165,8 @@ class Spool:
         Raises:
             InvalidUIDError: the argument is no UID.
         """
-        study = self._studies / clean_uid(study_instance_uid, name="StudyInstanceUID")
-        found = [
-            version
-            for series in _folders_in(study)
-            for entry in _entries_in(Path(series.path))
-            if (version := _spooled_instance(entry, series_instance_uid=series.name)) is not None
-        ]
-        return tuple(sorted(found, key=_version_order))
+        study = clean_uid(study_instance_uid, name="StudyInstanceUID")
+        return versions_in(self._studies / study)
 
     def instances(self, study_instance_uid: str) -> tuple[SpooledInstance, ...]:
         """Return the current content of every instance of a study, sorted by SOP Instance UID.
@@ -244,14 +225,14 @@ class Spool:
         digest: str,
     ) -> StoredInstance:
         folder = self._studies / identity.study_instance_uid / identity.series_instance_uid
-        path = folder / f"{identity.sop_instance_uid}.{digest}{_SUFFIX}"
+        path = folder / f"{identity.sop_instance_uid}.{digest}{SUFFIX}"
         received_ns = self._next_ns()
         with write_errors():
-            new = not _is_whole(path, size=len(data))
+            new = not _is_stored(path, reception, size=len(data))
             if new:
                 parts = (file_header(reception), data)
                 temporary = write_temporary(self._incoming, parts, modified_ns=received_ns)
-                new = self._publish(temporary, path, size=len(data))
+                new = self._publish(temporary, path, reception, size=len(data))
             else:
                 # Whoever wrote it may have been killed between the rename and the sync.
                 self._folders.ensure(folder)
@@ -268,18 +249,18 @@ class Spool:
             sha256=digest,
             size=len(data),
             path=path,
-            received_at=_utc(received_ns),
+            received_at=utc(received_ns),
             new=new,
         )
 
-    def _publish(self, temporary: Path, path: Path, *, size: int) -> bool:
+    def _publish(self, temporary: Path, path: Path, reception: Reception, *, size: int) -> bool:
         """Rename into place; return False when another thread had stored the same just before."""
         try:
             for attempt in (1, 2):
                 self._folders.ensure(path.parent)
                 try:
                     with self._publish_lock:
-                        if _is_whole(path, size=size):
+                        if _is_stored(path, reception, size=size):
                             temporary.unlink()
                             return False
                         temporary.rename(path)
@@ -307,64 +288,25 @@ class Spool:
         except BlockingIOError:
             pass
         else:
-            for entry in _entries_in(self._incoming):
+            for entry in entries_in(self._incoming):
                 if entry.name.endswith(".part"):
                     Path(entry.path).unlink()
         fcntl.flock(self._in_use, fcntl.LOCK_SH)
 
 
-def _is_whole(path: Path, *, size: int) -> bool:
-    """Whether a file is there and holds a data set of so many bytes."""
+def _is_stored(path: Path, reception: Reception, *, size: int) -> bool:
+    """Whether a file is there and whole, and so what is received now is a repeat.
+
+    Raises:
+        InvalidInstanceError: it is there under another transfer syntax. The same bytes can't mean
+            two things, so one of the two senders is wrong.
+    """
     try:
-        return data_set_size(path) == size
+        header = read_header(path)
     except FileNotFoundError:
         return False
-
-
-def _entries_in(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except FileNotFoundError:
-        return []
-
-
-def _folders_in(folder: Path) -> list[os.DirEntry[str]]:
-    return [entry for entry in _entries_in(folder) if entry.is_dir(follow_symlinks=False)]
-
-
-def _spooled_instance(
-    entry: os.DirEntry[str], *, series_instance_uid: str
-) -> SpooledInstance | None:
-    """Read a file's name and status; None for a file that is not ours or has just gone."""
-    stem = entry.name.removesuffix(_SUFFIX)
-    uid, _, digest = stem.rpartition(".")
-    if stem == entry.name or len(digest) != hashlib.sha256().digest_size * 2:
-        return None
-    try:
-        status = entry.stat(follow_symlinks=False)
-        uid = clean_uid(uid, name="SOPInstanceUID")
-    except (FileNotFoundError, InvalidUIDError):
-        return None
-    return SpooledInstance(
-        sop_instance_uid=uid,
-        series_instance_uid=series_instance_uid,
-        sha256=digest,
-        path=Path(entry.path),
-        size=status.st_size,
-        received_at=_utc(status.st_mtime_ns),
-    )
-
-
-def _version_order(version: SpooledInstance) -> tuple[str, datetime, str, str]:
-    return (
-        version.sop_instance_uid,
-        version.received_at,
-        version.series_instance_uid,
-        version.sha256,
-    )
-
-
-def _utc(nanoseconds: int) -> datetime:
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=rest // 1000)
+    if header is None or header.data_set_size != size:
+        return False
+    if header.transfer_syntax_uid != reception.transfer_syntax_uid:
+        raise InvalidInstanceError("the same bytes came under another transfer syntax before")
+    return True
