@@ -1,0 +1,62 @@
+"""Reading a weights file into an open_clip model."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ai_core.architecture import Architecture, build_model
+
+_NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
+
+
+def load_checkpoint(file: Path, architecture: Architecture) -> tuple[Architecture, nn.Module]:
+    """Build the model and fill it from a file: safetensors, a state dict, or OpenAI's archive.
+
+    OpenAI publishes its towers as TorchScript archives and nobody else does, so such a file
+    brings QuickGELU with it. Position embeddings of another resolution are resampled.
+
+    Raises:
+        RuntimeError, KeyError, ValueError, OSError: the file does not hold this model.
+    """
+    from open_clip.model import resize_pos_embed, resize_text_pos_embed
+
+    archive = _is_torchscript(file)
+    if archive:
+        architecture = architecture.with_quick_gelu()
+    state = _archive_state(file) if archive else _plain_state(file)
+    model = build_model(architecture)
+    own = model.state_dict()
+    for scalar in ("logit_scale", "logit_bias"):
+        if scalar in state and scalar in own:
+            state[scalar] = state[scalar].reshape(own[scalar].shape)
+    if hasattr(model, "text") and "positional_embedding" in state:
+        from open_clip.model import convert_to_custom_text_state_dict
+
+        state = convert_to_custom_text_state_dict(state)
+    resize_pos_embed(state, model)
+    resize_text_pos_embed(state, model)
+    model.load_state_dict(state, strict=True)
+    return architecture, model
+
+
+def _plain_state(file: Path) -> dict[str, Any]:
+    from open_clip.factory import load_state_dict
+
+    state: dict[str, Any] = load_state_dict(str(file), device="cpu", weights_only=True)
+    return dict(state)
+
+
+def _archive_state(file: Path) -> dict[str, Any]:
+    state = torch.jit.load(str(file), map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
+    return {name: value for name, value in state.items() if name not in _NOT_WEIGHTS}
+
+
+def _is_torchscript(file: Path) -> bool:
+    import zipfile
+
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())

@@ -1,0 +1,242 @@
+"""The fitted detector: images in, anomaly maps and image scores out."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ai_core.backbone import Backbone
+from ai_core.errors import CorruptDetectorError, WeightsMismatchError
+from ai_core.fitting import (
+    Head,
+    Progress,
+    encode_all,
+    make_pool,
+    silent,
+    train_on_pool,
+    train_on_stream,
+)
+from ai_core.images import IMAGE_SIZE, check_images, check_support, image_digests
+from ai_core.model import Adapters, fuse, similarities
+from ai_core.presets import DEFAULT, Preset
+from ai_core.scoring import image_scores, reported_map
+from ai_core.storage import DetectorInfo, pack, read_info, tensors_sha256, unpack
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the detector says about N images.
+
+    Attributes:
+        maps: anomaly maps in [0, 1], float32 on the CPU, shape (N, 224, 224).
+        scores: image scores on the maps' scale, float32 on the CPU, shape (N,); never above
+            the map's own maximum.
+    """
+
+    maps: Tensor
+    scores: Tensor
+
+
+class Detector:
+    """MediCLIP after fitting: adapters and two text vectors on a frozen vision tower.
+
+    Make one with `Detector.fit`, `Detector.load` or `Detector.from_bytes`.
+
+    Attributes:
+        info: preset, backbone, seed and support digests.
+        sha256: digest over the detector's own tensors.
+    """
+
+    def __init__(self, head: Head, *, backbone: Backbone, info: DetectorInfo) -> None:
+        self._head = head
+        self._backbone = backbone
+        self.info = info
+        self.sha256 = tensors_sha256(_tensors(head))
+
+    @classmethod
+    def fit(
+        cls,
+        images: Tensor,
+        *,
+        backbone: Backbone,
+        preset: Preset = DEFAULT,
+        generator: torch.Generator,
+        progress: Progress | None = None,
+    ) -> "Detector":
+        """Fit a detector on k normal images; the same generator state gives the same bytes.
+
+        Args:
+            images: the support set, float32 RGB in [0, 1], shape (k, 3, 224, 224), k at least 2.
+            backbone: the frozen towers.
+            preset: every other choice.
+            generator: a CPU generator, the source of every draw; its initial seed is recorded.
+            progress: told now and then, in this thread.
+
+        Raises:
+            ImageInputError: images of another shape, type or range.
+            SupportSetError: too few images, or constant ones.
+        """
+        check_support(images)
+        images = images.cpu()
+        report = progress or silent
+        tokens = encode_all(images, backbone=backbone)
+        if preset.training.pool_images:
+            one_fold = torch.zeros(len(images), dtype=torch.int64)
+            pool = make_pool(
+                images,
+                folds=one_fold,
+                backbone=backbone,
+                preset=preset,
+                generator=generator,
+                progress=report,
+            )
+            head = train_on_pool(
+                pool,
+                normal_tokens=tokens,
+                backbone=backbone,
+                preset=preset,
+                generator=generator,
+                progress=report,
+            )
+        else:
+            head = train_on_stream(
+                images,
+                normal_tokens=tokens,
+                backbone=backbone,
+                preset=preset,
+                generator=generator,
+                progress=report,
+            )
+        info = describe_fit(images, backbone=backbone, preset=preset, generator=generator)
+        return cls(head, backbone=backbone, info=info)
+
+    @torch.no_grad()
+    def score(self, images: Tensor, *, batch_size: int | None = None) -> Scores:
+        """Score images; each independently of the others in its batch.
+
+        Args:
+            images: float32 RGB in [0, 1], shape (N, 3, 224, 224); N may be 0.
+            batch_size: images per call of the tower; what suits the device by default.
+
+        Raises:
+            ImageInputError: images of another shape, type or range.
+        """
+        check_images(images)
+        step = batch_size or self._backbone.batch_size
+        parts = [
+            self.score_tokens(self._backbone.encode(batch).tokens)
+            for batch in (images[at : at + step] for at in range(0, len(images), step))
+        ]
+        if not parts:
+            return Scores(maps=torch.zeros(0, IMAGE_SIZE, IMAGE_SIZE), scores=torch.zeros(0))
+        return Scores(
+            maps=torch.cat([part.maps for part in parts]),
+            scores=torch.cat([part.scores for part in parts]),
+        )
+
+    @torch.no_grad()
+    def score_tokens(self, tokens: Tensor) -> Scores:
+        """Score images from the patch tokens that the backbone has already given.
+
+        Args:
+            tokens: as `Encoded.tokens`, shape (N, blocks, patches, width), N at least 1.
+        """
+        preset = self.info.preset
+        maps = fuse(
+            similarities(self._head.adapters(tokens), self._head.text),
+            temperature=preset.temperature,
+            side=IMAGE_SIZE,
+            fusion=preset.fusion,
+            align_corners=preset.align_corners,
+        )
+        reported = reported_map(maps, preset=preset).cpu()
+        return Scores(maps=reported, scores=image_scores(reported, preset=preset))
+
+    def to_bytes(self) -> bytes:
+        """The detector as one safetensors blob, without the backbone."""
+        return pack(_tensors(self._head), self.info)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, backbone: Backbone) -> "Detector":
+        """Restore a detector, bit for bit, onto the backbone that it was fitted on.
+
+        Raises:
+            CorruptDetectorError: not a saved detector, or a damaged one.
+            WeightsMismatchError: another backbone, other weights or other tapped blocks.
+        """
+        tensors, info = unpack(data)
+        if (backbone.sha256, backbone.blocks) != (info.backbone_sha256, info.blocks):
+            raise WeightsMismatchError(
+                f"fitted on {info.backbone!r} (weights {info.weights!r}, sha256 "
+                f"{info.backbone_sha256[:12]}…, blocks {info.blocks}), but this backbone is "
+                f"{backbone.name!r} (weights {backbone.weights!r}, sha256 "
+                f"{backbone.sha256[:12]}…, blocks {backbone.blocks}); load the former, or fit anew"
+            )
+        return cls(_restore_head(tensors, backbone), backbone=backbone, info=info)
+
+    @staticmethod
+    def peek_info(data: bytes) -> DetectorInfo:
+        """Read a saved detector's description; needs no backbone.
+
+        Raises:
+            CorruptDetectorError: not a saved detector.
+        """
+        return read_info(data)
+
+    def save(self, path: Path | str) -> None:
+        """Write the detector to a file, whole or not at all."""
+        target = Path(path)
+        partial = target.with_name(target.name + ".partial")
+        with partial.open("wb") as file:
+            file.write(self.to_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+
+    @classmethod
+    def load(cls, path: Path | str, *, backbone: Backbone) -> "Detector":
+        """Read a detector from a file; errors as `from_bytes`."""
+        return cls.from_bytes(Path(path).read_bytes(), backbone=backbone)
+
+
+def describe_fit(
+    images: Tensor, *, backbone: Backbone, preset: Preset, generator: torch.Generator
+) -> DetectorInfo:
+    """The description of a detector fitted on these images."""
+    return DetectorInfo(
+        preset=preset,
+        backbone=backbone.name,
+        weights=backbone.weights,
+        backbone_sha256=backbone.sha256,
+        blocks=backbone.blocks,
+        seed=generator.initial_seed(),
+        support_sha256=image_digests(images),
+    )
+
+
+def _tensors(head: Head) -> dict[str, Tensor]:
+    tensors = {f"adapters.{name}": value for name, value in head.adapters.state_dict().items()}
+    return {**tensors, "text": head.text}
+
+
+def _restore_head(tensors: dict[str, Tensor], backbone: Backbone) -> Head:
+    adapters = Adapters(
+        blocks=len(backbone.blocks),
+        width=backbone.width,
+        embed_dim=backbone.embed_dim,
+        generator=torch.Generator(),
+    )
+    state = {
+        name.removeprefix("adapters."): value
+        for name, value in tensors.items()
+        if name.startswith("adapters.")
+    }
+    try:
+        text = tensors["text"]
+        adapters.load_state_dict(state, strict=True)
+    except (KeyError, RuntimeError) as error:
+        raise CorruptDetectorError("the saved detector lacks some of its tensors") from error
+    adapters.to(backbone.device).freeze()
+    return Head(adapters=adapters, text=text.to(backbone.device))

@@ -1,0 +1,93 @@
+"""Finding the weights file behind an open_clip tag, without waiting for a hub that is not there."""
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import structlog
+
+from ai_core.errors import BackboneUnavailableError
+
+REACH_SECONDS = 5.0
+"""How long the hub may take to answer at all before it counts as unreachable."""
+
+_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+log = structlog.get_logger()
+
+
+def cache_folder(cache_dir: Path | str | None) -> Path:
+    """The folder in which downloaded weights are kept: the given one, or the hub's own."""
+    from huggingface_hub import constants
+
+    return Path(cache_dir) if cache_dir is not None else Path(constants.HF_HUB_CACHE)
+
+
+def find_weights(*, model: str, tag: str, cache_dir: Path | str | None) -> Path:
+    """Return the local file with the weights of an open_clip tag, downloading it at most once.
+
+    The cache is asked first and without the network. Only then, unless HF_HUB_OFFLINE is set,
+    the hub is asked, after one short look at whether it answers at all.
+
+    Raises:
+        BackboneUnavailableError: unknown tag, or not cached and not to be had.
+    """
+    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+
+    folder = cache_folder(cache_dir)
+    entry = get_pretrained_cfg(model, tag)
+    if not entry:
+        known = ", ".join(list_pretrained_tags_by_model(model)) or "none"
+        reason = f"not a file on this machine, and not an open_clip tag (known tags: {known})"
+        raise BackboneUnavailableError(model=model, weights=tag, cache_dir=folder, reason=reason)
+    if "hf_hub" not in entry:
+        reason = "the tag has no place on the model hub"
+        raise BackboneUnavailableError(model=model, weights=tag, cache_dir=folder, reason=reason)
+    repository, _, named = str(entry["hf_hub"]).rpartition("/")
+    names = (named,) if named else _FILES
+    return _cached(repository, names, folder) or _download(
+        repository, names, folder=folder, model=model, tag=tag
+    )
+
+
+def _cached(repository: str, names: tuple[str, ...], folder: Path) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in names:
+        found = try_to_load_from_cache(repository, name, cache_dir=folder)
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def _download(
+    repository: str, names: tuple[str, ...], *, folder: Path, model: str, tag: str
+) -> Path:
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+    reason = "not in the cache, and HF_HUB_OFFLINE forbids the download"
+    if not constants.HF_HUB_OFFLINE:
+        reason = _unreachable(constants.ENDPOINT)
+    if reason:
+        raise BackboneUnavailableError(model=model, weights=tag, cache_dir=folder, reason=reason)
+    log.info("weights_download_started", model=model, weights=tag, cache_dir=str(folder))
+    for name in names:
+        try:
+            return Path(hf_hub_download(repository, name, cache_dir=folder))
+        except (EntryNotFoundError, HfHubHTTPError, OSError) as error:
+            reason = f"download failed: {type(error).__name__}"
+    raise BackboneUnavailableError(model=model, weights=tag, cache_dir=folder, reason=reason)
+
+
+def _unreachable(endpoint: str) -> str:
+    """Why the hub cannot be asked, or an empty text where it answers."""
+    request = urllib.request.Request(endpoint, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=REACH_SECONDS):
+            return ""
+    except urllib.error.HTTPError:
+        return ""  # it answered
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "reason", error)
+        return f"not in the cache, and the model hub is not reachable ({cause})"

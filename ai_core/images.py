@@ -1,0 +1,80 @@
+"""The one form in which images enter the detector, and the check that they have it."""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from ai_core.errors import ImageInputError, SupportSetError
+
+IMAGE_SIZE = 224
+"""Side of an image in pixels, as in the paper."""
+
+MINIMUM_SUPPORT = 2
+"""Below this, nothing can be held out and CutPaste has no second image."""
+
+
+def check_images(images: Tensor) -> Tensor:
+    """Return ``images`` unchanged if they are what the detector takes.
+
+    Args:
+        images: float32 RGB, shape (N, 3, 224, 224), values in [0, 1].
+
+    Raises:
+        ImageInputError: for any other shape, type or range, or a value that is not finite.
+    """
+    if not isinstance(images, Tensor):
+        raise ImageInputError(f"images must be a torch.Tensor, not {type(images).__name__}")
+    expected = (3, IMAGE_SIZE, IMAGE_SIZE)
+    if images.ndim != 4 or tuple(images.shape[1:]) != expected:
+        raise ImageInputError(
+            f"images must have the shape (N, 3, {IMAGE_SIZE}, {IMAGE_SIZE}), not "
+            f"{tuple(images.shape)}; resize them first"
+        )
+    if images.dtype != torch.float32:
+        raise ImageInputError(f"images must be float32 in [0, 1], not {images.dtype}")
+    if images.shape[0] == 0:
+        return images
+    finite = torch.isfinite(images).flatten(1).all(1)
+    if not bool(finite.all()):
+        where = _indices(~finite)
+        raise ImageInputError(f"images {where} hold values that are not finite (NaN or infinite)")
+    low, high = float(images.min()), float(images.max())
+    if low < 0.0 or high > 1.0:
+        raise ImageInputError(f"image values must lie in [0, 1], not in [{low:.4g}, {high:.4g}]")
+    return images
+
+
+def check_support(images: Tensor) -> Tensor:
+    """Return a support set unchanged if a detector can be fitted on it.
+
+    Args:
+        images: k normal images, float32 RGB, shape (k, 3, 224, 224), values in [0, 1].
+
+    Raises:
+        ImageInputError: as `check_images`.
+        SupportSetError: fewer than 2 images, or images without any structure.
+    """
+    check_images(images)
+    if images.shape[0] < MINIMUM_SUPPORT:
+        raise SupportSetError(
+            f"a support set needs at least {MINIMUM_SUPPORT} normal images, got {images.shape[0]}"
+        )
+    constant = images.flatten(1).amax(1) == images.flatten(1).amin(1)
+    if bool(constant.any()):
+        raise SupportSetError(
+            f"support images {_indices(constant)} are constant (one single value); leave them out"
+        )
+    return images
+
+
+def image_digests(images: Tensor) -> tuple[str, ...]:
+    """SHA-256 of each image's float32 bytes, shape (N, 3, H, W), as hexadecimal text."""
+    plain = images.detach().to("cpu", torch.float32).contiguous()
+    return tuple(hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in plain)
+
+
+def _indices(mask: Tensor) -> str:
+    found = [str(int(index)) for index in mask.nonzero().flatten()]
+    shown = ", ".join(found[:8])
+    return f"[{shown}, … {len(found)} in all]" if len(found) > 8 else f"[{shown}]"

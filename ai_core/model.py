@@ -1,0 +1,125 @@
+"""Adapters, similarities and their fusion to an anomaly map (MediCLIP Eq. 2)."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Fusion = Literal["softmax-then-mean", "mean-then-softmax"]
+"""Order of Eq. 2: the paper's (softmax in each block) or the released code's (one softmax)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogMaps:
+    """S_n and S_a as logarithms, so that nothing is lost near 0 or 1.
+
+    Attributes:
+        normal: log S_n, shape (N, side, side).
+        anomaly: log S_a, shape (N, side, side); exp of both sums to 1 at each pixel.
+    """
+
+    normal: Tensor
+    anomaly: Tensor
+
+    @property
+    def log_odds(self) -> Tensor:
+        """log(S_a / S_n), shape (N, side, side): ranks pixels as S_a does, without ties at 1."""
+        return self.anomaly - self.normal
+
+
+class Adapters(nn.Module):
+    """One linear layer per tapped block, from patch tokens into the space of the text.
+
+    Args:
+        blocks: number of tapped blocks.
+        width: channels of a patch token.
+        embed_dim: channels of a text feature.
+        generator: draws the start, uniform within 1 / sqrt(width) as torch's own linear layer.
+    """
+
+    def __init__(
+        self, *, blocks: int, width: int, embed_dim: int, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(width)
+        weight = torch.rand(blocks, width, embed_dim, generator=generator)
+        bias = torch.rand(blocks, 1, embed_dim, generator=generator)
+        self.weight = nn.Parameter((2 * weight - 1) * bound)
+        self.bias = nn.Parameter((2 * bias - 1) * bound)
+        self.register_buffer("shift", torch.zeros(blocks, 1, width))
+        self.register_buffer("scale", torch.ones(blocks, 1, width))
+        self.shift: Tensor
+        self.scale: Tensor
+
+    def standardise(self, tokens: Tensor) -> None:
+        """Give every channel mean 0 and deviation 1 over the given tokens, from here on.
+
+        Args:
+            tokens: patch tokens of normal images, shape (N, blocks, patches, width).
+        """
+        deviation, mean = torch.std_mean(tokens.float(), dim=(0, 2))
+        floor = deviation.mean(-1, keepdim=True) * 1e-3
+        self.shift.copy_(mean[:, None])
+        self.scale.copy_(1 / torch.maximum(deviation, floor)[:, None])
+
+    def freeze(self) -> None:
+        """No parameter takes a gradient from here on."""
+        for parameter in self.parameters():
+            parameter.requires_grad = False
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map tokens (N, blocks, patches, width) to (N, blocks, patches, embed_dim)."""
+        adapted: Tensor = torch.matmul((tokens - self.shift) * self.scale, self.weight) + self.bias
+        return adapted
+
+
+def similarities(adapted: Tensor, text: Tensor) -> Tensor:
+    """Cosine similarity of every patch to the two text vectors.
+
+    Args:
+        adapted: shape (N, blocks, patches, embed_dim).
+        text: unit vectors {normal, anomaly}, shape (2, embed_dim).
+
+    Returns:
+        Values in [-1, 1], shape (N, blocks, 2, grid, grid).
+    """
+    cosine = F.normalize(adapted, dim=-1) @ text.T
+    grid = math.isqrt(cosine.shape[2])
+    count, blocks = cosine.shape[:2]
+    maps: Tensor = cosine.transpose(2, 3).reshape(count, blocks, 2, grid, grid)
+    return maps
+
+
+def fuse(
+    similarity: Tensor,
+    *,
+    temperature: float,
+    side: int,
+    fusion: Fusion = "softmax-then-mean",
+    align_corners: bool = False,
+) -> LogMaps:
+    """Turn similarities into S_n and S_a at pixel size (MediCLIP Eq. 2).
+
+    Args:
+        similarity: cosines, shape (N, blocks, 2, grid, grid).
+        temperature: τ of the softmax over {normal, anomaly}.
+        side: pixels along a side of the maps.
+        fusion: the paper's order, softmax per block, upsample, mean; or the released code's,
+            mean of cosines, upsample, softmax.
+        align_corners: of the bilinear upsampling.
+    """
+    size = (side, side)
+    if fusion == "mean-then-softmax":
+        mean = similarity.mean(1)
+        large = F.interpolate(mean, size, mode="bilinear", align_corners=align_corners)
+        logs = F.log_softmax(large / temperature, dim=1)
+        return LogMaps(normal=logs[:, 0], anomaly=logs[:, 1])
+    # the two shares come from two sigmoids, never one as 1 minus the other: exact at both ends
+    odds = (similarity[:, :, 1] - similarity[:, :, 0]) / temperature
+    shares = torch.stack([torch.sigmoid(-odds).mean(1), torch.sigmoid(odds).mean(1)], dim=1)
+    large = F.interpolate(shares, size, mode="bilinear", align_corners=align_corners)
+    logs = torch.log(large.clamp_min(torch.finfo(large.dtype).tiny))
+    return LogMaps(normal=logs[:, 0], anomaly=logs[:, 1])

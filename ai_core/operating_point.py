@@ -1,0 +1,117 @@
+"""From the scores of normal studies to p-values, an operating point and a verdict."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from typing import Literal
+
+from ai_core.errors import CalibrationError
+
+Aggregate = Literal["max", "top-mean"]
+"""How a study's image scores become one number."""
+
+
+class Verdict(StrEnum):
+    """What is said about a study."""
+
+    ABNORMAL = "abnormal"
+    NORMAL = "normal"
+    UNDETERMINED = "undetermined"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """A threshold on the study score that holds a false-positive rate.
+
+    A split-conformal p-value over the scores of k normal studies, none of which was scored by a
+    detector that had seen it: p = (1 + number of normal scores ≥ s) / (k + 1). Flagging p ≤ α
+    flags a new normal study with a probability of at most α.
+
+    Attributes:
+        normal_scores: cross-fitted study scores of the normals, one per study.
+        false_positive_rate: α, the rate asked for, in (0, 1).
+    """
+
+    normal_scores: tuple[float, ...]
+    false_positive_rate: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.false_positive_rate < 1:
+            raise CalibrationError(
+                f"the false-positive rate must lie within 0 and 1, not {self.false_positive_rate}"
+            )
+        if not all(math.isfinite(score) for score in self.normal_scores):
+            raise CalibrationError("scores of normal studies must be finite numbers")
+
+    @property
+    def floor(self) -> float:
+        """The lowest rate that k normals can promise: 1 / (k + 1)."""
+        return 1 / (len(self.normal_scores) + 1)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the rate asked for can be promised."""
+        return self._tolerated >= 0
+
+    @property
+    def threshold(self) -> float | None:
+        """A study score strictly above it is abnormal; None where nothing can be promised."""
+        if not self.calibrated:
+            return None
+        return sorted(self.normal_scores, reverse=True)[self._tolerated]
+
+    def p_value(self, score: float) -> float:
+        """Conformal p-value of a study score, in [1 / (k + 1), 1]."""
+        at_least = sum(normal >= score for normal in self.normal_scores)
+        return (1 + at_least) / (len(self.normal_scores) + 1)
+
+    def verdict(self, score: float) -> Verdict:
+        """Abnormal or normal; undetermined where the task is uncalibrated."""
+        threshold = self.threshold
+        if threshold is None:
+            return Verdict.UNDETERMINED
+        return Verdict.ABNORMAL if score > threshold else Verdict.NORMAL
+
+    @property
+    def _tolerated(self) -> int:
+        """How many normals may score as high as a flagged study; -1 below the floor."""
+        k = len(self.normal_scores)
+        return min(k - 1, math.floor(_exact(self.false_positive_rate) * (k + 1)) - 1)
+
+
+def normals_needed(rate: float) -> int:
+    """The fewest normal studies that can promise a false-positive rate: 19 for 5 %, 99 for 1 %.
+
+    Raises:
+        CalibrationError: a rate outside (0, 1).
+    """
+    if not 0 < rate < 1:
+        raise CalibrationError(f"the false-positive rate must lie within 0 and 1, not {rate}")
+    return max(1, math.ceil(1 / _exact(rate)) - 1)
+
+
+def aggregate(scores: Sequence[float], *, method: Aggregate = "max", top: int = 3) -> float:
+    """One study score from its image scores, never above the highest of them.
+
+    Args:
+        scores: image scores of one study, at least one.
+        method: "max", or "top-mean", the mean of the ``top`` highest.
+        top: images that "top-mean" takes.
+
+    Raises:
+        CalibrationError: no scores, or one that is not finite.
+    """
+    if not scores or not all(math.isfinite(score) for score in scores):
+        raise CalibrationError("a study score needs at least one image score, all of them finite")
+    highest = sorted((float(score) for score in scores), reverse=True)
+    if method == "max":
+        return highest[0]
+    taken = highest[: max(1, top)]
+    return min(highest[0], math.fsum(taken) / len(taken))
+
+
+def _exact(rate: float) -> Fraction:
+    """The rate as it was written (0.05 is 1/20), so that floors land where they should."""
+    return Fraction(repr(float(rate)))

@@ -1,0 +1,95 @@
+"""Synthetic images made from a support set, and what the frozen tower says about them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ai_core.backbone import Backbone
+from ai_core.synthesis import SynthesisSettings, synthesise
+from ai_core.synthesis.draws import integer
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Cached features of synthetic images.
+
+    Attributes:
+        tokens: patch tokens, shape (M, blocks, patches, width); float16 to halve the memory.
+        labels: share of anomalous pixels in each cell, float16, shape (M, side, side).
+        folds: fold of the support images that a synthetic image was made from, int64, shape (M,).
+    """
+
+    tokens: Tensor
+    labels: Tensor
+    folds: Tensor
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def without(self, fold: int) -> "Pool":
+        """The pool less every image that was made from the given fold."""
+        keep = self.folds != fold
+        return Pool(tokens=self.tokens[keep], labels=self.labels[keep], folds=self.folds[keep])
+
+
+def build_pool(
+    images: Tensor,
+    order: Tensor,
+    *,
+    folds: Tensor,
+    backbone: Backbone,
+    settings: SynthesisSettings,
+    label_side: int,
+    generator: torch.Generator,
+) -> Pool:
+    """Make one synthetic image for each entry of ``order`` and encode it.
+
+    CutPaste takes its piece from another image of the same fold, so that leaving a fold out of
+    the pool leaves out every trace of its images.
+
+    Args:
+        images: the support set, float32 in [0, 1], shape (k, 3, H, W), on the CPU.
+        order: index of the support image under each synthetic one, int64, shape (M,).
+        folds: fold of each support image, int64, shape (k,).
+        backbone: the frozen tower.
+        settings: how anomalies are drawn.
+        label_side: cells along a side of the labels.
+        generator: the source of every draw.
+    """
+    tokens, labels = [], []
+    step = backbone.batch_size
+    for start in range(0, len(order), step):
+        chosen = order[start : start + step]
+        samples = [
+            synthesise(
+                images[index],
+                images[_partner(int(index), folds, generator)],
+                settings=settings,
+                generator=generator,
+            )
+            for index in chosen
+        ]
+        encoded = backbone.encode(torch.stack([sample.image for sample in samples]))
+        tokens.append(encoded.tokens.to(torch.float16))
+        masks = torch.stack([sample.label for sample in samples]).float()[:, None]
+        labels.append(F.adaptive_avg_pool2d(masks, label_side)[:, 0].to(torch.float16))
+    return Pool(
+        tokens=torch.cat(tokens),
+        labels=torch.cat(labels).to(backbone.device),
+        folds=folds[order],
+    )
+
+
+def support_order(k: int, count: int, *, generator: torch.Generator) -> Tensor:
+    """``count`` support indices: every image equally often (within one), in random order."""
+    rounds = -(-count // k)
+    turns = [torch.randperm(k, generator=generator) for _ in range(rounds)]
+    return torch.cat(turns)[:count]
+
+
+def _partner(index: int, folds: Tensor, generator: torch.Generator) -> int:
+    """Another image of the same fold; the image itself where it is alone."""
+    others = ((folds == folds[index]) & (torch.arange(len(folds)) != index)).nonzero().flatten()
+    return int(others[integer(0, len(others), generator)]) if len(others) else index

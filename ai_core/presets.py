@@ -1,0 +1,165 @@
+"""Frozen sets of choices: the paper's text, and what we make the default."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypeVar
+
+from ai_core.errors import PresetError
+from ai_core.model import Fusion
+from ai_core.synthesis import SynthesisSettings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """The fine-tune of adapters and prompts.
+
+    Attributes:
+        epochs: passes over the support set, each with fresh synthetic images, where nothing is
+            pooled.
+        pool_images: synthetic images whose frozen features are computed once and used again and
+            again; 0 for fresh images at every update.
+        updates: optimiser steps on a pool; unused where nothing is pooled.
+        batch: synthetic images per update.
+        learning_rate: of Adam.
+        betas: of Adam.
+        focal_gamma: focusing exponent of Eq. 3's focal term.
+        average_last: share of the updates, at the end, whose weights are averaged; 0 keeps the
+            last weights.
+        standardise: give each feature channel mean 0 and deviation 1 over the support set.
+        loss_side: pixels along a side at which the loss is taken.
+    """
+
+    epochs: int = 200
+    pool_images: int = 0
+    updates: int = 0
+    batch: int = 8
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.5, 0.999)
+    focal_gamma: float = 2.0
+    average_last: float = 0.0
+    standardise: bool = False
+    loss_side: int = 224
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySettings:
+    """A bank of normal patch tokens whose distance is fused with S_a.
+
+    Attributes:
+        tokens: patch tokens kept, drawn from the support set.
+        weight: share of the bank in the fused log-odds, 0…1.
+        neighbours: nearest tokens whose distance is averaged.
+    """
+
+    tokens: int = 8192
+    weight: float = 0.5
+    neighbours: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Every choice that makes a detector, apart from the backbone and the seed.
+
+    Attributes:
+        name: what it is called.
+        geometry: how the application brings an image to 224x224: "stretch" as the authors do,
+            or "pad", which keeps the aspect ratio.
+        context: K, the learnable prompt vectors of Eq. 1.
+        temperature: τ of Eq. 2.
+        fusion: order of softmax and mean in Eq. 2.
+        align_corners: of the bilinear upsampling in Eq. 2.
+        map_scale: "probability" reports S_a itself; "log-odds" reports
+            sigmoid(log(S_a / S_n) / 4), which ranks alike and does not tie near 1.
+        image_score: "max" of the map, or the mean of its top share, "top-mean".
+        top_share: share of pixels that "top-mean" takes.
+        synthesis: how synthetic anomalies are drawn.
+        training: the fine-tune.
+        memory: the bank of normal tokens, or None.
+    """
+
+    name: str
+    geometry: Literal["stretch", "pad"] = "stretch"
+    context: int = 8
+    temperature: float = 0.07
+    fusion: Fusion = "softmax-then-mean"
+    align_corners: bool = False
+    map_scale: Literal["probability", "log-odds"] = "probability"
+    image_score: Literal["max", "top-mean"] = "max"
+    top_share: float = 0.005
+    synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    memory: MemorySettings | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Preset":
+        """The inverse of `to_dict`, after a round trip through JSON.
+
+        Raises:
+            PresetError: unknown or missing names.
+        """
+        try:
+            plain = dict(values)
+            plain["synthesis"] = _restore(SynthesisSettings, plain["synthesis"])
+            plain["training"] = _restore(TrainingSettings, plain["training"])
+            if plain["memory"] is not None:
+                plain["memory"] = _restore(MemorySettings, plain["memory"])
+            return _restore(cls, plain)
+        except (KeyError, TypeError) as error:
+            raise PresetError(f"these values make no preset: {error}") from error
+
+
+def _restore(kind: type[T], values: dict[str, Any]) -> T:
+    known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
+    if unknown := set(values) - known:
+        raise PresetError(f"{kind.__name__} has no setting named {', '.join(sorted(unknown))}")
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+PAPER = Preset(name="paper")
+"""The text of MediCLIP (MICCAI 2024); what it leaves open is taken from the released code."""
+
+DEFAULT = Preset(
+    name="default",
+    geometry="pad",
+    map_scale="log-odds",
+    image_score="top-mean",
+    top_share=0.002,
+    synthesis=SynthesisSettings(
+        size=(0.05, 0.45),
+        gamma=(0.12, 0.6),
+        noise_sigma=(4.0, 12.0),
+        edge_sigma=(0.5, 4.0),
+        shape_share=0.5,
+        flat_share=0.5,
+        place="body",
+        label="visible",
+    ),
+    training=TrainingSettings(
+        pool_images=512, updates=400, batch=16, average_last=0.25, standardise=True, loss_side=112
+    ),
+)
+"""The paper's model, fitted on a cached pool, with the aspect ratio kept."""
+
+_PRESETS = (DEFAULT, PAPER)
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names that `get_preset` knows."""
+    return tuple(preset.name for preset in _PRESETS)
+
+
+def get_preset(name: str) -> Preset:
+    """Return a preset by name.
+
+    Raises:
+        PresetError: there is none of that name.
+    """
+    for preset in _PRESETS:
+        if preset.name == name:
+            return preset
+    raise PresetError(f"no preset {name!r}; there are {', '.join(preset_names())}")

@@ -1,0 +1,37 @@
+"""From S_n and S_a to the reported map, and from the map to the image score."""
+
+import torch
+from torch import Tensor
+
+from ai_core.model import LogMaps
+from ai_core.presets import Preset
+
+LOG_ODDS_STRETCH = 4.0
+"""Divides log(S_a / S_n) before the squashing: at τ = 0.07 it spans about ±28, and a float32
+sigmoid is flat beyond ±16."""
+
+
+def reported_map(maps: LogMaps, *, preset: Preset) -> Tensor:
+    """The anomaly map on the preset's scale, float32 in [0, 1], shape (N, H, W).
+
+    "probability" is S_a (MediCLIP Eq. 2). "log-odds" is sigmoid(log(S_a / S_n) / 4): the same
+    order of pixels and of maxima, with the top of the scale kept apart instead of rounded to 1.
+    """
+    if preset.map_scale == "probability":
+        return maps.anomaly.exp().clamp(0, 1)
+    return torch.sigmoid(maps.log_odds / LOG_ODDS_STRETCH)
+
+
+def image_scores(maps: Tensor, *, preset: Preset) -> Tensor:
+    """One score per map, never above its maximum, shape (N,).
+
+    "max" is the paper's image score; "top-mean" is the mean of the highest `Preset.top_share`
+    of the pixels.
+    """
+    flat = maps.flatten(1)
+    highest = flat.amax(1) if len(flat) else flat.new_zeros(0)
+    if preset.image_score == "max":
+        return highest
+    count = max(1, round(preset.top_share * flat.shape[1]))
+    mean = flat.topk(count, dim=1).values.double().mean(1).float()
+    return torch.minimum(mean, highest)

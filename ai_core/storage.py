@@ -1,0 +1,133 @@
+"""A fitted detector as one safetensors blob, its description as JSON in the metadata."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from ai_core.errors import CorruptDetectorError, PresetError
+from ai_core.presets import Preset
+
+FORMAT_VERSION = 1
+"""Raised whenever older code could not read what newer code writes."""
+
+_KEY = "mediclip_detector"
+_LENGTH_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorInfo:
+    """What a fitted detector says about itself.
+
+    Attributes:
+        preset: the choices that it was fitted with.
+        backbone: name of the open_clip model.
+        weights: the backbone's weights as they were configured (tag, path or "untrained").
+        backbone_sha256: digest of the backbone's architecture and parameters.
+        blocks: tapped blocks, counted from 1.
+        seed: the generator's seed at the start of the fit.
+        support_sha256: SHA-256 of each support tensor, in the order they were given.
+        format_version: layout of the saved form.
+    """
+
+    preset: Preset
+    backbone: str
+    weights: str
+    backbone_sha256: str
+    blocks: tuple[int, ...]
+    seed: int
+    support_sha256: tuple[str, ...]
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def k(self) -> int:
+        """Number of support images."""
+        return len(self.support_sha256)
+
+
+def pack(tensors: dict[str, Tensor], info: DetectorInfo) -> bytes:
+    """One safetensors blob; the same content gives the same bytes."""
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    return save_tensors(plain, metadata={_KEY: json.dumps(_to_plain(info), sort_keys=True)})
+
+
+def unpack(data: bytes) -> tuple[dict[str, Tensor], DetectorInfo]:
+    """The inverse of `pack`.
+
+    Raises:
+        CorruptDetectorError: not such a blob, a damaged one, or one of a newer format.
+    """
+    info = read_info(data)
+    try:
+        return load_tensors(data), info
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise CorruptDetectorError(f"the saved detector is damaged: {error}") from error
+
+
+def read_info(data: bytes) -> DetectorInfo:
+    """Read only the description of a saved detector.
+
+    Raises:
+        CorruptDetectorError: not such a blob, a damaged one, or one of a newer format.
+    """
+    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
+    if len(data) < _LENGTH_BYTES or length > len(data) - _LENGTH_BYTES:
+        raise CorruptDetectorError("these bytes are no saved detector, or only part of one")
+    try:
+        header = json.loads(data[_LENGTH_BYTES : _LENGTH_BYTES + length])
+        values = json.loads(header["__metadata__"][_KEY])
+        version = int(values["format_version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptDetectorError("these bytes are no saved detector") from error
+    if version > FORMAT_VERSION:
+        raise CorruptDetectorError(
+            f"saved in format {version}, this software reads up to {FORMAT_VERSION}: update it"
+        )
+    try:
+        return _from_plain(values)
+    except (KeyError, TypeError, PresetError) as error:
+        raise CorruptDetectorError(
+            f"the saved detector's description is damaged: {error}"
+        ) from error
+
+
+def tensors_sha256(tensors: dict[str, Tensor]) -> str:
+    """Digest over names, shapes, types and bytes of tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        plain = tensor.detach().cpu().contiguous()
+        digest.update(f"{name}{tuple(plain.shape)}{plain.dtype}".encode())
+        digest.update(plain.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _to_plain(info: DetectorInfo) -> dict[str, Any]:
+    return {
+        "preset": info.preset.to_dict(),
+        "backbone": info.backbone,
+        "weights": info.weights,
+        "backbone_sha256": info.backbone_sha256,
+        "blocks": list(info.blocks),
+        "seed": info.seed,
+        "support_sha256": list(info.support_sha256),
+        "format_version": info.format_version,
+    }
+
+
+def _from_plain(values: dict[str, Any]) -> DetectorInfo:
+    return DetectorInfo(
+        preset=Preset.from_dict(values["preset"]),
+        backbone=values["backbone"],
+        weights=values["weights"],
+        backbone_sha256=values["backbone_sha256"],
+        blocks=tuple(values["blocks"]),
+        seed=values["seed"],
+        support_sha256=tuple(values["support_sha256"]),
+        format_version=values["format_version"],
+    )
