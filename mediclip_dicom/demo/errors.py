@@ -1,0 +1,17 @@
+"""What can go wrong in the demonstration, each with what to do about it."""
+
+
+class DemoError(Exception):
+    """The demonstration cannot go on; the message says why and what to do."""
+
+
+class DemoExtraMissingError(DemoError):
+    """The optional packages of the demonstration are not installed."""
+
+
+class DemoDataError(DemoError):
+    """The user's own folder does not hold what the demonstration needs."""
+
+
+class PacsError(DemoError):
+    """The demonstration's PACS did not start, or refused an operation."""

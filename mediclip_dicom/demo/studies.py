@@ -1,0 +1,55 @@
+"""What a demonstration study is, and how its identifiers are derived."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.uid import UID
+
+Label = Literal["normal", "abnormal"]
+
+_NAMESPACE = uuid.UUID("6d656469-636c-5970-8d64-69636f6d2e64")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoStudy:
+    """One study of the department.
+
+    Attributes:
+        name: What the table and the picture call it; never a patient's name.
+        study_instance_uid: Study Instance UID.
+        label: What is true of the study.
+        paths: Its DICOM files, in slice order where there is one.
+        truth: Per SOP Instance UID the file of the lesion's mask, or None where the image is known
+            to show no lesion. An image that is not in here has no truth at pixel level.
+    """
+
+    name: str
+    study_instance_uid: str
+    label: Label
+    paths: tuple[Path, ...]
+    truth: Mapping[str, Path | None] = field(default_factory=dict)
+
+    def truth_mask(self, sop_instance_uid: str) -> NDArray[np.bool_] | None:
+        """Return the lesion's mask on one image.
+
+        Returns:
+            (rows, columns) bool of the source grid; None where the image shows no lesion or where
+            nothing is known at pixel level.
+        """
+        path = self.truth.get(sop_instance_uid)
+        if path is None:
+            return None
+        with np.load(path) as file:
+            mask: NDArray[np.bool_] = file["mask"].astype(np.bool_)
+        return mask
+
+
+def derived_uid(*parts: str | int) -> UID:
+    """Return the UID that belongs to a name: the same parts, the same UID (PS3.5 B.2)."""
+    name = uuid.uuid5(_NAMESPACE, "\x1f".join(str(part) for part in parts))
+    return UID(f"2.25.{name.int}")
