@@ -93,34 +93,3 @@ def analyze(
     from mediclip_dicom.cli.analyze import analyze_files
 
     analyze_files(settings_of(context), paths, task_name=task_name, out=out)
-
-
-@app.command()
-def demo(
-    context: typer.Context,
-    out: Annotated[Path, typer.Option(help="Folder for the picture, SEG and SR.")] = Path(
-        "demo-out"
-    ),
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Your own studies in DIR/normal and DIR/abnormal (DICOM, PNG or JPEG) instead of "
-            "the made-up department."
-        ),
-    ] = None,
-    k: Annotated[
-        int | None,
-        typer.Option(min=2, help="Normal studies in the support set; 8, or half of your own."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
-) -> None:
-    """Watch studies go from a PACS to the node and come back with SEG and SR.
-
-    Starts a small PACS and the node on this machine, makes a department of brain MR studies,
-    registers a task from normal ones, sends the rest through, and reads the results back from the
-    PACS. Needs nothing but this machine. Exit code 0 only if every study came back.
-    """
-    from mediclip_dicom.demo import run_demo
-
-    settings = settings_of(context)
-    run_demo(settings, out=out, data=data, k=k, seed=seed)

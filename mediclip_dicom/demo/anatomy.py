@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy.ndimage import (  # type: ignore[attr-defined]
+    map_coordinates,
+    spline_filter,
+)
 from scipy.spatial.transform import Rotation
 
 from mediclip_dicom.demo.errors import DemoExtraMissingError
@@ -36,7 +39,7 @@ class Template:
     def sample(self, volume: Array, points: NDArray[np.float64]) -> Array:
         """Sample a volume by trilinear interpolation at (..., 3) LPS points; 0 outside."""
         voxels = np.moveaxis(points * _RAS_FROM_LPS - self.origin_mm, -1, 0)
-        sampled: Array = ndimage.map_coordinates(volume, voxels, order=1, output=np.float32)
+        sampled: Array = map_coordinates(volume, voxels, order=1, output=np.float32)
         return sampled
 
 
@@ -80,7 +83,7 @@ class SmoothField:
     ) -> "SmoothField":
         """Draw a field whose knots are normal with the given standard deviation."""
         values = generator.normal(scale=deviation, size=(channels, knots, knots, knots))
-        return cls(np.stack([ndimage.spline_filter(v, order=3, mode="mirror") for v in values]))
+        return cls(np.stack([spline_filter(v, order=3, mode="mirror") for v in values]))
 
     def at(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (..., channels) values at (..., 3) points."""
@@ -88,10 +91,7 @@ class SmoothField:
         unit = (points - _BRAIN_CENTRE_MM) / _FIELD_OF_VIEW_MM + 0.5
         grid = np.moveaxis(unit * size, -1, 0)
         return np.stack(
-            [
-                ndimage.map_coordinates(k, grid, order=3, mode="mirror", prefilter=False)
-                for k in self.knots
-            ],
+            [map_coordinates(k, grid, order=3, mode="mirror", prefilter=False) for k in self.knots],
             axis=-1,
         )
 
@@ -119,7 +119,8 @@ class Lesion:
         own = ((points - self.centre_mm) @ self.rotation.T) / self.radii_mm
         radius = np.sqrt((own**2).sum(axis=-1)) * (1.0 + self.outline.at(points)[..., 0])
         exponent = np.clip((radius - 1.0) / 0.09, -30.0, 30.0)
-        return (1.0 / (1.0 + np.exp(exponent))).astype(np.float32)
+        weight: Array = (1.0 / (1.0 + np.exp(exponent))).astype(np.float32)
+        return weight
 
 
 @dataclass(frozen=True, slots=True)

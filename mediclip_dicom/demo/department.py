@@ -172,9 +172,10 @@ def _acquire(
 ) -> NDArray[np.uint16]:
     """Return 12-bit pixels of one slice: the mean over its thickness, with noise."""
     half = stack.normal * _SLICE_THICKNESS_MM / 4
-    signal = (patient.signal(points - half) + patient.signal(points + half)) / 2
+    signal = (patient.signal(points - half) + patient.signal(points + half)) / np.float32(2)
     noisy = add_noise(signal, generator, deviation=0.015) * gain
-    return np.clip(np.rint(noisy), 0, 4095).astype(np.uint16)
+    pixels: NDArray[np.uint16] = np.clip(np.rint(noisy), 0, 4095).astype(np.uint16)
+    return pixels
 
 
 def _write_mask(path: Path, mask: NDArray[np.bool_]) -> Path | None:

@@ -1,7 +1,9 @@
 """What can go wrong in the demonstration, each with what to do about it."""
 
+from mediclip_dicom.errors import NodeError
 
-class DemoError(Exception):
+
+class DemoError(NodeError):
     """The demonstration cannot go on; the message says why and what to do."""
 
 

@@ -6,27 +6,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pynetdicom import AE, build_role, evt
-from pynetdicom.association import Association
-from pynetdicom.sop_class import (
-    StudyRootQueryRetrieveInformationModelFind as StudyFind,
-)
-from pynetdicom.sop_class import (
-    StudyRootQueryRetrieveInformationModelGet as StudyGet,
-)
-from pynetdicom.sop_class import (
-    StudyRootQueryRetrieveInformationModelMove as StudyMove,
-)
-from pynetdicom.sop_class import Verification
 
+from listener import Peer, StoreCategory, echo, find, get, move, store
 from mediclip_dicom.demo.errors import PacsError
 
 _START_LIMIT_S = 60.0
@@ -136,11 +123,13 @@ class DemoPacs:
         Raises:
             PacsError: An instance was refused, or accepted and then not indexed.
         """
+        outcomes = store(self._peer, paths)
+        if refused := [o for o in outcomes if o.category is StoreCategory.REFUSED]:
+            raise PacsError(
+                f"the PACS refused {len(refused)} of {len(outcomes)} instances "
+                f"(status {refused[0].status:04X}H)"
+            )
         headers = [dcmread(path, stop_before_pixels=True) for path in paths]
-        syntaxes = {(h.SOPClassUID, h.file_meta.TransferSyntaxUID) for h in headers}
-        with self._associate(syntaxes) as association:
-            for path in paths:
-                _require_success(association.send_c_store(path), "C-STORE")
         # qrscp answers success even where its index refused the instance.
         for study_uid in {h.StudyInstanceUID for h in headers}:
             listed = {u for s in self.find_series(study_uid) for u in s.sop_instance_uids}
@@ -159,33 +148,29 @@ class DemoPacs:
             How many instances the destination accepted.
 
         Raises:
-            PacsError: The destination is unknown, away, or refused an instance.
+            PacsError: The destination refused an instance.
+            listener.ListenerError: The destination is unknown or away.
         """
-        query = _study_query(study_uid)
-        with self._associate({(StudyMove, None)}) as association:
-            status = _last_status(association.send_c_move(query, destination_ae, StudyMove))
-        _require_success(status, "C-MOVE")
-        return int(status.get("NumberOfCompletedSuboperations", 0))
+        result = move(self._peer, study_uid, destination_ae)
+        if result.status != 0x0000 or result.failed:
+            raise PacsError(
+                f"C-MOVE to {destination_ae} ended with status {result.status:04X}H, "
+                f"{result.failed} failed sub-operations"
+            )
+        return result.completed
 
     def find_series(self, study_uid: str) -> tuple[SeriesInPacs, ...]:
         """List a study's series and their instances by C-FIND at series and image level."""
-        query = _study_query(study_uid)
-        query.QueryRetrieveLevel = "SERIES"
-        query.SeriesInstanceUID = ""
-        query.Modality = ""
+        # qrscp answers once per instance at every level.
+        modalities = {
+            str(match.SeriesInstanceUID): str(match.Modality)
+            for match in find(self._peer, "SERIES", {"StudyInstanceUID": study_uid})
+        }
         found = []
-        with self._associate({(StudyFind, None)}) as association:
-            # qrscp answers once per instance at every level.
-            modalities = {
-                str(m.SeriesInstanceUID): str(m.Modality) for m in _matches(association, query)
-            }
-            for series_uid, modality in sorted(modalities.items()):
-                image = _study_query(study_uid)
-                image.QueryRetrieveLevel = "IMAGE"
-                image.SeriesInstanceUID = series_uid
-                image.SOPInstanceUID = ""
-                uids = sorted(str(m.SOPInstanceUID) for m in _matches(association, image))
-                found.append(SeriesInPacs(series_uid, modality, tuple(uids)))
+        for series_uid, modality in sorted(modalities.items()):
+            keys = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
+            uids = {str(match.SOPInstanceUID) for match in find(self._peer, "IMAGE", keys)}
+            found.append(SeriesInPacs(series_uid, modality, tuple(sorted(uids))))
         return tuple(found)
 
     def retrieve(
@@ -199,50 +184,19 @@ class DemoPacs:
             modalities: Only series of these; all when None.
 
         Raises:
-            PacsError: The PACS could not give all it lists.
+            listener.ListenerError: The PACS could not give all it lists.
         """
         directory.mkdir(parents=True, exist_ok=True)
         paths: list[Path] = []
-
-        def keep(event: evt.Event) -> int:
-            path = directory / f"{event.request.AffectedSOPInstanceUID}.dcm"
-            path.write_bytes(event.encoded_dataset())
-            paths.append(path)
-            return 0x0000
-
         for series in self.find_series(study_uid):
-            if modalities is not None and series.modality not in modalities:
-                continue
-            query = _study_query(study_uid)
-            query.QueryRetrieveLevel = "SERIES"
-            query.SeriesInstanceUID = series.series_instance_uid
-            with self._associate({(StudyGet, None)}, keep=keep) as association:
-                status = _last_status(association.send_c_get(query, StudyGet))
-            _require_success(status, "C-GET")
+            if modalities is None or series.modality in modalities:
+                uid = series.series_instance_uid
+                paths += get(self._peer, study_uid, directory, series_instance_uid=uid)
         return tuple(sorted(paths))
 
-    @contextmanager
-    def _associate(
-        self, contexts: Collection[tuple[str, str | None]], *, keep: object = None
-    ) -> Iterator[Association]:
-        ae = AE("DEMO")
-        for abstract, syntax in sorted(contexts, key=str):
-            ae.add_requested_context(abstract, syntax)
-        roles, handlers = [], []
-        if keep is not None:
-            for abstract in _storage_classes():
-                ae.add_requested_context(abstract)
-                roles.append(build_role(abstract, scp_role=True))
-            handlers = [(evt.EVT_C_STORE, keep)]
-        association = ae.associate(
-            self.host, self.port, ae_title=self.ae_title, ext_neg=roles, evt_handlers=handlers
-        )
-        if not association.is_established:
-            raise PacsError(f"the PACS at {self.host}:{self.port} accepts no association")
-        try:
-            yield association
-        finally:
-            association.release()
+    @property
+    def _peer(self) -> Peer:
+        return Peer(self.ae_title, self.host, self.port, calling_ae_title="DEMO")
 
     def _write_config(self, root: Path) -> None:
         config = configparser.ConfigParser(interpolation=None)
@@ -270,8 +224,7 @@ class DemoPacs:
             with socket.socket() as probe:
                 listening = probe.connect_ex((self.host, self.port)) == 0
             if listening:
-                with self._associate({(Verification, None)}) as association:
-                    _require_success(association.send_c_echo(), "C-ECHO")
+                echo(self._peer)
                 return
             time.sleep(0.1)
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
@@ -282,47 +235,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((_LOOPBACK, 0))
         return int(probe.getsockname()[1])
-
-
-def _storage_classes() -> tuple[str, ...]:
-    from pydicom import uid
-
-    return (
-        uid.MRImageStorage,
-        uid.CTImageStorage,
-        uid.ComputedRadiographyImageStorage,
-        uid.DigitalXRayImageStorageForPresentation,
-        uid.UltrasoundImageStorage,
-        uid.SecondaryCaptureImageStorage,
-        uid.SegmentationStorage,
-        uid.Comprehensive3DSRStorage,
-    )
-
-
-def _study_query(study_uid: str) -> Dataset:
-    query = Dataset()
-    query.QueryRetrieveLevel = "STUDY"
-    query.StudyInstanceUID = study_uid
-    return query
-
-
-def _last_status(responses: Iterator[tuple[Dataset, Dataset | None]]) -> Dataset:
-    """Return the final response of an operation; the ones before it only count progress."""
-    return [status for status, _ in responses][-1]
-
-
-def _matches(association: Association, query: Dataset) -> Iterator[Dataset]:
-    for status, match in association.send_c_find(query, StudyFind):
-        if status.get("Status") in (0xFF00, 0xFF01):
-            yield match
-        else:
-            _require_success(status, "C-FIND")
-
-
-def _require_success(status: Dataset, operation: str) -> None:
-    code = status.get("Status")
-    failed = int(status.get("NumberOfFailedSuboperations") or 0)
-    if code == 0x0000 and not failed:
-        return
-    answer = "no answer" if code is None else f"status {code:04X}H"
-    raise PacsError(f"{operation} with the PACS failed: {answer}, {failed} failed sub-operations")

@@ -14,4 +14,4 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    qrscp.main(sys.argv[1:])
+    qrscp.main(sys.argv[1:])  # type: ignore[no-untyped-call]

@@ -52,7 +52,7 @@ def test_a_layout_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "node.sqlite").write_text("not a database, whatever its name says" * 100)
-    with pytest.raises(DatabaseError, match="node.sqlite can't be used"):
+    with pytest.raises(DatabaseError, match=r"node\.sqlite can't be used"):
         open_database(sqlite_url(tmp_path))
 
 
