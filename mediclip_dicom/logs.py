@@ -7,7 +7,7 @@ import structlog
 
 from mediclip_dicom.config import LoggingSettings
 
-# These say on INFO what the node's own events say better, and on DEBUG they print data sets.
+# What matters of theirs reaches us as typed errors, said once and better in our own events; on
 CHATTY_LIBRARIES = ("pynetdicom", "pydicom", "highdicom", "dbos", "alembic", "httpx", "PIL")
 
 
@@ -30,4 +30,4 @@ def configure_logging(settings: LoggingSettings) -> None:
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
     for name in CHATTY_LIBRARIES:
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)

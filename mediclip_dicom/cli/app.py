@@ -93,3 +93,22 @@ def analyze(
     from mediclip_dicom.cli.analyze import analyze_files
 
     analyze_files(settings_of(context), paths, task_name=task_name, out=out)
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="Folder for the picture, SEG and SR.")] = Path(
+        "demo-out"
+    ),
+    seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
+) -> None:
+    """Watch studies go from a PACS to the node and come back with SEG and SR.
+
+    Starts a small PACS and the node on this machine, makes a department of brain MR studies,
+    registers a task from normal ones, sends the rest through, and reads the results back from the
+    PACS. Needs nothing but this machine. Exit code 0 only if every study came back.
+    """
+    from mediclip_dicom.demo import run_demo
+
+    run_demo(settings_of(context), out=out, seed=seed)

@@ -54,7 +54,7 @@ class DemoPacs:
     ) -> None:
         self.ae_title = ae_title
         self.host = _LOOPBACK
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self._destinations = dict(destinations)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -231,7 +231,8 @@ class DemoPacs:
         raise PacsError(f"the PACS did not start on {self.host}:{self.port}; its log ends:\n{tail}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port on loopback that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind((_LOOPBACK, 0))
         return int(probe.getsockname()[1])
