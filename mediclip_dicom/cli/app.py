@@ -109,6 +109,6 @@ def demo(
     registers a task from normal ones, sends the rest through, and reads the results back from the
     PACS. Needs nothing but this machine. Exit code 0 only if every study came back.
     """
-    from mediclip_dicom.demo import run_demo
+    from mediclip_dicom.demo.run import run_demo
 
     run_demo(settings_of(context), out=out, seed=seed)
