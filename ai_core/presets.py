@@ -140,7 +140,7 @@ DEFAULT = Preset(
         label="visible",
     ),
     training=TrainingSettings(
-        pool_images=512, updates=400, batch=16, average_last=0.25, standardise=True, loss_side=112
+        pool_images=256, updates=300, batch=16, average_last=0.25, standardise=True, loss_side=56
     ),
 )
 """The paper's model, fitted on a cached pool, with the aspect ratio kept."""

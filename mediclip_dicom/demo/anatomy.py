@@ -200,7 +200,7 @@ def draw_patient(template: Template, generator: np.random.Generator) -> Patient:
 def draw_lesion(
     patient: Patient, generator: np.random.Generator, *, candidates: NDArray[np.float64]
 ) -> Lesion:
-    """Draw a lesion of 10 to 25 mm inside grey or white matter.
+    """Draw a lesion 24 to 40 mm across inside grey or white matter.
 
     Args:
         patient: Whose brain it sits in.
@@ -208,7 +208,7 @@ def draw_lesion(
         candidates: (n, 3) patient points where its centre may be; the one among a random handful
             with the most brain tissue around it is taken.
     """
-    radii = np.array([*generator.uniform(6.5, 12.5, size=2), generator.uniform(9.5, 12.5)])
+    radii = generator.uniform(12.0, 20.0, size=3)
     centres = candidates[generator.choice(len(candidates), size=min(60, len(candidates)))]
     directions = generator.normal(size=(48, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)

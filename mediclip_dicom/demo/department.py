@@ -21,10 +21,10 @@ from mediclip_dicom.demo.studies import DemoStudy, Label, derived_uid
 Progress = Callable[[int, int], None]
 
 _ROWS, _COLUMNS = 256, 224
-_PIXEL_SPACING_MM = 0.9
-_SLICE_SPACING_MM = 8.0
+_PIXEL_SPACING_MM = 0.8
+_SLICE_SPACING_MM = 6.0
 _SLICE_THICKNESS_MM = 2.0
-_STACK_CENTRE_MM = (0.0, 18.0, 24.0)
+_STACK_CENTRE_MM = (0.0, 18.0, 32.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def make_department(
         seed: Seed of every draw and of every UID.
         normal: Number of normal studies.
         abnormal: Number of studies with a lesion.
-        slices: Axial images per study, 8 mm apart.
+        slices: Axial images per study, 6 mm apart.
         progress: Called with (studies made, studies in all) after each.
 
     Raises:
@@ -143,7 +143,7 @@ def _make_study(
 
 
 def _draw_stack(generator: np.random.Generator, slices: int) -> Stack:
-    tilt = np.deg2rad(generator.uniform(-6.0, 6.0))
+    tilt = np.deg2rad(generator.uniform(-4.0, 4.0))
     row = np.array([1.0, 0.0, 0.0])
     column = np.array([0.0, np.cos(tilt), np.sin(tilt)])
     normal = np.cross(row, column)

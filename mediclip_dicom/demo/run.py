@@ -196,7 +196,7 @@ def _register(
         route=Route("MR"),
         preset=get_preset("default"),
         false_positive_rate=0.12,
-        folds=2,
+        folds=4,
         images_per_study=12,
         seed=seed,
     )
