@@ -73,7 +73,10 @@ class Node:
             self._on_activity, min_interval_s=settings.gathering.quiet_period_s / 2
         )
         self._scp = StorageSCP(
-            _listener_settings(settings), self._spool, on_stored=self._arrivals.stored
+            _listener_settings(settings),
+            self._spool,
+            on_stored=self._arrivals.stored,
+            on_association_end=lambda end: self._arrivals.flush(end.study_instance_uids),
         )
 
     @property

@@ -255,21 +255,28 @@ def _send_and_wait(
 
 
 def _overview_row(study: DemoStudy, verdict: TaskVerdict, settings: Settings) -> OverviewRow:
-    """The study's highest-scored image, with the map that the node kept of it."""
+    """One image of the study, with the map that the node kept of it.
+
+    The highest-scored one; of a lesion that was missed, the one that shows most of it, so that
+    the picture also shows what the node did not see.
+    """
     images, _ = read_headers(study.paths)
     maps = open_maps(settings.storage.runs / verdict.run_id / f"{verdict.task_version_id}.npy")
     frames = [
         (image, frame) for image in images for frame in range(1, image.header.number_of_frames + 1)
     ]
-    highest = int(maps.reshape(len(maps), -1).max(axis=1).argmax())
-    image, number = frames[highest]
+    shown = int(maps.reshape(len(maps), -1).max(axis=1).argmax())
+    if study.label == "abnormal" and verdict.verdict != "abnormal":
+        areas = [study.truth_area(image.header.sop_instance_uid) for image, _ in frames]
+        shown = max(range(len(frames)), key=areas.__getitem__) if any(areas) else shown
+    image, number = frames[shown]
     frame = next(f for f in iter_frames(image.path) if f.number == number)
     mode = get_preset(verdict.task_version.preset).geometry
     return OverviewRow(
         name=study.name,
         label=study.label,
         image=frame.rgb,
-        map=place(image.header, mode=mode).to_source(np.asarray(maps[highest])),
+        map=place(image.header, mode=mode).to_source(np.asarray(maps[shown])),
         truth=study.truth_mask(image.header.sop_instance_uid),
         verdict=verdict.verdict,
         score=verdict.score,

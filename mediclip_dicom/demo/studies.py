@@ -48,6 +48,11 @@ class DemoStudy:
             mask: NDArray[np.bool_] = file["mask"].astype(np.bool_)
         return mask
 
+    def truth_area(self, sop_instance_uid: str) -> int:
+        """Return how many pixels of one image show the lesion; 0 where nothing is known."""
+        mask = self.truth_mask(sop_instance_uid)
+        return 0 if mask is None else int(mask.sum())
+
 
 def derived_uid(*parts: str | int) -> UID:
     """Return the UID that belongs to a name: the same parts, the same UID (PS3.5 B.2)."""
