@@ -28,6 +28,11 @@ TINY = replace(
 )
 """The default preset, over in a few seconds."""
 
+SMALLEST = replace(
+    TINY, name="smallest", training=replace(TINY.training, pool_images=8, updates=4, batch=4)
+)
+"""For tests that ask what registering does, and not how well it is fitted."""
+
 
 @dataclass(frozen=True)
 class FittedTask:
