@@ -74,25 +74,33 @@ def fitted_task(tmp_path_factory: pytest.TempPathFactory, backbone: Backbone) ->
     return FittedTask(database, normals, registered)
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings_in(folder: Path) -> Settings:
     """A node of its own, with the untrained backbone and no task."""
     return Settings.model_validate(
         {
             "node": {"host": "127.0.0.1", "port": 0},
-            "storage": {"root": tmp_path / "node", "min_free_mb": 1},
+            "storage": {"root": folder / "node", "min_free_mb": 1},
             "backbone": {"model": "untrained", "weights": "untrained", "device": "cpu"},
             "gathering": {"quiet_period_s": 0.5},
         }
     )
 
 
+def with_task(settings: Settings, task: FittedTask) -> Settings:
+    """Give a node a copy of the fitted task."""
+    settings.storage.root.mkdir(parents=True)
+    shutil.copy(task.database, settings.storage.root / "node.sqlite")
+    return settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_in(tmp_path)
+
+
 @pytest.fixture
 def node_settings(settings: Settings, fitted_task: FittedTask) -> Settings:
-    """The same node with a copy of the fitted task."""
-    settings.storage.root.mkdir(parents=True)
-    shutil.copy(fitted_task.database, settings.storage.root / "node.sqlite")
-    return settings
+    return with_task(settings, fitted_task)
 
 
 @pytest.fixture

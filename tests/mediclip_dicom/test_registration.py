@@ -18,7 +18,7 @@ from mediclip_dicom.routing import Route
 from mediclip_dicom.service import open_backbone
 from mediclip_dicom.tasks import DetectorStore, active_version
 from tests.mediclip_dicom import sources
-from tests.mediclip_dicom.conftest import K, SMALLEST, TASK, FittedTask, request_for
+from tests.mediclip_dicom.conftest import SMALLEST, TASK, FittedTask, K, request_for
 from tests.mediclip_dicom.studies import mr_study, study_uid
 
 
