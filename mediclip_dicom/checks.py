@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import DetectorError
 from listener import ListenerError, echo
@@ -19,7 +19,7 @@ from mediclip_dicom.config import Settings
 from mediclip_dicom.database import connect, is_current, is_known
 from mediclip_dicom.errors import NodeError
 from mediclip_dicom.service import open_backbone
-from mediclip_dicom.tasks import active_tasks, versions_of_another_backbone
+from mediclip_dicom.tasks import DetectorStore, active_tasks, versions_of_another_backbone
 from mediclip_dicom.workflow.delivering import destination_peer
 
 
@@ -167,6 +167,7 @@ def _weights(settings: Settings) -> Finding:
                         f"{found} did not fit {'; '.join(strangers)}: set [backbone] to what did, "
                         "or register them again, or retire them"
                     )
+            DetectorStore(sessionmaker(engine), backbone).load_active()
     if not backbone.trained:
         return CheckState.WARN, f"{found}: untrained, for demonstration only"
     return CheckState.OK, found

@@ -60,12 +60,14 @@ class Node:
                     f"fit these tasks: {'; '.join(strangers)}. Set [backbone] to what fitted them, "
                     "or register them again, or retire them"
                 )
+        detectors = DetectorStore(sessions, backbone)
+        detectors.load_active()
         self._spool = Spool(settings.storage.spool)
         self._engine = WorkflowEngine(
             settings,
             sessions,
             intake=Intake(settings, sessions, self._spool),
-            scoring=Scoring(settings, sessions, self._spool, DetectorStore(sessions, backbone)),
+            scoring=Scoring(settings, sessions, self._spool, detectors),
             delivering=Delivering(settings, sessions),
         )
         # A report per study and half quiet period is enough to keep its gathering waiting.

@@ -229,6 +229,17 @@ class DetectorStore:
                 self._detectors[version_id] = self._load(version_id)
             return self._detectors[version_id]
 
+    def load_active(self) -> None:
+        """Load the detectors of all active task versions, so that one that is unfit is told now.
+
+        Raises:
+            ai_core.WeightsMismatchError, ai_core.CorruptDetectorError: As `get`.
+        """
+        with self._sessions() as session:
+            version_ids = [task.version_id for task in active_tasks(session)]
+        for version_id in version_ids:
+            self.get(version_id)
+
     def _load(self, version_id: int) -> Detector:
         with self._sessions() as session:
             version = session.get_one(TaskVersion, version_id)

@@ -149,6 +149,22 @@ def test_a_backbone_that_did_not_fit_the_tasks_fails(
     assert "register" in result.found
 
 
+def test_other_blocks_than_the_tasks_were_fitted_on_fail(node_settings: Settings) -> None:
+    result = checked(changed(node_settings, "backbone", blocks=(1, 2, 4)))["weights"]
+    assert result.state is CheckState.FAIL
+    assert "blocks" in result.found
+
+
+def test_damaged_weights_of_a_task_fail(
+    node_settings: Settings, fitted_sessions: sessionmaker[Session]
+) -> None:
+    with fitted_sessions.begin() as session:
+        session.execute(update(TaskVersion).values(weights_sha256="0" * 64))
+    result = checked(node_settings)["weights"]
+    assert result.state is CheckState.FAIL
+    assert f"the weights of task {TASK} version 1" in result.found
+
+
 def test_a_device_that_is_not_there_fails(settings: Settings) -> None:
     found = checked(changed(settings, "backbone", device="cuda:99"))
     assert found["device"].state is CheckState.FAIL

@@ -18,7 +18,7 @@ from pynetdicom.events import Event
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from ai_core import Backbone
+from ai_core import Backbone, WeightsMismatchError
 from listener import Peer, StoreCategory, store
 from mediclip_dicom.config import DestinationSettings, Settings
 from mediclip_dicom.database import (
@@ -347,6 +347,15 @@ def test_the_node_does_not_start_on_a_backbone_that_fitted_none_of_its_tasks(
         session.execute(update(TaskVersion).values(backbone_sha256="0" * 64))
     with pytest.raises(TaskError, match=f"did not fit these tasks: {TASK} version 1"):
         Node(node_settings, backbone=backbone)
+
+
+def test_the_node_does_not_start_on_other_blocks_than_its_tasks_were_fitted_on(
+    node_settings: Settings,
+) -> None:
+    """The backbone's digest is of its weights, and the same whichever blocks are tapped."""
+    blocks = node_settings.backbone.model_copy(update={"blocks": (1, 2, 4)})
+    with pytest.raises(WeightsMismatchError, match="blocks"):
+        Node(node_settings.model_copy(update={"backbone": blocks}))
 
 
 def test_a_workflow_database_that_cannot_be_used_is_named_without_its_password(
