@@ -24,12 +24,12 @@ K = 4
 TINY = replace(
     DEFAULT,
     name="tiny",
-    training=replace(DEFAULT.training, pool_images=24, updates=60, batch=8),
+    training=replace(DEFAULT.training, pool_images=16, updates=40, batch=8),
 )
 """The default preset, over in a few seconds."""
 
 SMALLEST = replace(
-    TINY, name="smallest", training=replace(TINY.training, pool_images=8, updates=4, batch=4)
+    TINY, name="smallest", training=replace(TINY.training, pool_images=4, updates=2, batch=4)
 )
 """For tests that ask what registering does, and not how well it is fitted."""
 
@@ -81,7 +81,7 @@ def settings_in(folder: Path) -> Settings:
             "node": {"host": "127.0.0.1", "port": 0},
             "storage": {"root": folder / "node", "min_free_mb": 1},
             "backbone": {"model": "untrained", "weights": "untrained", "device": "cpu"},
-            "gathering": {"quiet_period_s": 0.5},
+            "gathering": {"quiet_period_s": 0.3},
         }
     )
 

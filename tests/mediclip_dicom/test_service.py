@@ -188,6 +188,27 @@ def noticing_gatherings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         yield ended
 
 
+@dataclass(frozen=True)
+class Answered:
+    """Studies that the site has answered, each for one test: images sent, images held back."""
+
+    again: list[Path]
+    early: list[Path]
+    late: Path
+    flagged: list[Path]
+
+
+@pytest.fixture(scope="module")
+def answered(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Answered:
+    folder = tmp_path_factory.mktemp("answered")
+    *early, late = mr_study(folder, 23)
+    studies = Answered(mr_study(folder, 22), early, late, mr_study(folder, 24, lesion=True))
+    send(site.node, [*studies.again, *studies.early, *studies.flagged])
+    for number in (22, 23, 24):
+        wait_for(lambda n=number: is_finished(site.sessions, study_uid(n)), f"study {number}")  # type: ignore[misc]
+    return studies
+
+
 def test_studies_come_back_with_a_report_and_a_segmentation_where_they_are_flagged(
     site: Site,
     tmp_path: Path,
@@ -234,30 +255,23 @@ def test_a_study_that_no_task_reads_is_written_down_and_is_no_error(
 
 
 def test_the_same_study_twice_is_read_once(
-    site: Site,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    site: Site, answered: Answered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paths = mr_study(tmp_path, 22)
+    results = len(site.archive.of_study(study_uid(22)))
+    assert results >= 1
     with noticing_gatherings(monkeypatch) as gathered:
-        send(site.node, paths)
-        wait_for(lambda: is_finished(site.sessions, study_uid(22)), "the first answer")
-        answered = len(site.archive.of_study(study_uid(22)))
-        send(site.node, paths)
-        wait_for(lambda: len(gathered) >= 2, "the second gathering")
-    assert gathered[0] == gathered[1]
+        send(site.node, answered.again)
+        wait_for(lambda: len(gathered) >= 1, "the second gathering")
     with site.sessions() as session:
         (run,) = runs_of(session, study_uid(22))
+        assert gathered == [run.id]
         assert run.revision.number == 1
         assert run.state is RunState.DONE
-    assert len(site.archive.of_study(study_uid(22))) == answered
+    assert len(site.archive.of_study(study_uid(22))) == results
 
 
-def test_a_slice_that_comes_late_makes_a_second_revision(site: Site, tmp_path: Path) -> None:
-    *early, late = mr_study(tmp_path, 23)
-    send(site.node, early)
-    wait_for(lambda: is_finished(site.sessions, study_uid(23)), "the first answer")
-    send(site.node, [late])
+def test_a_slice_that_comes_late_makes_a_second_revision(site: Site, answered: Answered) -> None:
+    send(site.node, [answered.late])
     wait_for(lambda: is_finished(site.sessions, study_uid(23), runs=2), "the second answer")
     with site.sessions() as session:
         first, second = runs_of(session, study_uid(23))
@@ -268,27 +282,22 @@ def test_a_slice_that_comes_late_makes_a_second_revision(site: Site, tmp_path: P
 
 
 def test_our_own_results_that_come_back_to_us_are_not_read_again(
-    site: Site,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    site: Site, answered: Answered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A PACS that forwards whatever it stores must not make the two answer each other forever."""
-    images = mr_study(tmp_path, 24, lesion=True)
+    answer = site.archive.save(study_uid(24), tmp_path)
+    returned = site.archive.of_study(study_uid(24))
+    assert sorted(str(dataset.Modality) for dataset in returned) == ["SEG", "SR"]
     with noticing_gatherings(monkeypatch) as gathered:
-        send(site.node, images)
-        wait_for(lambda: is_finished(site.sessions, study_uid(24)), "the answer")
-        answer = site.archive.save(study_uid(24), tmp_path)
-        returned = site.archive.of_study(study_uid(24))
-        assert sorted(str(dataset.Modality) for dataset in returned) == ["SEG", "SR"]
-        outcomes = store(peer_of(site.node), [*images, *answer])
-        wait_for(lambda: len(gathered) >= 2, "the second gathering")
+        outcomes = store(peer_of(site.node), [*answered.flagged, *answer])
+        wait_for(lambda: len(gathered) >= 1, "the second gathering")
     assert [outcome.category for outcome in outcomes] == [
-        *[StoreCategory.SUCCESS] * len(images),
+        *[StoreCategory.SUCCESS] * len(answered.flagged),
         *[StoreCategory.REFUSED] * len(answer),
     ]
-    assert gathered[0] == gathered[1]
     with site.sessions() as session:
         (run,) = runs_of(session, study_uid(24))
+        assert gathered == [run.id]
         assert run.revision.number == 1
     assert len(site.archive.of_study(study_uid(24))) == len(answer)
 
