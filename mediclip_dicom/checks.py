@@ -1,5 +1,6 @@
 """What the node needs from its machine and its peers, looked at without changing anything."""
 
+import errno
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -10,15 +11,15 @@ from pathlib import Path
 import torch
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import DetectorError
 from listener import ListenerError, echo
 from mediclip_dicom.config import Settings
-from mediclip_dicom.database import connect, is_current
+from mediclip_dicom.database import connect, is_current, is_known
 from mediclip_dicom.errors import NodeError
 from mediclip_dicom.service import open_backbone
-from mediclip_dicom.tasks import active_tasks, versions_of_another_backbone
+from mediclip_dicom.tasks import DetectorStore, active_tasks, versions_of_another_backbone
 from mediclip_dicom.workflow.delivering import destination_peer
 
 
@@ -75,9 +76,15 @@ def _storage(settings: Settings) -> Finding:
     free_mb = shutil.disk_usage(existing).free // 2**20
     shown = f"{root}: {free_mb:,} MiB free"
     if not _writable(existing):
-        return CheckState.FAIL, f"{existing} can't be written to by this user"
+        return CheckState.FAIL, (
+            f"{existing} is no folder that this user can write to; change its owner, or name "
+            "another as [storage] root"
+        )
     if free_mb < settings.storage.min_free_mb:
-        return CheckState.FAIL, f"{shown}, below min_free_mb = {settings.storage.min_free_mb}"
+        return CheckState.FAIL, (
+            f"{shown}, below [storage] min_free_mb = {settings.storage.min_free_mb}: studies would "
+            "be refused; make room"
+        )
     if existing is not root:
         shown += " (will be made)"
     return CheckState.OK, shown
@@ -96,9 +103,19 @@ def _writable(folder: Path) -> bool:
 def _database(url: str) -> Finding:
     if _is_missing_sqlite(url):
         return CheckState.OK, f"{_shown(url)} (will be made)"
-    engine = connect(url)
-    if not is_current(engine):
-        return CheckState.WARN, f"{_shown(url)}: older layout, brought up to date at the next start"
+    try:
+        engine = connect(url)
+        if not is_known(engine):
+            return CheckState.FAIL, (
+                f"{_shown(url)}: a layout that this version does not know; install the version "
+                "that made it, or a newer one"
+            )
+        if not is_current(engine):
+            return CheckState.WARN, (
+                f"{_shown(url)}: older layout, brought up to date at the next start"
+            )
+    except SQLAlchemyError as error:
+        return _unusable(url, error, setting="url")
     with Session(engine) as session:
         names = [task.definition.name for task in active_tasks(session)]
     if not names:
@@ -109,8 +126,16 @@ def _database(url: str) -> Finding:
 def _reachable(url: str) -> Finding:
     if _is_missing_sqlite(url):
         return CheckState.OK, f"{_shown(url)} (will be made)"
-    with connect(url).connect():
-        return CheckState.OK, _shown(url)
+    try:
+        with connect(url).connect():
+            return CheckState.OK, _shown(url)
+    except SQLAlchemyError as error:
+        return _unusable(url, error, setting="workflow_url")
+
+
+def _unusable(url: str, error: SQLAlchemyError, *, setting: str) -> Finding:
+    reason = getattr(error, "orig", None) or error
+    return CheckState.FAIL, f"{_shown(url)} can't be used: {reason}; see [database] {setting}"
 
 
 def _is_missing_sqlite(url: str) -> bool:
@@ -138,7 +163,11 @@ def _weights(settings: Settings) -> Finding:
         if is_current(engine):
             with Session(engine) as session:
                 if strangers := versions_of_another_backbone(session, backbone):
-                    return CheckState.FAIL, f"{found}; fitted on another: {'; '.join(strangers)}"
+                    return CheckState.FAIL, (
+                        f"{found} did not fit {'; '.join(strangers)}: set [backbone] to what did, "
+                        "or register them again, or retire them"
+                    )
+            DetectorStore(sessionmaker(engine), backbone).load_active()
     if not backbone.trained:
         return CheckState.WARN, f"{found}: untrained, for demonstration only"
     return CheckState.OK, found
@@ -151,8 +180,13 @@ def _port(settings: Settings) -> Finding:
         try:
             probe.bind((node.host, node.port))
         except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                return CheckState.FAIL, (
+                    f"{node.host}:{node.port} can't be listened on ({error.strerror}); set [node] "
+                    "host to an address of this machine, or 0.0.0.0, and port to one it may use"
+                )
             # A running node holds its own port, and `check` beside it is a fair thing to do.
-            return CheckState.WARN, f"{node.host}:{node.port} is taken ({error.strerror})"
+            return CheckState.WARN, f"{node.host}:{node.port} is taken, by a running node perhaps"
     return CheckState.OK, f"{node.ae_title} at {node.host}:{node.port} is free"
 
 

@@ -17,6 +17,10 @@ class DatabaseError(NodeError):
     """The database can't be reached, or has another layout than this version expects."""
 
 
+class NodeStartError(NodeError):
+    """The node can't listen where it is told to."""
+
+
 class TaskError(NodeError):
     """A task is unknown, or can't be registered from what was given."""
 

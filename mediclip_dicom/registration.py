@@ -1,5 +1,6 @@
 """From the files of k normal studies to an active task version."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,10 +9,13 @@ from pathlib import Path
 from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone, FitProgress, Preset, normals_needed
+from mediclip_dicom.errors import TaskError
 from mediclip_dicom.pixels import Window
 from mediclip_dicom.routing import Route
 from mediclip_dicom.support import read_support_set
 from mediclip_dicom.tasks import TaskDefinition, VersionFacts, fit_task, register_task
+
+TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,15 @@ def register_from_paths(
 ) -> Registered:
     """Read the support set, fit and calibrate a detector, and make it the active version.
 
-    Nothing is stored before everything has worked.
+    Nothing is stored before everything has worked, and nothing is read before the request is
+    known to make sense.
 
     Raises:
-        TaskError: The files hold too few usable normal studies.
-        ai_core.DetectorError: The detector refuses the images.
+        TaskError: The request makes no task, or the files hold too few usable normal studies.
+        ai_core.DetectorError: The rate is none, or the detector refuses the images.
     """
+    needed = normals_needed(request.false_positive_rate)
+    _check(request)
     support = read_support_set(
         paths,
         route=request.route,
@@ -93,9 +100,19 @@ def register_from_paths(
         version=version,
         images=len(support.items),
         left_out=tuple(reasons.most_common()),
-        normals_needed=normals_needed(request.false_positive_rate),
+        normals_needed=needed,
         reachable_rate=_round_up(fitted.operating_point.floor),
     )
+
+
+def _check(request: TaskRequest) -> None:
+    if not TASK_NAME.fullmatch(request.name):
+        raise TaskError(
+            f"{request.name!r} can't be a task's name: take up to 64 letters, digits, '.', '-' and "
+            "'_', the first of them a letter or digit, as in brain-mr"
+        )
+    if not request.route.modality.strip():
+        raise TaskError(f"task {request.name} needs a modality to read, as in MR")
 
 
 def _round_up(rate: float) -> float:

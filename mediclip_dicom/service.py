@@ -8,7 +8,7 @@ from ai_core import Backbone, load_backbone
 from listener import Arrivals, ListenerSettings, Spool, StorageSCP, StudyActivity
 from mediclip_dicom.config import BackboneSettings, Settings
 from mediclip_dicom.database import open_database
-from mediclip_dicom.errors import TaskError
+from mediclip_dicom.errors import NodeStartError, TaskError
 from mediclip_dicom.tasks import DetectorStore, versions_of_another_backbone
 from mediclip_dicom.workflow.delivering import Delivering
 from mediclip_dicom.workflow.engine import WorkflowEngine
@@ -60,12 +60,14 @@ class Node:
                     f"fit these tasks: {'; '.join(strangers)}. Set [backbone] to what fitted them, "
                     "or register them again, or retire them"
                 )
+        detectors = DetectorStore(sessions, backbone)
+        detectors.load_active()
         self._spool = Spool(settings.storage.spool)
         self._engine = WorkflowEngine(
             settings,
             sessions,
             intake=Intake(settings, sessions, self._spool),
-            scoring=Scoring(settings, sessions, self._spool, DetectorStore(sessions, backbone)),
+            scoring=Scoring(settings, sessions, self._spool, detectors),
             delivering=Delivering(settings, sessions),
         )
         # A report per study and half quiet period is enough to keep its gathering waiting.
@@ -85,12 +87,20 @@ class Node:
         return self._scp.port
 
     def start(self) -> None:
-        """Start the workflows, pick up what was left, then listen."""
-        self._engine.start()
-        self._engine.resume_unread()
-        self._arrivals.start()
-        self._scp.start()
+        """Start the workflows, pick up what was left, then listen.
+
+        Raises:
+            NodeError: The workflow database or the port can't be used; nothing is left running.
+        """
         node = self._settings.node
+        try:
+            self._engine.start()
+            self._engine.resume_unread()
+            self._arrivals.start()
+            self._listen()
+        except BaseException:
+            self.stop()
+            raise
         log.info("node listens", ae_title=node.ae_title, host=node.host, port=self.port)
 
     def stop(self) -> None:
@@ -112,6 +122,16 @@ class Node:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _listen(self) -> None:
+        node = self._settings.node
+        try:
+            self._scp.start()
+        except OSError as error:
+            raise NodeStartError(
+                f"can't listen at {node.host}:{node.port}: {error.strerror or error}. Stop what "
+                "uses the port, a second node perhaps, or set [node] host and port"
+            ) from error
 
     def _on_activity(self, activity: StudyActivity) -> None:
         self._engine.study_changed(activity.study_instance_uid)

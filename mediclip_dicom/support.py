@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from mediclip_dicom.pixels import Mode, Placement, Window
 from mediclip_dicom.routing import Route
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+REPEATED = "the same image as another file"
+BLANK = "blank: every pixel has one value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,15 @@ class SupportSet:
         return len(set(self.groups))
 
 
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A decoded image that may become part of the support set; `pixels` is (3, 224, 224)."""
+
+    path: Path
+    pixels: torch.Tensor
+    item: SupportImage
+
+
 def find_files(paths: Iterable[Path]) -> tuple[Path, ...]:
     """All files below the paths, sorted, hidden ones left out.
 
@@ -84,6 +96,8 @@ def read_support_set(
 ) -> SupportSet:
     """Read normal studies: DICOM files (grouped by study), or pictures (each a study of its own).
 
+    An image that is there twice, under whatever name or UID, counts once; blank ones don't count.
+
     Args:
         paths: Files and folders.
         route: Only DICOM images that the task would read are taken.
@@ -105,37 +119,66 @@ def read_support_set(
     left_out = [
         (p, "neither DICOM nor a picture") for p in files if p not in {*dicom_files, *pictures}
     ]
-    headers, skipped = read_headers(dicom_files)
-    left_out += [(instance.path, instance.reason) for instance in skipped]
-    left_out += [
-        (image.path, f"the task reads {route}")
-        for image in headers
-        if not route.matches(image.header)
-    ]
-    studies = _by_study(image for image in headers if route.matches(image.header))
+    images, unusable = _routed_images(dicom_files, route)
+    studies = _by_study(images)
     total = len(studies) + len(pictures)
-    if not total:
+    batches: list[list[_Candidate]] = []
+    for batch in chain(
+        (_read_study(s, mode=mode, window=window, count=images_per_study) for s in studies),
+        ([_read_picture(path, mode=mode)] for path in pictures),
+    ):
+        batches.append(batch)
+        if progress:
+            progress(len(batches), total)
+    kept, refused = _without_blanks_and_repeats(batches)
+    left_out += unusable + refused
+    if not kept:
         raise SupportSetReadError(_nothing_usable(files, left_out))
-    batches: list[list[torch.Tensor]] = []
-    items: list[SupportImage] = []
-    for study in studies:
-        tensors, described = _read_study(study, mode=mode, window=window, count=images_per_study)
-        batches.append(tensors)
-        items += described
-        if progress:
-            progress(len(batches), total)
-    for path in pictures:
-        tensor, item = _read_picture(path, mode=mode)
-        batches.append([tensor])
-        items.append(item)
-        if progress:
-            progress(len(batches), total)
     return SupportSet(
-        images=torch.stack([tensor for batch in batches for tensor in batch]),
-        groups=tuple(index for index, batch in enumerate(batches) for _ in batch),
-        items=tuple(items),
+        images=torch.stack([candidate.pixels for batch in kept for candidate in batch]),
+        groups=tuple(index for index, batch in enumerate(kept) for _ in batch),
+        items=tuple(candidate.item for batch in kept for candidate in batch),
         left_out=tuple(left_out),
     )
+
+
+def _routed_images(
+    paths: Iterable[Path], route: Route
+) -> tuple[list[SourceImage], list[tuple[Path, str]]]:
+    """The images that the task would read, each SOP instance once, and the rest with reasons."""
+    images, skipped = read_headers(paths)
+    left_out = [(instance.path, instance.reason) for instance in skipped]
+    routed: dict[str, SourceImage] = {}
+    for image in images:
+        if not route.matches(image.header):
+            left_out.append((image.path, f"the task reads {route}"))
+        elif image.header.sop_instance_uid in routed:
+            left_out.append((image.path, REPEATED))
+        else:
+            routed[image.header.sop_instance_uid] = image
+    return list(routed.values()), left_out
+
+
+def _without_blanks_and_repeats(
+    batches: Iterable[Sequence[_Candidate]],
+) -> tuple[list[list[_Candidate]], list[tuple[Path, str]]]:
+    """A normal that is there twice would be fitted on while it is held out for calibration."""
+    kept: list[list[_Candidate]] = []
+    left_out: list[tuple[Path, str]] = []
+    seen: set[str] = set()
+    for batch in batches:
+        usable = []
+        for candidate in batch:
+            if candidate.pixels.min() == candidate.pixels.max():
+                left_out.append((candidate.path, BLANK))
+            elif candidate.item.digest in seen:
+                left_out.append((candidate.path, REPEATED))
+            else:
+                seen.add(candidate.item.digest)
+                usable.append(candidate)
+        if usable:
+            kept.append(usable)
+    return kept, left_out
 
 
 def _by_study(images: Iterable[SourceImage]) -> list[list[SourceImage]]:
@@ -147,9 +190,9 @@ def _by_study(images: Iterable[SourceImage]) -> list[list[SourceImage]]:
 
 def _read_study(
     images: Sequence[SourceImage], *, mode: Mode, window: Window | None, count: int
-) -> tuple[list[torch.Tensor], list[SupportImage]]:
+) -> list[_Candidate]:
     frames_each = max(1, count // len(images))
-    tensors, items = [], []
+    candidates = []
     for image in sample_evenly(images, count):
         number_of_frames = image.header.number_of_frames
         wanted = {
@@ -164,20 +207,18 @@ def _read_study(
                     f"{image.path} can't be decoded ({frame.skipped}); take it out of the "
                     "support set or repair it"
                 )
-            tensors.append(torch.from_numpy(frame.pixels))
             header = image.header
-            items.append(
-                SupportImage(
-                    study=header.study_instance_uid,
-                    image=header.sop_instance_uid,
-                    frame=frame.frame,
-                    digest=_digest(frame.pixels),
-                )
+            item = SupportImage(
+                study=header.study_instance_uid,
+                image=header.sop_instance_uid,
+                frame=frame.frame,
+                digest=_digest(frame.pixels),
             )
-    return tensors, items
+            candidates.append(_Candidate(image.path, torch.from_numpy(frame.pixels), item))
+    return candidates
 
 
-def _read_picture(path: Path, *, mode: Mode) -> tuple[torch.Tensor, SupportImage]:
+def _read_picture(path: Path, *, mode: Mode) -> _Candidate:
     try:
         with Image.open(path) as picture:
             rgb = np.asarray(picture.convert("RGB")).astype(np.float32) / np.float32(255)
@@ -187,9 +228,8 @@ def _read_picture(path: Path, *, mode: Mode) -> tuple[torch.Tensor, SupportImage
     pixels = placement.to_input(rgb)
     digest = _digest(pixels)
     # A file's name may hold a patient's; the digest names the picture as well.
-    return torch.from_numpy(pixels), SupportImage(
-        study=digest, image=digest, frame=1, digest=digest
-    )
+    item = SupportImage(study=digest, image=digest, frame=1, digest=digest)
+    return _Candidate(path, torch.from_numpy(pixels), item)
 
 
 def _digest(pixels: np.ndarray) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import (
     Backbone,
+    CorruptDetectorError,
     Detector,
     DetectorInfo,
     FitProgress,
@@ -225,10 +226,31 @@ class DetectorStore:
         """
         with self._lock:
             if version_id not in self._detectors:
-                with self._sessions() as session:
-                    weights = session.get_one(TaskVersion, version_id).weights
-                self._detectors[version_id] = Detector.from_bytes(weights, backbone=self._backbone)
+                self._detectors[version_id] = self._load(version_id)
             return self._detectors[version_id]
+
+    def load_active(self) -> None:
+        """Load the detectors of all active task versions, so that one that is unfit is told now.
+
+        Raises:
+            ai_core.WeightsMismatchError, ai_core.CorruptDetectorError: As `get`.
+        """
+        with self._sessions() as session:
+            version_ids = [task.version_id for task in active_tasks(session)]
+        for version_id in version_ids:
+            self.get(version_id)
+
+    def _load(self, version_id: int) -> Detector:
+        with self._sessions() as session:
+            version = session.get_one(TaskVersion, version_id)
+            name, number, digest = version.task.name, version.number, version.weights_sha256
+            detector = Detector.from_bytes(version.weights, backbone=self._backbone)
+        if detector.sha256 != digest:
+            raise CorruptDetectorError(
+                f"the weights of task {name} version {number} are not those that were registered; "
+                "restore the database from a backup, or register the task again"
+            )
+        return detector
 
 
 def versions_of_another_backbone(session: Session, backbone: Backbone) -> Sequence[str]:

@@ -1,6 +1,7 @@
 """The command line: `mediclip-dicom`.
 
-Exit codes: 0 done, 1 failed (the message says why and what to do), 2 wrong usage.
+Exit codes: 0 done, 1 failed (the message says why and what to do), 2 wrong usage or
+configuration.
 """
 
 import sys
@@ -8,7 +9,7 @@ import sys
 from rich.console import Console
 
 from mediclip_dicom.cli.app import app
-from mediclip_dicom.errors import NodeError
+from mediclip_dicom.errors import ConfigError, NodeError
 
 PACKAGES_WITH_TYPED_ERRORS = ("ai_core", "listener", "mediclip_dicom")
 
@@ -22,8 +23,10 @@ def main() -> None:
     except Exception as error:
         if not _is_expected(error):
             raise
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False)
-        sys.exit(1)
+        console = Console(stderr=True, emoji=False, soft_wrap=True)
+        console.print(f"error: {error}", style="red", markup=False, highlight=False)
+        # Like a wrong option, a wrong setting is for whoever calls us to put right.
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
 
 
 def _is_expected(error: Exception) -> bool:

@@ -12,6 +12,7 @@ from mediclip_dicom.cli.display import (
     console,
     count_progress,
     make_table,
+    plain,
     progress_bars,
     score_text,
     verdict_text,
@@ -68,7 +69,7 @@ def analyze_files(settings: Settings, paths: list[Path], *, task_name: str, out:
         f"{sum(s.score is not None for s in scores)} images scored"
     )
     for reason in sorted({score.skipped for score in scores if score.skipped}):
-        console.print(f"[yellow]not scored:[/] {reason}", highlight=False)
+        console.print(f"[yellow]not scored:[/] {plain(reason)}", highlight=False)
     _print_objects(objects)
 
 
@@ -79,7 +80,8 @@ def _read_one_study(paths: list[Path]) -> tuple[SourceImage, ...]:
         raise AnalysisError("the paths hold no DICOM image")
     if len(studies) > 1:
         raise AnalysisError(f"the paths hold {len(studies)} studies; give one at a time")
-    return images
+    once = {image.header.sop_instance_uid: image for image in reversed(images)}
+    return tuple(image for image in images if once[image.header.sop_instance_uid] is image)
 
 
 def _digest(images: tuple[SourceImage, ...]) -> str:
@@ -91,5 +93,5 @@ def _digest(images: tuple[SourceImage, ...]) -> str:
 def _print_objects(objects: tuple[ResultObject, ...]) -> None:
     table = make_table(None, "object", "file")
     for written in objects:
-        table.add_row(written.kind, str(written.path))
+        table.add_row(written.kind, plain(written.path))
     console.print(table)

@@ -4,7 +4,7 @@ import typer
 
 from mediclip_dicom.checks import CheckResult, CheckState, check_node
 from mediclip_dicom.cli.context import CliContext, settings_of
-from mediclip_dicom.cli.display import console, make_table
+from mediclip_dicom.cli.display import console, make_table, plain
 from mediclip_dicom.errors import ConfigError
 
 STYLES = {CheckState.OK: "green", CheckState.WARN: "yellow", CheckState.FAIL: "bold red"}
@@ -29,5 +29,6 @@ def _print(results: list[CheckResult]) -> None:
     table = make_table(None, "", "what", "found")
     table.show_header = False
     for result in results:
-        table.add_row(f"[{STYLES[result.state]}]{result.state.value}[/]", result.what, result.found)
+        state = f"[{STYLES[result.state]}]{result.state.value}[/]"
+        table.add_row(state, plain(result.what), plain(result.found))
     console.print(table, highlight=False)

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-console = Console()
+console = Console(emoji=False)
 
 VERDICT_STYLES = {"abnormal": "bold red", "normal": "green", "undetermined": "yellow"}
 
@@ -20,6 +21,11 @@ def make_table(title: str | None, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def plain(text: object) -> str:
+    """Text from elsewhere, so that Rich prints its brackets rather than obeying them."""
+    return escape(str(text))
 
 
 def local_time(moment: datetime | None) -> str:

@@ -9,6 +9,7 @@ from mediclip_dicom.cli.display import (
     console,
     local_time,
     make_table,
+    plain,
     score_text,
     verdict_text,
 )
@@ -83,7 +84,7 @@ def show(
         for run in runs:
             console.print(
                 f"[bold]revision {run.revision.number}[/], run {run.id[:12]}: {run.state.value}"
-                + (f" ({run.reason})" if run.reason else "")
+                + (f" ({plain(run.reason)})" if run.reason else "")
             )
             _print_verdicts(run)
             _print_images(run)
@@ -115,7 +116,7 @@ def _print_images(run: "Run") -> None:
     reasons = sorted({row.skipped for row in skipped if row.skipped})
     for reason in reasons:
         count = sum(row.skipped == reason for row in skipped)
-        console.print(f"  {count} not scored: {reason}", highlight=False)
+        console.print(f"  {count} not scored: {plain(reason)}", highlight=False)
 
 
 def _print_results(run: "Run") -> None:
@@ -130,7 +131,7 @@ def _print_results(run: "Run") -> None:
                 delivery.destination,
                 delivery.state.value,
                 str(delivery.attempts),
-                delivery.comment or "",
+                plain(delivery.comment or ""),
             )
     if run.results:
         console.print(table)

@@ -1,7 +1,7 @@
 """`mediclip-dicom task`: register, list, show, retire."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,9 +12,13 @@ from mediclip_dicom.cli.display import (
     fit_progress,
     local_time,
     make_table,
+    plain,
     progress_bars,
     score_text,
 )
+
+if TYPE_CHECKING:
+    from mediclip_dicom.pixels import Window
 
 app = typer.Typer(no_args_is_help=True, help="Teach the node what normal looks like.")
 
@@ -61,7 +65,6 @@ def register(
     """
     from ai_core import get_preset
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.pixels import Window
     from mediclip_dicom.registration import TaskRequest, register_from_paths
     from mediclip_dicom.routing import Route
     from mediclip_dicom.service import open_backbone
@@ -71,9 +74,11 @@ def register(
     request = TaskRequest(
         name=name,
         route=Route(modality, body_part, view, series),
-        window=None if window is None else Window(center=window[0], width=window[1]),
+        window=None if window is None else _window(*window),
         preset=get_preset(preset or defaults.preset),
-        false_positive_rate=false_positive_rate or defaults.false_positive_rate,
+        false_positive_rate=(
+            defaults.false_positive_rate if false_positive_rate is None else false_positive_rate
+        ),
         folds=defaults.folds,
         images_per_study=images_per_study or defaults.images_per_study,
         seed=defaults.seed if seed is None else seed,
@@ -91,10 +96,10 @@ def register(
         )
     console.print(
         f"task {name} version {registered.version.number} is active: {registered.images} images of "
-        f"{registered.version.k} normal studies, {request.route}"
+        f"{registered.version.k} normal studies, {plain(request.route)}"
     )
     for reason, count in registered.left_out:
-        console.print(f"[yellow]left out:[/] {count} files: {reason}", highlight=False)
+        console.print(f"[yellow]left out:[/] {count} files: {plain(reason)}", highlight=False)
     point = registered.version.operating_point
     if point.calibrated:
         console.print(
@@ -109,6 +114,15 @@ def register(
             f"{registered.normals_needed} normal studies, or ask for --false-positive-rate "
             f"{registered.reachable_rate:g} or more."
         )
+
+
+def _window(center: float, width: float) -> "Window":
+    from mediclip_dicom.pixels import Window
+
+    try:
+        return Window(center=center, width=width)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--window") from error
 
 
 @app.command("list")
@@ -130,7 +144,7 @@ def list_tasks(context: typer.Context) -> None:
             for version in active:
                 table.add_row(
                     task.name,
-                    reads,
+                    plain(reads),
                     str(version.number),
                     str(version.k),
                     version.preset,
@@ -138,7 +152,7 @@ def list_tasks(context: typer.Context) -> None:
                     local_time(version.created_at),
                 )
             if not active:
-                table.add_row(task.name, reads, "retired", "", "", "", "")
+                table.add_row(task.name, plain(reads), "retired", "", "", "", "")
     if not tasks:
         console.print("no task is registered; see mediclip-dicom task register --help")
         return
@@ -180,7 +194,7 @@ def show(
             }
             for key, value in rows.items():
                 if value:
-                    table.add_row(key, value)
+                    table.add_row(key, plain(value))
             console.print(table)
 
 

@@ -1,6 +1,6 @@
 """The application's database: tables, sessions and migrations."""
 
-from mediclip_dicom.database.engine import connect, is_current, open_database
+from mediclip_dicom.database.engine import connect, is_current, is_known, open_database
 from mediclip_dicom.database.models import (
     Base,
     Delivery,
@@ -37,5 +37,6 @@ __all__ = [
     "TaskVersionState",
     "connect",
     "is_current",
+    "is_known",
     "open_database",
 ]

@@ -59,9 +59,22 @@ def is_current(engine: Engine) -> bool:
     Raises:
         sqlalchemy.exc.SQLAlchemyError: The database can't be reached.
     """
+    return _revision(engine) == ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+
+def is_known(engine: Engine) -> bool:
+    """Whether this version can bring the tables to the newest layout, or they are not there yet.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: The database can't be reached.
+    """
+    known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+    return _revision(engine) in {None, *known}
+
+
+def _revision(engine: Engine) -> str | None:
     with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    return current == ScriptDirectory(str(MIGRATIONS)).get_current_head()
+        return MigrationContext.configure(connection).get_current_revision()
 
 
 def _prepare_sqlite(connection: object, _: object) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 
 import structlog
 from dbos import DBOS, DBOSConfig, Debouncer, SetWorkflowID
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from mediclip_dicom.config import Settings
-from mediclip_dicom.errors import StudyNotFoundError
+from mediclip_dicom.errors import DatabaseError, StudyNotFoundError
 from mediclip_dicom.workflow.delivering import Delivering
 from mediclip_dicom.workflow.intake import Intake
 from mediclip_dicom.workflow.runs import fail
@@ -67,8 +68,19 @@ class WorkflowEngine:
         )
 
     def start(self) -> None:
-        """Start the engine: what a crash left unfinished goes on from its last finished step."""
-        DBOS.launch()
+        """Start the engine: what a crash left unfinished goes on from its last finished step.
+
+        Raises:
+            DatabaseError: The workflow database can't be used.
+        """
+        try:
+            DBOS.launch()
+        except (SQLAlchemyError, OSError) as error:
+            url = make_url(self._settings.workflow_database_url)
+            raise DatabaseError(
+                f"the workflow database at {url.render_as_string(hide_password=True)} can't be "
+                f"used: {getattr(error, 'orig', None) or error}; see [database] workflow_url"
+            ) from error
         queues = {
             GATHER_QUEUE: CONCURRENT_GATHERINGS,
             ANALYZE_QUEUE: self._settings.analysis.concurrent_studies,

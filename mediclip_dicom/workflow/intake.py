@@ -139,13 +139,12 @@ class Intake:
     def unread_studies(self) -> list[str]:
         """Studies in the spool whose present content has no run, as after a crash."""
         with self._sessions() as session:
-            read = set(
-                session.execute(
-                    select(Study.study_instance_uid, StudyRevision.content_digest)
-                    .join(StudyRevision.study)
-                    .join(StudyRevision.runs)
-                ).tuples()
+            rows = session.execute(
+                select(Study.study_instance_uid, StudyRevision.content_digest)
+                .join(StudyRevision.study)
+                .join(StudyRevision.runs)
             )
+            read = {(study_uid, digest) for study_uid, digest in rows}
         return [
             study_uid
             for study_uid in self._spool.studies()
