@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ai_core import hub, untrained
 from ai_core.architecture import Architecture, build_model, read_architecture
-from ai_core.checkpoint import load_checkpoint
+from ai_core.checkpoint import UNREADABLE, load_checkpoint
 from ai_core.errors import BackboneUnavailableError, DetectorError
 from ai_core.images import IMAGE_SIZE, check_images
 
@@ -228,7 +228,7 @@ def _load_trained(
         file = hub.find_weights(model=architecture.name, tag=weights, cache_dir=cache_dir)
     try:
         return load_checkpoint(file, architecture)
-    except (RuntimeError, KeyError, ValueError, OSError, EOFError) as error:
+    except UNREADABLE as error:
         reason = f"the file {file} does not hold this model ({str(error).splitlines()[0]})"
         raise BackboneUnavailableError(
             model=model, weights=weights, cache_dir=folder, reason=reason

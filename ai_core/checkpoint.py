@@ -1,14 +1,27 @@
 """Reading a weights file into an open_clip model."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from ai_core.architecture import Architecture, build_model
 
 _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
+
+UNREADABLE = (
+    RuntimeError,
+    KeyError,
+    ValueError,
+    OSError,
+    EOFError,
+    pickle.UnpicklingError,
+    SafetensorError,
+)
+"""What reading a file that does not hold the model may raise."""
 
 
 def load_checkpoint(file: Path, architecture: Architecture) -> tuple[Architecture, nn.Module]:
@@ -18,7 +31,7 @@ def load_checkpoint(file: Path, architecture: Architecture) -> tuple[Architectur
     brings QuickGELU with it. Position embeddings of another resolution are resampled.
 
     Raises:
-        RuntimeError, KeyError, ValueError, OSError: the file does not hold this model.
+        One of `UNREADABLE`: the file does not hold this model.
     """
     from open_clip.model import resize_pos_embed, resize_text_pos_embed
 

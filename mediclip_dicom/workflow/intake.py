@@ -104,12 +104,14 @@ class Intake:
             run_id = hashlib.sha256("|".join([study_uid, digest, *uids]).encode()).hexdigest()
             if session.get(Run, run_id) is not None:
                 return run_id
+            now = datetime.now(UTC)
             run = Run(
                 id=run_id,
                 revision_id=revision_id,
                 state=RunState.QUEUED if version_ids else RunState.NO_TASK,
                 reason=None if version_ids else _why_no_task(images, routes=len(routes)),
-                created_at=datetime.now(UTC),
+                created_at=now,
+                finished_at=None if version_ids else now,
             )
             session.add(run)
             session.add_all(

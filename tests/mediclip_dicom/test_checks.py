@@ -138,6 +138,14 @@ def test_weights_that_are_not_there_fail_and_say_how_to_bring_them(settings: Set
     assert "give its path as the weights" in result.found
 
 
+def test_a_file_that_holds_no_weights_fails(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(b"no weights" * 100)
+    weights = str(tmp_path / "weights.safetensors")
+    result = checked(changed(settings, "backbone", model="ViT-B-32", weights=weights))["weights"]
+    assert result.state is CheckState.FAIL
+    assert "does not hold this model" in result.found
+
+
 def test_a_backbone_that_did_not_fit_the_tasks_fails(
     node_settings: Settings, fitted_sessions: sessionmaker[Session]
 ) -> None:
