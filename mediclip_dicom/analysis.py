@@ -14,7 +14,7 @@ import torch
 from ai_core import Backbone, Detector, OperatingPoint, Verdict, aggregate
 from mediclip_dicom.images import INPUT_SIZE, InputFrame, SourceImage, iter_input_frames, place
 from mediclip_dicom.pixels import Mode
-from mediclip_dicom.results import ImageReading, Reading
+from mediclip_dicom.results import ImageReading, PreviousReport, Reading
 from mediclip_dicom.tasks import VersionFacts
 
 Maps = npt.NDArray[np.float32]
@@ -41,11 +41,12 @@ class StudyVerdict:
 
 @dataclass(frozen=True, slots=True)
 class RevisionFacts:
-    """Which state of a study was read."""
+    """Which state of a study was read, and the task's report on an earlier state, if any."""
 
     number: int
     content_digest: str
     analysed_at: datetime
+    predecessor: PreviousReport | None = None
 
 
 def score_images(
@@ -158,6 +159,7 @@ def make_reading(
         study_content_digest=revision.content_digest,
         revision=revision.number,
         finished_at=revision.analysed_at,
+        predecessor=revision.predecessor,
         images=tuple(_image_readings(images, scores, maps, mode=mode)),
     )
 

@@ -16,10 +16,18 @@ from mediclip_dicom.analysis import (
     score_images,
 )
 from mediclip_dicom.config import Settings
-from mediclip_dicom.database import ImageScore, ResultFile, Run, RunState, TaskVerdict
+from mediclip_dicom.database import (
+    ImageScore,
+    ResultFile,
+    Run,
+    RunState,
+    StudyRevision,
+    TaskVerdict,
+    TaskVersion,
+)
 from mediclip_dicom.device import node_device
 from mediclip_dicom.images import SourceImage, read_headers
-from mediclip_dicom.results import Reading, write_results
+from mediclip_dicom.results import PreviousReport, Reading, write_results
 from mediclip_dicom.tasks import DetectorStore, VersionFacts, version_facts
 from mediclip_dicom.workflow.runs import instance_paths, set_state
 
@@ -137,6 +145,7 @@ class Scoring:
                 number=run.revision.number,
                 content_digest=run.revision.content_digest,
                 analysed_at=run.created_at,
+                predecessor=_previous_report(session, run, version_id),
             )
             rows = {
                 (row.sop_instance_uid, row.frame): FrameScore(
@@ -165,3 +174,29 @@ class Scoring:
 
     def _maps_path(self, run_id: str, version_id: int) -> Path:
         return self._settings.storage.runs / run_id / f"{version_id}.npy"
+
+
+def _previous_report(session: Session, run: Run, version_id: int) -> PreviousReport | None:
+    """The task's last report on this study before the run; a repeat of the run finds the same."""
+    task_id = session.get_one(TaskVersion, version_id).task_id
+    found = session.scalar(
+        select(ResultFile)
+        .join(ResultFile.run)
+        .join(Run.revision)
+        .join(TaskVersion, TaskVersion.id == ResultFile.task_version_id)
+        .where(
+            ResultFile.kind == "SR",
+            StudyRevision.study_id == run.revision.study_id,
+            TaskVersion.task_id == task_id,
+            Run.created_at < run.created_at,
+        )
+        .order_by(Run.created_at.desc())
+        .limit(1)
+    )
+    if found is None:
+        return None
+    return PreviousReport(
+        sop_class_uid=found.sop_class_uid,
+        sop_instance_uid=found.sop_instance_uid,
+        series_instance_uid=found.series_instance_uid,
+    )

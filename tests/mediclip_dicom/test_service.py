@@ -279,6 +279,14 @@ def test_a_slice_that_comes_late_makes_a_second_revision(site: Site, answered: A
         assert (len(first.image_scores), len(second.image_scores)) == (2, 3)
     reports = [d for d in site.archive.of_study(study_uid(23)) if d.Modality == "SR"]
     assert len({report.SOPInstanceUID for report in reports}) == 2
+    named = [
+        (str(study.StudyInstanceUID), str(instance.ReferencedSOPInstanceUID))
+        for report in reports
+        for study in report.get("PredecessorDocumentsSequence", [])
+        for series in study.ReferencedSeriesSequence
+        for instance in series.ReferencedSOPSequence
+    ]
+    assert named == [(study_uid(23), str(reports[0].SOPInstanceUID))]
 
 
 def test_our_own_results_that_come_back_to_us_are_not_read_again(
