@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from pydicom.misc import is_dicom
 
-from mediclip_dicom.errors import SupportSetReadError
+from mediclip_dicom.errors import PictureError, SupportSetReadError
 from mediclip_dicom.images import (
     INPUT_SIZE,
     SourceImage,
@@ -19,10 +18,9 @@ from mediclip_dicom.images import (
     read_headers,
     sample_evenly,
 )
-from mediclip_dicom.pixels import Mode, Placement, Window
+from mediclip_dicom.pixels import PICTURE_SUFFIXES, Mode, Placement, Window, read_picture
 from mediclip_dicom.routing import Route
 
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 REPEATED = "the same image as another file"
 BLANK = "blank: every pixel has one value"
 
@@ -220,10 +218,9 @@ def _read_study(
 
 def _read_picture(path: Path, *, mode: Mode) -> _Candidate:
     try:
-        with Image.open(path) as picture:
-            rgb = np.asarray(picture.convert("RGB")).astype(np.float32) / np.float32(255)
-    except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise SupportSetReadError(f"{path} can't be read as a picture: {error}") from error
+        rgb = read_picture(path)
+    except PictureError as error:
+        raise SupportSetReadError(str(error)) from error
     placement = Placement(rows=rgb.shape[0], columns=rgb.shape[1], size=INPUT_SIZE, mode=mode)
     pixels = placement.to_input(rgb)
     digest = _digest(pixels)

@@ -4,8 +4,10 @@ from mediclip_dicom.pixels.display import Window
 from mediclip_dicom.pixels.frames import Frame, iter_frames
 from mediclip_dicom.pixels.geometry import Mode, Placement
 from mediclip_dicom.pixels.header import ImageHeader, read_header
+from mediclip_dicom.pixels.picture import PICTURE_SUFFIXES, read_picture
 
 __all__ = [
+    "PICTURE_SUFFIXES",
     "Frame",
     "ImageHeader",
     "Mode",
@@ -13,4 +15,5 @@ __all__ = [
     "Window",
     "iter_frames",
     "read_header",
+    "read_picture",
 ]

@@ -171,9 +171,24 @@ def _without_window(
     """No VOI LUT, no window: 8 bits are shown as they are, anything deeper between percentiles."""
     if modality.dtype == np.uint8 and int(attributes.get("BitsStored", 8)) == 8:
         return modality.astype(np.float32) / 255
-    seen = modality if padding is None else modality[~padding]
+    return between_percentiles(modality, padding)
+
+
+def between_percentiles(
+    values: npt.NDArray[Any], padding: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[Any]:
+    """Scale values to [0, 1] by what most of them span; outliers are cut off.
+
+    Args:
+        values: any shape and number type; what is not finite becomes 0.
+        padding: values that take no part in the choice of the span.
+
+    Raises:
+        ValueError: no value is finite.
+    """
+    seen = values if padding is None else values[~padding]
     if seen.size == 0:
-        return np.zeros(modality.shape, dtype=np.float32)
+        return np.zeros(values.shape, dtype=np.float32)
     finite = seen[np.isfinite(seen)] if seen.dtype.kind == "f" else seen
     if finite.size == 0:
         raise ValueError("no pixel has a finite value")
@@ -181,8 +196,8 @@ def _without_window(
     if high <= low:
         low, high = float(finite.min()), float(finite.max())
     if high <= low:
-        return np.zeros(modality.shape, dtype=np.float32)
-    scaled = (modality.astype(np.float64) - low) / (high - low)
+        return np.zeros(values.shape, dtype=np.float32)
+    scaled = (values.astype(np.float64) - low) / (high - low)
     return np.clip(np.nan_to_num(scaled, nan=0.0), 0, 1)
 
 
