@@ -16,7 +16,7 @@ from mediclip_dicom.demo.anatomy import (
     load_template,
 )
 from mediclip_dicom.demo.mr_image import SeriesIdentity, mr_image
-from mediclip_dicom.demo.studies import DemoStudy, Label, derived_uid
+from mediclip_dicom.demo.studies import DemoStudy, Department, Label, derived_uid
 
 Progress = Callable[[int, int], None]
 
@@ -64,7 +64,7 @@ def make_department(
     abnormal: int = 4,
     slices: int = 10,
     progress: Progress | None = None,
-) -> tuple[DemoStudy, ...]:
+) -> Department:
     """Make normal studies, then studies with one lesion each.
 
     Writes DICOM files to `directory/dicom` and the lesions' masks, one npz file per image that
@@ -91,7 +91,7 @@ def make_department(
         )
         if progress is not None:
             progress(len(studies), len(wanted))
-    return tuple(studies)
+    return Department(task="brain-mr", modality="MR", studies=tuple(studies))
 
 
 def _make_study(

@@ -1,26 +1,20 @@
 """The demonstration from end to end: PACS, node, department, task, studies, results, picture."""
 
-import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
+from rich.text import Text
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone, BackboneUnavailableError, get_preset
-from listener import ListenerError, Peer, echo
 from mediclip_dicom.analysis import open_maps
 from mediclip_dicom.cli.display import (
     count_progress,
@@ -33,21 +27,20 @@ from mediclip_dicom.cli.display import (
 from mediclip_dicom.config import BackboneSettings, Settings, load_settings
 from mediclip_dicom.database import Run, Study, StudyRevision, TaskVerdict, open_database
 from mediclip_dicom.demo.department import make_department
-from mediclip_dicom.demo.errors import DemoError
+from mediclip_dicom.demo.errors import DemoDataError, DemoError
+from mediclip_dicom.demo.node_process import running_node, write_config
 from mediclip_dicom.demo.overview import OverviewRow, draw_overview
+from mediclip_dicom.demo.own_data import read_own_data
 from mediclip_dicom.demo.pacs import DemoPacs, free_port
-from mediclip_dicom.demo.studies import DemoStudy
+from mediclip_dicom.demo.studies import DemoStudy, Department
 from mediclip_dicom.images import place, read_headers
 from mediclip_dicom.pixels import iter_frames
 from mediclip_dicom.registration import TaskRequest, register_from_paths
 from mediclip_dicom.routing import Route
 from mediclip_dicom.service import open_backbone
 
-TASK = "brain-mr"
-K = 8
-NODE_START_LIMIT_S = 120.0
+FOLDS = 4
 STUDY_LIMIT_S = 300.0
-NODE_STOP_LIMIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,35 +61,48 @@ class StudyOutcome:
         return self.returned.get("SR", 0) >= 1 and (not flagged or self.returned.get("SEG", 0) >= 1)
 
 
-def run_demo(settings: Settings, *, out: Path, seed: int) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoRequest:
+    """What `mediclip-dicom demo` was asked for.
+
+    Attributes:
+        data: Folder with the user's own `normal/` and `abnormal/`; None for a made department.
+        out: Folder for the picture, SEG and SR.
+        k: Normal studies that the task is registered from.
+        studies: At most so many of the remaining normal, and of the abnormal, go through the PACS.
+        seed: Of every random draw.
+    """
+
+    data: Path | None
+    out: Path
+    k: int
+    studies: int
+    seed: int
+
+
+def run_demo(settings: Settings, request: DemoRequest) -> None:
     """Run the demonstration; see `mediclip-dicom demo --help`.
 
     Raises:
         DemoError: A study did not come back complete.
+        DemoDataError: The user's own folder does not hold what is needed.
         DemoExtraMissingError: nilearn is not installed.
     """
     console = Console()
+    out = request.out
     out.mkdir(parents=True, exist_ok=True)
-    backbone, backbone_settings = _backbone_or_fallback(settings.backbone, console)
-    with tempfile.TemporaryDirectory(prefix="mediclip-demo-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mediclip-demo-") as folder, progress_bars() as bars:
         root = Path(folder)
+        department = _department(request, root / "department", bars)
+        support, rest = _split(department, request)
+        backbone, backbone_settings = _backbone_or_fallback(settings.backbone, bars.console)
         node_port = free_port()
         with DemoPacs({settings.node.ae_title: ("127.0.0.1", node_port)}) as pacs:
-            config = _write_config(
-                root, settings, backbone_settings, node_port=node_port, pacs=pacs
-            )
+            config = write_config(root, settings, backbone_settings, node_port=node_port, pacs=pacs)
             node_settings = load_settings(config)
-            with (
-                _running_node(config, node_settings, log=out / "node.log"),
-                progress_bars() as bars,
-            ):
-                studies = make_department(
-                    root / "department",
-                    seed=seed,
-                    progress=count_progress(bars, "making the department"),
-                )
+            with running_node(config, node_settings, log=out / "node.log"):
                 sessions = open_database(node_settings.database_url)
-                rest = _register(sessions, studies, backbone, seed=seed, bars=bars)
+                _register(sessions, department, support, backbone, seed=request.seed, bars=bars)
                 pacs.store([path for study in rest for path in study.paths])
                 bar = bars.add_task("studies through the PACS", total=len(rest))
                 outcomes = []
@@ -108,95 +114,56 @@ def run_demo(settings: Settings, *, out: Path, seed: int) -> None:
         raise DemoError(f"results of {', '.join(missing)} did not come back from the PACS")
 
 
+def _department(request: DemoRequest, directory: Path, bars: Progress) -> Department:
+    if request.data is not None:
+        return read_own_data(request.data, directory, seed=request.seed)
+    return make_department(
+        directory, seed=request.seed, progress=count_progress(bars, "making the department")
+    )
+
+
+def _split(
+    department: Department, request: DemoRequest
+) -> tuple[tuple[DemoStudy, ...], tuple[DemoStudy, ...]]:
+    """The support set, and what goes through the PACS: normal studies, then abnormal ones."""
+    normal, abnormal = department.of("normal"), department.of("abnormal")
+    if len(normal) <= request.k:
+        raise DemoDataError(
+            f"{len(normal)} normal studies are there; {request.k} make the support set (--k), and "
+            "at least one more is needed to be sent to the node"
+        )
+    rest = normal[request.k :][: request.studies] + abnormal[: request.studies]
+    return normal[: request.k], rest
+
+
 def _backbone_or_fallback(
     settings: BackboneSettings, console: Console
 ) -> tuple[Backbone, BackboneSettings]:
     try:
         return open_backbone(settings), settings
     except BackboneUnavailableError as error:
-        console.print(f"[yellow]{error}[/]", highlight=False)
+        console.print(Text(str(error), style="yellow"))
         console.print("The demonstration goes on with a small untrained tower.")
         fallback = settings.model_copy(update={"weights": "untrained", "blocks": None})
         return open_backbone(fallback), fallback
 
 
-def _write_config(
-    root: Path, settings: Settings, backbone: BackboneSettings, *, node_port: int, pacs: DemoPacs
-) -> Path:
-    """JSON's strings, numbers and lists are TOML's, too."""
-    sections = {
-        "node": {
-            "ae_title": settings.node.ae_title,
-            "host": "127.0.0.1",
-            "port": node_port,
-            "calling_ae_titles": [pacs.ae_title, "DEMO"],
-        },
-        "storage": {"root": str(root / "node"), "min_free_mb": 256},
-        "backbone": backbone.model_dump(mode="json", exclude_none=True),
-        "gathering": {"quiet_period_s": 2.0},
-    }
-    lines: list[str] = []
-    for section, values in sections.items():
-        lines += [f"[{section}]", *(f"{k} = {json.dumps(v)}" for k, v in values.items()), ""]
-    destination = {"name": "pacs", "ae_title": pacs.ae_title, "host": pacs.host, "port": pacs.port}
-    lines += ["[[destinations]]", *(f"{k} = {json.dumps(v)}" for k, v in destination.items())]
-    path = root / "config.toml"
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-@contextmanager
-def _running_node(config: Path, settings: Settings, *, log: Path) -> Iterator[None]:
-    """`mediclip-dicom serve` in a process of its own, as an administrator starts it."""
-    command = [sys.executable, "-m", "mediclip_dicom", "--config", str(config), "serve"]
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, env=_environment())
-    try:
-        _wait_until_it_answers(process, settings, log)
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(NODE_STOP_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _environment() -> dict[str, str]:
-    """Without overrides of ours: the generated file is the whole configuration."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("MEDICLIP_")}
-
-
-def _wait_until_it_answers(process: subprocess.Popen[bytes], settings: Settings, log: Path) -> None:
-    node = settings.node
-    peer = Peer(node.ae_title, "127.0.0.1", node.port, calling_ae_title="DEMO")
-    deadline = time.monotonic() + NODE_START_LIMIT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            echo(peer)
-        except ListenerError:
-            time.sleep(0.5)
-        else:
-            return
-    raise DemoError(f"the node did not start; its log is {log}")
-
-
 def _register(
     sessions: sessionmaker[Session],
-    studies: Sequence[DemoStudy],
+    department: Department,
+    support: Sequence[DemoStudy],
     backbone: Backbone,
     *,
     seed: int,
     bars: Progress,
-) -> list[DemoStudy]:
-    support = [study for study in studies if study.label == "normal"][:K]
+) -> None:
     request = TaskRequest(
-        name=TASK,
-        route=Route("MR"),
+        name=department.task,
+        route=Route(department.modality),
         preset=get_preset("default"),
-        false_positive_rate=0.12,
-        folds=4,
+        # The lowest that k normal studies can promise: a flag means "above all of them".
+        false_positive_rate=1 / (len(support) + 1) + 0.01,
+        folds=min(FOLDS, len(support)),
         images_per_study=12,
         seed=seed,
     )
@@ -207,7 +174,6 @@ def _register(
         backbone=backbone,
         fit_progress=fit_progress(bars),
     )
-    return [study for study in studies if study not in support]
 
 
 def _send_and_wait(

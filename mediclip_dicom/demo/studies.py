@@ -54,6 +54,25 @@ class DemoStudy:
         return 0 if mask is None else int(mask.sum())
 
 
+@dataclass(frozen=True, slots=True)
+class Department:
+    """The studies that the demonstration works on.
+
+    Attributes:
+        task: What the task that reads them is called.
+        modality: Modality that the task reads.
+        studies: Normal ones first.
+    """
+
+    task: str
+    modality: str
+    studies: tuple[DemoStudy, ...]
+
+    def of(self, label: Label) -> tuple[DemoStudy, ...]:
+        """The studies of one kind, in order."""
+        return tuple(study for study in self.studies if study.label == label)
+
+
 def derived_uid(*parts: str | int) -> UID:
     """Return the UID that belongs to a name: the same parts, the same UID (PS3.5 B.2)."""
     name = uuid.uuid5(_NAMESPACE, "\x1f".join(str(part) for part in parts))
