@@ -20,7 +20,8 @@ def read_own_data(data: Path, directory: Path, *, seed: int) -> Department:
     """Group the user's files into studies, in an order drawn from the seed.
 
     DICOM files are used where they lie. Each picture becomes a Secondary Capture image (modality
-    OT), a study of its own with a fictitious patient, in `directory`; it is not named by its file.
+    OT), a study of its own with a fictitious patient, in `directory`. It is named by what it shows
+    and not by its file, so the same picture twice is one study.
 
     Args:
         data: Holds the folders `normal` and `abnormal`, searched through all their levels.
@@ -36,7 +37,7 @@ def read_own_data(data: Path, directory: Path, *, seed: int) -> Department:
     labels: tuple[Label, Label] = ("normal", "abnormal")
     for label in labels:
         files = _files(data / label)
-        made = _wrapped([p for p in files if _is_picture(p)], directory / label, label, seed=seed)
+        made = _wrapped([p for p in files if _is_picture(p)], directory / label, seed=seed)
         images, _ = read_headers([*(p for p in files if is_dicom(p)), *made])
         if not images:
             raise DemoDataError(
@@ -73,7 +74,7 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in PICTURE_SUFFIXES and not is_dicom(path)
 
 
-def _wrapped(pictures: list[Path], directory: Path, label: Label, *, seed: int) -> list[Path]:
+def _wrapped(pictures: list[Path], directory: Path, *, seed: int) -> list[Path]:
     directory.mkdir(parents=True, exist_ok=True)
     made = []
     for number, path in enumerate(pictures, start=1):
@@ -82,7 +83,7 @@ def _wrapped(pictures: list[Path], directory: Path, label: Label, *, seed: int) 
         except PictureError as error:
             raise DemoDataError(str(error)) from error
         target = directory / f"{number:05d}.dcm"
-        dataset = secondary_capture(pixels, seed=seed, code=f"{label[0].upper()}{number:05d}")
+        dataset = secondary_capture(pixels, seed=seed)
         dataset.save_as(target, enforce_file_format=True)
         made.append(target)
     return made

@@ -167,13 +167,15 @@ def _register(
         images_per_study=12,
         seed=seed,
     )
-    register_from_paths(
+    registered = register_from_paths(
         sessions,
         [path for study in support for path in study.paths],
         request,
         backbone=backbone,
         fit_progress=fit_progress(bars),
     )
+    for reason, count in registered.left_out:
+        bars.console.print(Text(f"{count} left out of the support set: {reason}", style="yellow"))
 
 
 def _send_and_wait(

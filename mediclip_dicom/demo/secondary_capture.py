@@ -1,5 +1,7 @@
 """A picture as a Secondary Capture Image object (PS3.3 A.8.1)."""
 
+import hashlib
+
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
@@ -8,14 +10,15 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from mediclip_dicom.demo.studies import derived_uid
 
 
-def secondary_capture(pixels: NDArray[np.float32], *, seed: int, code: str) -> FileDataset:
+def secondary_capture(pixels: NDArray[np.float32], *, seed: int) -> FileDataset:
     """Build a study of one image, modality OT, of a fictitious patient.
 
     Args:
         pixels: (rows, columns, 3) in [0, 1]; stored with 8 bits, grey where all channels agree.
-        seed: With the code, what the UIDs are derived from.
-        code: Names patient and study.
+        seed: With the pixels, what the UIDs are derived from.
     """
+    stored = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    code = hashlib.sha256(f"{stored.shape}".encode() + stored.tobytes()).hexdigest()[:12].upper()
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
     meta.MediaStorageSOPInstanceUID = derived_uid(seed, code, "image")
@@ -41,7 +44,6 @@ def secondary_capture(pixels: NDArray[np.float32], *, seed: int, code: str) -> F
         "StudyTime",
     ):
         setattr(dataset, keyword, "")
-    stored = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
     if np.ptp(stored, axis=2).max() == 0:
         dataset.set_pixel_data(np.ascontiguousarray(stored[..., 0]), "MONOCHROME2", 8)
     else:
