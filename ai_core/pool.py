@@ -1,6 +1,7 @@
 """Synthetic images made from a support set, and what the frozen tower says about them."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -18,20 +19,33 @@ class Pool:
     Attributes:
         tokens: patch tokens, shape (M, blocks, patches, width); float16 to halve the memory.
         labels: share of anomalous pixels in each cell, float16, shape (M, side, side).
-        folds: fold of the support images that a synthetic image was made from, int64, shape (M,).
+        embedding: global embeddings, float32, shape (M, embed_dim).
+        folds: fold of the support image that a synthetic image was made from, int64, shape (M,).
+        groups: study of that support image, int64, shape (M,).
     """
 
     tokens: Tensor
     labels: Tensor
+    embedding: Tensor
     folds: Tensor
+    groups: Tensor
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def without(self, fold: int) -> "Pool":
         """The pool less every image that was made from the given fold."""
-        keep = self.folds != fold
-        return Pool(tokens=self.tokens[keep], labels=self.labels[keep], folds=self.folds[keep])
+        return self._at(self.folds != fold)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Pool"]) -> "Pool":
+        """Several pools as one."""
+        return cls(
+            *(torch.cat([getattr(part, item.name) for part in parts]) for item in fields(cls))
+        )
+
+    def _at(self, kept: Tensor) -> "Pool":
+        return Pool(*(getattr(self, item.name)[kept] for item in fields(self)))
 
 
 def build_pool(
@@ -39,6 +53,7 @@ def build_pool(
     order: Tensor,
     *,
     folds: Tensor,
+    groups: Tensor,
     backbone: Backbone,
     settings: SynthesisSettings,
     label_side: int,
@@ -53,12 +68,13 @@ def build_pool(
         images: the support set, float32 in [0, 1], shape (k, 3, H, W), on the CPU.
         order: index of the support image under each synthetic one, int64, shape (M,).
         folds: fold of each support image, int64, shape (k,).
+        groups: study of each support image, int64, shape (k,).
         backbone: the frozen tower.
         settings: how anomalies are drawn.
         label_side: cells along a side of the labels.
         generator: the source of every draw.
     """
-    tokens, labels = [], []
+    tokens, labels, embeddings = [], [], []
     step = backbone.batch_size
     for start in range(0, len(order), step):
         chosen = order[start : start + step]
@@ -73,12 +89,15 @@ def build_pool(
         ]
         encoded = backbone.encode(torch.stack([sample.image for sample in samples]))
         tokens.append(encoded.tokens.to(torch.float16))
+        embeddings.append(encoded.embedding)
         masks = torch.stack([sample.label for sample in samples]).float()[:, None]
         labels.append(F.adaptive_avg_pool2d(masks, label_side)[:, 0].to(torch.float16))
     return Pool(
         tokens=torch.cat(tokens),
         labels=torch.cat(labels).to(backbone.device),
+        embedding=torch.cat(embeddings),
         folds=folds[order],
+        groups=groups[order],
     )
 
 

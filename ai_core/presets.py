@@ -5,6 +5,7 @@ from typing import Any, Literal, TypeVar
 
 from ai_core.errors import PresetError
 from ai_core.model import Fusion
+from ai_core.prompts import PromptSettings
 from ai_core.synthesis import SynthesisSettings
 
 T = TypeVar("T")
@@ -20,6 +21,8 @@ class TrainingSettings:
         pool_images: synthetic images whose frozen features are computed once and used again and
             again; 0 for fresh images at every update.
         updates: optimiser steps on a pool; unused where nothing is pooled.
+        prompts_every: prompts learn at every so many-th update, adapters at each; the text tower
+            runs only then.
         batch: synthetic images per update.
         learning_rate: of Adam.
         betas: of Adam.
@@ -33,6 +36,7 @@ class TrainingSettings:
     epochs: int = 200
     pool_images: int = 0
     updates: int = 0
+    prompts_every: int = 1
     batch: int = 8
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.5, 0.999)
@@ -65,7 +69,9 @@ class Preset:
         name: what it is called.
         geometry: how the application brings an image to 224x224: "stretch" as the authors do,
             or "pad", which keeps the aspect ratio.
-        context: K, the learnable prompt vectors of Eq. 1.
+        prompts: how the text vectors are made (Eq. 1).
+        adapter: a linear adapter per tapped block learns; else the tower's own final norm and
+            projection take its place (the paper's ablation).
         temperature: τ of Eq. 2.
         fusion: order of softmax and mean in Eq. 2.
         align_corners: of the bilinear upsampling in Eq. 2.
@@ -80,7 +86,8 @@ class Preset:
 
     name: str
     geometry: Literal["stretch", "pad"] = "stretch"
-    context: int = 8
+    prompts: PromptSettings = field(default_factory=PromptSettings)
+    adapter: bool = True
     temperature: float = 0.07
     fusion: Fusion = "softmax-then-mean"
     align_corners: bool = False
@@ -104,6 +111,7 @@ class Preset:
         """
         try:
             plain = dict(values)
+            plain["prompts"] = _restore(PromptSettings, plain["prompts"])
             plain["synthesis"] = _restore(SynthesisSettings, plain["synthesis"])
             plain["training"] = _restore(TrainingSettings, plain["training"])
             if plain["memory"] is not None:

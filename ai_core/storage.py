@@ -103,7 +103,7 @@ def tensors_sha256(tensors: dict[str, Tensor]) -> str:
     for name, tensor in sorted(tensors.items()):
         plain = tensor.detach().cpu().contiguous()
         digest.update(f"{name}{tuple(plain.shape)}{plain.dtype}".encode())
-        digest.update(plain.view(torch.uint8).numpy().tobytes())
+        digest.update(plain.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
