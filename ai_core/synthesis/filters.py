@@ -18,8 +18,9 @@ def gaussian_filter(fields: Tensor, *, sigmas: Sequence[float]) -> Tensor:
         fields: float32, shape (n, height, width).
         sigmas: n deviations in pixels; 0 leaves a field alone.
     """
-    rows = _kernels(fields.shape[-2], sigmas).to(fields)
-    columns = _kernels(fields.shape[-1], sigmas).to(fields)
+    height, width = fields.shape[-2:]
+    rows = _kernels(height, sigmas).to(fields)
+    columns = rows if width == height else _kernels(width, sigmas).to(fields)
     return rows @ fields @ columns.transpose(1, 2)
 
 

@@ -16,7 +16,10 @@ ndimage: Any = scipy.ndimage  # scipy ships no types
 
 _CELLS = 56
 _TOLERANCE = 0.06
-_BRIGHT_RIM = 0.5
+_SURROUNDS = 3
+_EXTREME = 0.25
+_OF_RIM = 0.5
+_DEEPEST = 0.8
 _SMALLEST_PART = 0.1
 _SMALLEST_BODY = 0.02
 
@@ -26,10 +29,11 @@ Cells = npt.NDArray[np.bool_]
 def body_cells(images: Tensor) -> list[Cells]:
     """Find the body on a coarse grid.
 
-    The surround is what is about as dark as the darkest pixels and reaches the image's edge, and
-    then, within that, what is about as bright as the brightest and makes up most of the rim of
-    what is left (inverted radiographs). What it encloses, as lungs, belongs to the body; specks
-    beside the body, as burnt-in text, don't. Where nothing worth mention is left, all is body.
+    The surround is what is about as dark as the darkest pixels and reaches the image's edge.
+    Within that, the rim of what is left may show another surround of one dark or bright level (a
+    grey frame in black padding, the white of an inverted radiograph), and so on. What a surround
+    encloses, as lungs, belongs to the body; specks beside the body, as burnt-in text, don't.
+    Where nothing worth mention would be left, all is body.
 
     Args:
         images: float32 in [0, 1], shape (B, C, H, W).
@@ -38,9 +42,8 @@ def body_cells(images: Tensor) -> list[Cells]:
         B arrays of bool; each cell stands for an equal part of the image.
     """
     height, width = images.shape[-2:]
-    grey = images.mean(1, keepdim=True)
     size = (min(_CELLS, height), min(_CELLS, width))
-    pooled = F.adaptive_avg_pool2d(grey, size)[:, 0].cpu().numpy()
+    pooled = F.adaptive_avg_pool2d(images, size).mean(1).cpu().numpy()
     return [_body(cells) for cells in pooled]
 
 
@@ -51,14 +54,28 @@ def body_pixels(cells: Sequence[Cells], *, height: int, width: int, device: torc
     return full[:, 0] > 0.5
 
 
-def draw_centre(cells: Cells, draws: Draws, *, height: int, width: int) -> tuple[float, float]:
-    """A place on the body, row and column in pixels; off its rim where the body allows that."""
-    inner = ndimage.binary_erosion(cells, border_value=1)
-    rows, columns = np.nonzero(inner if inner.any() else cells)
+def draw_centre(
+    cells: Cells, draws: Draws, *, depth: float, height: int, width: int
+) -> tuple[float, float]:
+    """A place on the body, row and column in pixels.
+
+    Args:
+        cells: the body.
+        draws: the source of the draw.
+        depth: how far from the body's rim the place lies, in pixels; a body that isn't so deep
+            gives its deepest places.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+    """
+    high, wide = height / cells.shape[0], width / cells.shape[1]
+    # Where the image ends, the body goes on.
+    around = np.pad(cells, 1, mode="edge")
+    depths = ndimage.distance_transform_edt(around, sampling=(high, wide))[1:-1, 1:-1]
+    rows, columns = np.nonzero(cells & (depths >= min(depth, _DEEPEST * float(depths.max()))))
     index = draws.choose(range(len(rows)))
-    row = (rows[index] + draws.uniform()) * height / cells.shape[0]
-    column = (columns[index] + draws.uniform()) * width / cells.shape[1]
-    return float(row) - 0.5, float(column) - 0.5
+    row = (float(rows[index]) + draws.uniform()) * high
+    column = (float(columns[index]) + draws.uniform()) * wide
+    return row - 0.5, column - 0.5
 
 
 def _body(cells: npt.NDArray[np.float32]) -> Cells:
@@ -68,12 +85,16 @@ def _body(cells: npt.NDArray[np.float32]) -> Cells:
     if tolerance <= 0:
         return everything
     surround = _touching(cells <= low + tolerance, _edge(everything))
-    if surround.all():
-        return everything
-    rim = _edge(~surround)
-    bright = cells >= high - tolerance
-    if bright[rim].mean() >= _BRIGHT_RIM:
-        surround |= _touching(bright, rim)
+    for _ in range(_SURROUNDS):
+        if surround.all():
+            return everything
+        rim = _edge(~surround)
+        level = float(np.median(cells[rim]))
+        near = np.abs(cells - level) <= tolerance
+        extreme = min(level - low, high - level) <= _EXTREME * (high - low)
+        if not extreme or near[rim].mean() < _OF_RIM:
+            break
+        surround |= _touching(near, rim)
     body = _large_parts(~surround)
     return body if body.mean() >= _SMALLEST_BODY else everything
 

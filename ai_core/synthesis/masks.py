@@ -141,7 +141,8 @@ def _weights(cells: Sequence[int], corners: int, size: int) -> tuple[Tensor, Ten
 
 def _levels(fields: Tensor, shares: Sequence[float]) -> Tensor:
     """Where to cut each field so that a share of the ellipse stays, shape (n,)."""
-    places = torch.linspace(-1, 1, fields.shape[-1])
+    fields = fields[:, ::2, ::2]
+    places = torch.linspace(-1, 1, _FIELD)[::2]
     disc = places[:, None].square() + places[None, :].square() <= 1
     values = fields[:, disc].sort(dim=1).values
     last = values.shape[1] - 1

@@ -14,6 +14,12 @@ from ai_core.synthesis.settings import Label, Place, SynthesisSettings, Task
 
 _EDGE_REACH = 3.0
 
+_RIM = 4.0
+"""Anomalies on the body are centred at least so many pixels within it."""
+
+_WITHIN = 0.8
+"""A deformation on the body keeps so much of its extent within it: air can't swell."""
+
 Plan = Piece | Change | Bulge
 """What was drawn for CutPaste, a change of intensity, or a deformation."""
 
@@ -40,7 +46,7 @@ def draw_plan(
     ground = _Ground(height=height, width=width, place=settings.place, body=body)
     if task == "source":
         source = settings.source
-        box = ground.draw_box(source.side, draws, shear=source.shear)
+        box = ground.draw_box(source.side, draws, shear=source.shear, depth=_WITHIN)
         return draw_bulge(box, source, draws)
     law = settings.cutpaste if task == "cutpaste" else settings.intensity
     box = ground.draw_box(law.side, draws, upright=law.mask.bound == "box")
@@ -71,7 +77,13 @@ class _Ground:
     body: Cells | None
 
     def draw_box(
-        self, side: Law, draws: Draws, *, shear: float = 0.0, upright: bool = False
+        self,
+        side: Law,
+        draws: Draws,
+        *,
+        shear: float = 0.0,
+        upright: bool = False,
+        depth: float = 0.0,
     ) -> Box:
         high, wide = self.height / 2, self.width / 2
         sides = (side.draw(draws) * high, side.draw(draws) * wide)
@@ -80,13 +92,15 @@ class _Ground:
         # The released code shrinks a turned shape that reaches further than its largest side.
         limit = (side.high * high, side.high * wide) if self.place == "inside" else None
         box = make_box(*sides, angle=angle, shear=sheared, limit=limit)
-        row, column = self._draw_centre(box, draws)
+        row, column = self._draw_centre(box, draws, depth=depth * max(box.extent))
         return box.at(row, column)
 
-    def _draw_centre(self, box: Box, draws: Draws) -> tuple[float, float]:
+    def _draw_centre(self, box: Box, draws: Draws, *, depth: float) -> tuple[float, float]:
         down, right = box.extent
         if self.body is not None:
-            row, column = draw_centre(self.body, draws, height=self.height, width=self.width)
+            row, column = draw_centre(
+                self.body, draws, depth=max(depth, _RIM), height=self.height, width=self.width
+            )
             return _within(row, down, self.height), _within(column, right, self.width)
         if self.place == "inside":
             return _inside(down, self.height, draws), _inside(right, self.width, draws)

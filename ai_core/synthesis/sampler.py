@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ai_core.errors import ImageInputError
 from ai_core.synthesis.boxes import Window, cut, window_around
@@ -155,9 +154,8 @@ class _Batch:
             seen = (change.flatten(1).sum(1) >= least).tolist()
         else:
             seen = [True] * len(group)
-        labels = _closed(change)
-        if label_of(plans[0], self._settings) == "mask":
-            labels = masks | change
+        whole = label_of(plans[0], self._settings) == "mask"
+        labels = masks | change if whole else _closed(change)
         for position, (index, window) in enumerate(zip(indices, windows, strict=True)):
             if seen[position]:
                 self.images[(index, slice(None), *window.slices)] = after[position]
@@ -191,13 +189,23 @@ class _Batch:
 
 def _closed(change: Tensor) -> Tensor:
     """Small gaps filled: in texture, a change passes through zero without being absent there."""
-    size = 2 * _GAP + 1
-    wide = F.max_pool2d(change.float()[:, None], size, stride=1, padding=_GAP)
-    return -F.max_pool2d(-wide, size, stride=1, padding=_GAP)[:, 0] > 0.5
+    return ~_spread(~_spread(change))
+
+
+def _spread(masks: Tensor) -> Tensor:
+    """Masks grown by `_GAP` pixels in every direction, bool, shape (n, height, width)."""
+    for axis in (1, 2):
+        size = masks.shape[axis]
+        grown = masks.clone()
+        for step in range(1, min(_GAP, size - 1) + 1):
+            grown.narrow(axis, step, size - step).logical_or_(masks.narrow(axis, 0, size - step))
+            grown.narrow(axis, 0, size - step).logical_or_(masks.narrow(axis, step, size - step))
+        masks = grown
+    return masks
 
 
 def _is_grey(images: Tensor) -> bool:
-    return bool((images[:, 1:] == images[:, :1]).all())
+    return all(torch.equal(images[:, 0], images[:, channel]) for channel in (1, 2))
 
 
 def _check(targets: Tensor, sources: Tensor, seeds: Tensor) -> None:
