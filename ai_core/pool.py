@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ai_core.backbone import Backbone
-from ai_core.synthesis import SynthesisSettings, synthesise
-from ai_core.synthesis.draws import integer
+from ai_core.synthesis import SynthesisSettings, synthesise_seeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +73,27 @@ def build_pool(
         label_side: cells along a side of the labels.
         generator: the source of every draw.
     """
+    # Two numbers an image, so that the batch size, which fits the machine, changes nothing.
+    numbers = torch.randint(2**62, (len(order), 2), generator=generator)
+    partners = torch.tensor(
+        [
+            _partner(int(index), folds, int(number))
+            for index, number in zip(order, numbers[:, 0], strict=True)
+        ],
+        dtype=torch.int64,
+    )
     tokens, labels, embeddings = [], [], []
-    step = backbone.batch_size
-    for start in range(0, len(order), step):
-        chosen = order[start : start + step]
-        samples = [
-            synthesise(
-                images[index],
-                images[_partner(int(index), folds, generator)],
-                settings=settings,
-                generator=generator,
-            )
-            for index in chosen
-        ]
-        encoded = backbone.encode(torch.stack([sample.image for sample in samples]))
+    for batch in torch.split(torch.arange(len(order)), backbone.batch_size):
+        samples = synthesise_seeded(
+            images[order[batch]],
+            images[partners[batch]],
+            settings=settings,
+            seeds=numbers[batch, 1],
+        )
+        encoded = backbone.encode(samples.images)
         tokens.append(encoded.tokens.to(torch.float16))
         embeddings.append(encoded.embedding)
-        masks = torch.stack([sample.label for sample in samples]).float()[:, None]
+        masks = samples.labels.float()[:, None]
         labels.append(F.adaptive_avg_pool2d(masks, label_side)[:, 0].to(torch.float16))
     return Pool(
         tokens=torch.cat(tokens),
@@ -108,7 +111,7 @@ def support_order(k: int, count: int, *, generator: torch.Generator) -> Tensor:
     return torch.cat(turns)[:count]
 
 
-def _partner(index: int, folds: Tensor, generator: torch.Generator) -> int:
-    """Another image of the same fold; the image itself where it is alone."""
+def _partner(index: int, folds: Tensor, number: int) -> int:
+    """Another image of the same fold, picked by a number; the image itself where it is alone."""
     others = ((folds == folds[index]) & (torch.arange(len(folds)) != index)).nonzero().flatten()
-    return int(others[integer(0, len(others), generator)]) if len(others) else index
+    return int(others[number % len(others)]) if len(others) else index

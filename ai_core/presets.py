@@ -1,12 +1,12 @@
 """Frozen sets of choices: the paper's text, and what we make the default."""
 
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any, Literal, TypeVar, get_type_hints
 
 from ai_core.errors import PresetError
 from ai_core.model import Fusion
 from ai_core.prompts import PromptSettings
-from ai_core.synthesis import SynthesisSettings
+from ai_core.synthesis import DEFAULT_SYNTHESIS, PAPER_SYNTHESIS, SynthesisSettings
 
 T = TypeVar("T")
 
@@ -125,10 +125,17 @@ def _restore(kind: type[T], values: dict[str, Any]) -> T:
     known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
     if unknown := set(values) - known:
         raise PresetError(f"{kind.__name__} has no setting named {', '.join(sorted(unknown))}")
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    hints = get_type_hints(kind)
+    return kind(**{name: _restore_value(hints[name], value) for name, value in values.items()})
 
 
-PAPER = Preset(name="paper")
+def _restore_value(kind: Any, value: Any) -> Any:
+    if is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
+        return _restore(kind, value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+PAPER = Preset(name="paper", synthesis=PAPER_SYNTHESIS)
 """The text of MediCLIP (MICCAI 2024); what it leaves open is taken from the released code."""
 
 DEFAULT = Preset(
@@ -137,16 +144,7 @@ DEFAULT = Preset(
     map_scale="log-odds",
     image_score="top-mean",
     top_share=0.002,
-    synthesis=SynthesisSettings(
-        size=(0.05, 0.45),
-        gamma=(0.12, 0.6),
-        noise_sigma=(4.0, 12.0),
-        edge_sigma=(0.5, 4.0),
-        shape_share=0.5,
-        flat_share=0.5,
-        place="body",
-        label="visible",
-    ),
+    synthesis=DEFAULT_SYNTHESIS,
     training=TrainingSettings(
         pool_images=256, updates=300, batch=16, average_last=0.25, standardise=True, loss_side=56
     ),
