@@ -100,10 +100,10 @@ class Preset:
         """The inverse of `to_dict`, after a round trip through JSON.
 
         Raises:
-            PresetError: unknown or missing names.
+            PresetError: unknown names, no name, or a part that is missing or of another kind.
         """
         try:
-            plain = dict(values)
+            plain = {**values}
             plain["synthesis"] = _restore(SynthesisSettings, plain["synthesis"])
             plain["training"] = _restore(TrainingSettings, plain["training"])
             if plain["memory"] is not None:
@@ -114,6 +114,8 @@ class Preset:
 
 
 def _restore(kind: type[T], values: dict[str, Any]) -> T:
+    if not isinstance(values, dict):
+        raise PresetError(f"{kind.__name__} needs named values, not {values!r}")
     known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
     if unknown := set(values) - known:
         raise PresetError(f"{kind.__name__} has no setting named {', '.join(sorted(unknown))}")

@@ -28,6 +28,8 @@ def archive(model: nn.Module, path) -> None:
         if hasattr(model, name):
             delattr(model, name)
         model.register_buffer(name, torch.tensor(value))
+    mask = model._buffers.pop("attn_mask")
+    model.attn_mask = mask  # a plain attribute, as in OpenAI's code
     images, words = torch.zeros(1, 3, 224, 224), torch.zeros(1, 77, dtype=torch.int64)
     torch.jit.trace(model, (images, words), check_trace=False).save(str(path))
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from ai_core import BackboneUnavailableError, load_backbone
+from ai_core import BackboneUnavailableError, DetectorError, load_backbone
 from ai_core.hub import cache_folder, find_weights
 from tests.ai_core.conftest import config_of, write_tiny
 
@@ -70,7 +70,7 @@ class Hub(BaseHTTPRequestHandler):
 def hub(request, monkeypatch) -> Iterator[type[Hub]]:
     handler = type("OwnHub", (Hub,), {"asked": [], "has": request.param})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         reach(monkeypatch, server.server_port)
@@ -194,5 +194,5 @@ def test_a_truncated_file_is_told(tmp_path, tiny):
 def test_a_config_that_is_no_config_is_told(tmp_path, tiny):
     config = tmp_path / "broken.json"
     config.write_text(json.dumps({"embed_dim": 32}))
-    with pytest.raises(BackboneUnavailableError, match=r"broken\.json"):
+    with pytest.raises(DetectorError, match=r"broken\.json is no open_clip config"):
         load_backbone(str(config), str(tiny.weights), device="cpu")
