@@ -9,7 +9,15 @@ from torch import Tensor
 from ai_core.backbone import Backbone
 from ai_core.detector import Detector, describe_fit
 from ai_core.errors import CalibrationError
-from ai_core.fitting import FitProgress, Progress, encode_all, make_pool, silent, train_on_pool
+from ai_core.fitting import (
+    FitProgress,
+    Progress,
+    encode_all,
+    make_pool,
+    silent,
+    train_on_pool,
+    train_on_stream,
+)
 from ai_core.images import check_support
 from ai_core.operating_point import (
     Aggregate,
@@ -171,18 +179,25 @@ def _fit_part(
     """A detector fitted on every fold but one, or on all of them."""
     kept = plan.folds != held_out if held_out is not None else plan.folds >= 0
     images = plan.images[kept]
+    tokens = plan.tokens[kept]
     if pool is None:
-        return Detector.fit(
-            images, backbone=backbone, preset=preset, generator=generator, progress=progress
+        head = train_on_stream(
+            images,
+            normal_tokens=tokens,
+            backbone=backbone,
+            preset=preset,
+            generator=generator,
+            progress=progress,
         )
-    head = train_on_pool(
-        pool if held_out is None else pool.without(held_out),
-        normal_tokens=plan.tokens[kept],
-        backbone=backbone,
-        preset=preset,
-        generator=generator,
-        progress=progress,
-    )
+    else:
+        head = train_on_pool(
+            pool if held_out is None else pool.without(held_out),
+            normal_tokens=tokens,
+            backbone=backbone,
+            preset=preset,
+            generator=generator,
+            progress=progress,
+        )
     info = describe_fit(images, backbone=backbone, preset=preset, generator=generator)
     return Detector(head, backbone=backbone, info=info)
 

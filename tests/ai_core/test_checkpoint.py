@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import safetensors.torch
 import pytest
+import safetensors.torch
 import torch
 from open_clip.model import CLIP
 from torch import nn
@@ -80,9 +80,7 @@ def test_an_openai_archive_and_the_quick_gelu_config_with_its_state_are_one_back
     quick = write_tiny(tmp_path, config_of(quick_gelu=True), name="tiny-quickgelu")
     plain = write_tiny(tmp_path, name="tiny")
     archive(random_model(TINY), tmp_path / "ViT-tiny.pt")
-    from_archive = load_tiny(
-        Tiny(tmp_path, plain.config, tmp_path / "ViT-tiny.pt", plain.model)
-    )
+    from_archive = load_tiny(Tiny(tmp_path, plain.config, tmp_path / "ViT-tiny.pt", plain.model))
     images = textured(1, seed=3)
     assert from_archive.sha256 == load_tiny(quick).sha256 != load_tiny(plain).sha256
     same = load_tiny(quick).encode(images).tokens

@@ -35,6 +35,12 @@ def test_missing_weights_say_what_where_why_and_what_to_do(tmp_path):
         model="ViT-L-14", weights="openai", cache_dir=tmp_path, reason="not in the cache"
     )
     text = str(error)
-    for part in ("'openai'", "'ViT-L-14'", str(tmp_path), "not in the cache", "copy a weights file"):
+    for part in (
+        "'openai'",
+        "'ViT-L-14'",
+        str(tmp_path),
+        "not in the cache",
+        "copy a weights file",
+    ):
         assert part in text
     assert (error.model, error.weights, error.cache_dir) == ("ViT-L-14", "openai", str(tmp_path))
