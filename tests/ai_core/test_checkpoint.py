@@ -21,6 +21,12 @@ from tests.ai_core.conftest import (
     write_tiny,
 )
 
+# TorchScript is on its way out of torch, but OpenAI's weights are published in it
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning"),
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+]
+
 
 def archive(model: nn.Module, path) -> None:
     """A TorchScript archive with the three extra entries that OpenAI's hold."""

@@ -114,7 +114,7 @@ def test_missing_weights_say_tag_folder_and_what_to_do(tmp_path):
 def test_an_unreachable_hub_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     reach(monkeypatch, 1)
-    with pytest.raises(BackboneUnavailableError, match="hub is not reachable.*refused"):
+    with pytest.raises(BackboneUnavailableError, match=r"hub is not reachable.*refused"):
         find(tmp_path)
 
 
@@ -147,7 +147,7 @@ def test_a_path_that_does_not_exist_is_no_tag(tmp_path):
 
 def test_an_unknown_model_is_told(tmp_path, tiny):
     for weights in ("openai", str(tiny.weights)):
-        with pytest.raises(BackboneUnavailableError, match="'ViT-Z-9'.*no such model"):
+        with pytest.raises(BackboneUnavailableError, match=r"'ViT-Z-9'.*no such model"):
             load_backbone("ViT-Z-9", weights, device="cpu", cache_dir=tmp_path)
 
 
