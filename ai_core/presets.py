@@ -47,21 +47,6 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class MemorySettings:
-    """A bank of normal patch tokens whose distance is fused with S_a.
-
-    Attributes:
-        tokens: patch tokens kept, drawn from the support set.
-        weight: share of the bank in the fused log-odds, 0…1.
-        neighbours: nearest tokens whose distance is averaged.
-    """
-
-    tokens: int = 8192
-    weight: float = 0.5
-    neighbours: int = 1
-
-
-@dataclass(frozen=True, slots=True)
 class Preset:
     """Every choice that makes a detector, apart from the backbone and the seed.
 
@@ -81,7 +66,6 @@ class Preset:
         top_share: share of pixels that "top-mean" takes.
         synthesis: how synthetic anomalies are drawn.
         training: the fine-tune.
-        memory: the bank of normal tokens, or None.
     """
 
     name: str
@@ -96,7 +80,6 @@ class Preset:
     top_share: float = 0.005
     synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    memory: MemorySettings | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -107,21 +90,19 @@ class Preset:
         """The inverse of `to_dict`, after a round trip through JSON.
 
         Raises:
-            PresetError: unknown or missing names.
+            PresetError: unknown names, no name, or a part that is missing or of another kind.
         """
         try:
-            plain = dict(values)
-            plain["prompts"] = _restore(PromptSettings, plain["prompts"])
-            plain["synthesis"] = _restore(SynthesisSettings, plain["synthesis"])
-            plain["training"] = _restore(TrainingSettings, plain["training"])
-            if plain["memory"] is not None:
-                plain["memory"] = _restore(MemorySettings, plain["memory"])
-            return _restore(cls, plain)
+            if missing := {"prompts", "synthesis", "training"} - {*values}:
+                raise PresetError(f"a preset needs {', '.join(sorted(missing))}")
+            return _restore(cls, values)
         except (KeyError, TypeError) as error:
             raise PresetError(f"these values make no preset: {error}") from error
 
 
 def _restore(kind: type[T], values: dict[str, Any]) -> T:
+    if not isinstance(values, dict):
+        raise PresetError(f"{kind.__name__} needs named values, not {values!r}")
     known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
     if unknown := set(values) - known:
         raise PresetError(f"{kind.__name__} has no setting named {', '.join(sorted(unknown))}")
@@ -130,7 +111,7 @@ def _restore(kind: type[T], values: dict[str, Any]) -> T:
 
 
 def _restore_value(kind: Any, value: Any) -> Any:
-    if is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
+    if is_dataclass(kind) and isinstance(kind, type):
         return _restore(kind, value)
     return tuple(value) if isinstance(value, list) else value
 
