@@ -9,14 +9,7 @@ from torch import Tensor
 from ai_core.backbone import Backbone
 from ai_core.detector import Detector, describe_fit
 from ai_core.errors import CalibrationError
-from ai_core.fitting import (
-    FitProgress,
-    Progress,
-    make_pool,
-    silent,
-    train_on_pool,
-    train_on_stream,
-)
+from ai_core.fitting import make_pool, train_on_pool, train_on_stream
 from ai_core.images import check_support
 from ai_core.operating_point import (
     Aggregate,
@@ -26,6 +19,7 @@ from ai_core.operating_point import (
     normals_needed,
 )
 from ai_core.presets import DEFAULT, Preset
+from ai_core.progress import FitProgress, Progress, silent
 from ai_core.support import Support, prepare_support
 
 __all__ = [

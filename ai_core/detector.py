@@ -10,10 +10,11 @@ from torch import Tensor
 
 from ai_core.backbone import Backbone, Encoded
 from ai_core.errors import CorruptDetectorError, WeightsMismatchError
-from ai_core.fitting import Progress, silent, train_head
+from ai_core.fitting import train_head
 from ai_core.images import IMAGE_SIZE, check_images, check_support, image_digests
 from ai_core.model import fuse, similarities
 from ai_core.presets import DEFAULT, Preset
+from ai_core.progress import Progress, silent
 from ai_core.scope import Scope
 from ai_core.scoring import image_scores, reported_map
 from ai_core.storage import DetectorInfo, pack, read_info, tensors_sha256, unpack

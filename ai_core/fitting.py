@@ -1,45 +1,18 @@
 """The k-shot fine-tune of adapters and prompts on synthetic anomalies (MediCLIP Eq. 3)."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from ai_core.backbone import Backbone
 from ai_core.pool import Pool, build_pool, support_order
 from ai_core.presets import Preset
+from ai_core.progress import FitProgress, Progress, silent
 from ai_core.scope import Scope, fit_scope
 from ai_core.support import Support
 from ai_core.training import Head, Trainer
 
 STREAM_IMAGES = 64
 """Fresh synthetic images that are held at once where nothing is pooled."""
-
-
-@dataclass(frozen=True, slots=True)
-class FitProgress:
-    """How far a fit has come.
-
-    Attributes:
-        stage: "encode" while images go through the frozen tower, "train" while weights learn.
-        step: steps done in this stage.
-        steps: steps of this stage in all.
-        loss: the latest loss, or None outside training.
-    """
-
-    stage: str
-    step: int
-    steps: int
-    loss: float | None = None
-
-
-Progress = Callable[[FitProgress], None]
-"""Receives a `FitProgress` now and then; runs in the fitting thread."""
-
-
-def silent(_: FitProgress) -> None:
-    """A progress callback that does nothing."""
 
 
 def make_pool(
@@ -61,24 +34,17 @@ def make_pool(
         generator: the source of every draw.
         progress: told after every batch.
     """
-    order = support_order(len(support), preset.training.pool_images, generator=generator)
-    parts = []
-    step = backbone.batch_size
-    for start in range(0, len(order), step):
-        parts.append(
-            build_pool(
-                support.images,
-                order[start : start + step],
-                folds=folds,
-                groups=support.groups,
-                backbone=backbone,
-                settings=preset.synthesis,
-                label_side=preset.training.loss_side,
-                generator=generator,
-            )
-        )
-        progress(FitProgress("encode", min(start + step, len(order)), len(order)))
-    return Pool.joined(parts)
+    return build_pool(
+        support.images,
+        support_order(len(support), preset.training.pool_images, generator=generator),
+        folds=folds,
+        groups=support.groups,
+        backbone=backbone,
+        settings=preset.synthesis,
+        label_side=preset.training.loss_side,
+        generator=generator,
+        progress=progress,
+    )
 
 
 def train_head(
@@ -151,7 +117,7 @@ def train_on_pool(
         if turn == 0:
             order = torch.randperm(len(pool), generator=generator)
         chosen = order[turn * training.batch : (turn + 1) * training.batch]
-        loss = trainer.update(pool.tokens[chosen], pool.labels[chosen])
+        loss = trainer.update(*pool.batch(chosen))
         if training.average_last and update >= remember_from:
             trainer.remember()
         if update % 10 == 9 or update + 1 == training.updates:
@@ -200,9 +166,8 @@ def train_on_stream(
             generator=generator,
         )
         scope = scope or _scope(support, pool)
-        for start in range(0, len(pool), training.batch):
-            batch = slice(start, start + training.batch)
-            loss = trainer.update(pool.tokens[batch], pool.labels[batch])
+        for positions in torch.split(torch.arange(len(pool)), training.batch):
+            loss = trainer.update(*pool.batch(positions))
             done += 1
             if training.average_last and done > remember_from:
                 trainer.remember()
@@ -214,6 +179,6 @@ def _scope(support: Support, pool: Pool | None) -> Scope:
     return fit_scope(
         support.encoded.embedding,
         support.groups,
-        synthetic=None if pool is None else pool.embedding,
-        synthetic_groups=None if pool is None else pool.groups,
+        synthetic=None if pool is None else pool.embedding[pool.rows],
+        synthetic_groups=None if pool is None else pool.groups[pool.rows],
     )

@@ -1,14 +1,20 @@
 """Synthetic images made from a support set, and what the frozen tower says about them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+import math
+import tempfile
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ai_core.backbone import Backbone
+from ai_core.progress import FitProgress, Progress, silent
 from ai_core.synthesis import SynthesisSettings, synthesise_seeded
+
+IN_MEMORY_BYTES = 2 * 2**30
+"""A larger pool lies in an unnamed temporary file and is read from there, batch by batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +22,12 @@ class Pool:
     """Cached features of synthetic images.
 
     Attributes:
-        tokens: patch tokens, shape (M, blocks, patches, width); float16 to halve the memory.
+        tokens: patch tokens, float16 to halve the room, shape (M, blocks, patches, width).
         labels: share of anomalous pixels in each cell, float16, shape (M, side, side).
         embedding: global embeddings, float32, shape (M, embed_dim).
         folds: fold of the support image that a synthetic image was made from, int64, shape (M,).
         groups: study of that support image, int64, shape (M,).
+        rows: the images of this pool; leaving a fold out copies none, int64, shape (m,).
     """
 
     tokens: Tensor
@@ -28,23 +35,19 @@ class Pool:
     embedding: Tensor
     folds: Tensor
     groups: Tensor
+    rows: Tensor
 
     def __len__(self) -> int:
-        return len(self.tokens)
+        return len(self.rows)
+
+    def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens and labels of some images, by their positions 0…m - 1, where the labels are."""
+        rows = self.rows[positions]
+        return self.tokens[rows].to(self.labels.device), self.labels[rows]
 
     def without(self, fold: int) -> "Pool":
         """The pool less every image that was made from the given fold."""
-        return self._at(self.folds != fold)
-
-    @classmethod
-    def joined(cls, parts: Sequence["Pool"]) -> "Pool":
-        """Several pools as one."""
-        return cls(
-            *(torch.cat([getattr(part, item.name) for part in parts]) for item in fields(cls))
-        )
-
-    def _at(self, kept: Tensor) -> "Pool":
-        return Pool(*(getattr(self, item.name)[kept] for item in fields(self)))
+        return replace(self, rows=self.rows[self.folds[self.rows] != fold])
 
 
 def build_pool(
@@ -57,6 +60,7 @@ def build_pool(
     settings: SynthesisSettings,
     label_side: int,
     generator: torch.Generator,
+    progress: Progress = silent,
 ) -> Pool:
     """Make one synthetic image for each entry of ``order`` and encode it.
 
@@ -72,9 +76,11 @@ def build_pool(
         settings: how anomalies are drawn.
         label_side: cells along a side of the labels.
         generator: the source of every draw.
+        progress: told after every batch.
     """
+    count = len(order)
     # Two numbers an image, so that the batch size, which fits the machine, changes nothing.
-    numbers = torch.randint(2**62, (len(order), 2), generator=generator)
+    numbers = torch.randint(2**62, (count, 2), generator=generator)
     partners = torch.tensor(
         [
             _partner(int(index), folds, int(number))
@@ -82,8 +88,11 @@ def build_pool(
         ],
         dtype=torch.int64,
     )
-    tokens, labels, embeddings = [], [], []
-    for batch in torch.split(torch.arange(len(order)), backbone.batch_size):
+    device = backbone.device
+    tokens = _room((count, len(backbone.blocks), backbone.grid**2, backbone.width), device=device)
+    labels = torch.empty(count, label_side, label_side, dtype=torch.float16, device=device)
+    embedding = torch.empty(count, backbone.embed_dim, device=device)
+    for batch in torch.split(torch.arange(count), backbone.batch_size):
         samples = synthesise_seeded(
             images[order[batch]],
             images[partners[batch]],
@@ -91,16 +100,18 @@ def build_pool(
             seeds=numbers[batch, 1],
         )
         encoded = backbone.encode(samples.images)
-        tokens.append(encoded.tokens.to(torch.float16))
-        embeddings.append(encoded.embedding)
         masks = samples.labels.float()[:, None]
-        labels.append(F.adaptive_avg_pool2d(masks, label_side)[:, 0].to(torch.float16))
+        tokens[batch] = encoded.tokens.to(tokens)
+        labels[batch] = F.adaptive_avg_pool2d(masks, label_side)[:, 0].to(labels)
+        embedding[batch] = encoded.embedding
+        progress(FitProgress("encode", int(batch[-1]) + 1, count))
     return Pool(
-        tokens=torch.cat(tokens),
-        labels=torch.cat(labels).to(backbone.device),
-        embedding=torch.cat(embeddings),
+        tokens=tokens,
+        labels=labels,
+        embedding=embedding,
         folds=folds[order],
         groups=groups[order],
+        rows=torch.arange(count),
     )
 
 
@@ -109,6 +120,15 @@ def support_order(k: int, count: int, *, generator: torch.Generator) -> Tensor:
     rounds = -(-count // k)
     turns = [torch.randperm(k, generator=generator) for _ in range(rounds)]
     return torch.cat(turns)[:count]
+
+
+def _room(shape: tuple[int, ...], *, device: torch.device) -> Tensor:
+    """Uninitialised float16 room, on the device or, where it is large, on disk."""
+    if 2 * math.prod(shape) <= IN_MEMORY_BYTES:
+        return torch.empty(shape, dtype=torch.float16, device=device)
+    with tempfile.TemporaryFile(prefix="mediclip-pool-") as file:
+        # the mapping outlives the file's name and handle, and goes with the last tensor on it
+        return torch.from_numpy(np.memmap(file, dtype=np.float16, mode="w+", shape=shape))
 
 
 def _partner(index: int, folds: Tensor, number: int) -> int:

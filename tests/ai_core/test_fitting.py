@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from ai_core import DEFAULT, PAPER, FitProgress, Preset
-from ai_core.fitting import Head, encode_all, make_pool, train_on_pool, train_on_stream
+from ai_core.fitting import make_pool, train_on_pool, train_on_stream
 from ai_core.pool import Pool
+from ai_core.prompts import PromptSettings
+from ai_core.support import Support, prepare_support
+from ai_core.training import Head
 from tests.ai_core.conftest import quicker, seeded
 
 PRESET = quicker(DEFAULT, pool_images=16, updates=4, batch=8, loss_side=28)
 
 
 @pytest.fixture(scope="module")
-def tokens(tiny_backbone, support):
-    return encode_all(support, backbone=tiny_backbone)
+def prepared(tiny_backbone, support) -> Support:
+    return prepare_support(support, groups=range(6), backbone=tiny_backbone)
 
 
 @pytest.fixture(scope="module")
-def pool(tiny_backbone, support) -> Pool:
+def tokens(prepared):
+    return prepared.encoded.tokens
+
+
+@pytest.fixture(scope="module")
+def pool(tiny_backbone, prepared) -> Pool:
     return make_pool(
-        support,
+        prepared,
         folds=torch.zeros(6, dtype=torch.int64),
         backbone=tiny_backbone,
         preset=PRESET,
@@ -30,11 +40,11 @@ def pool(tiny_backbone, support) -> Pool:
 
 
 @pytest.fixture(scope="module")
-def train(pool, tokens, tiny_backbone):
+def train(pool, prepared, tiny_backbone):
     def run(*, preset: Preset = PRESET, seed: int = 2, progress=lambda _: None, **training) -> Head:
         return train_on_pool(
             pool,
-            normal_tokens=tokens,
+            support=prepared,
             backbone=tiny_backbone,
             preset=quicker(preset, **training),
             generator=seeded(seed),
@@ -45,12 +55,11 @@ def train(pool, tokens, tiny_backbone):
 
 
 @pytest.fixture(scope="module")
-def stream(support, tokens, tiny_backbone):
+def stream(prepared, tiny_backbone):
     def run(*, seed: int = 2, progress=lambda _: None, **training) -> Head:
         settings = {"epochs": 2, "batch": 4, "loss_side": 28} | training
         return train_on_stream(
-            support,
-            normal_tokens=tokens,
+            prepared,
             backbone=tiny_backbone,
             preset=quicker(PAPER, **settings),
             generator=seeded(seed),
@@ -72,7 +81,7 @@ def same(first: Head, second: Head) -> bool:
 def test_encoding_in_batches_is_encoding_at_once(tiny_backbone, support, tokens):
     many = torch.cat([support, support.flip(0)])
     assert len(many) > tiny_backbone.batch_size
-    found = encode_all(many, backbone=tiny_backbone)
+    found = prepare_support(many, groups=range(12), backbone=tiny_backbone).encoded.tokens
     assert found.shape == (12, 3, 49, 64)
     torch.testing.assert_close(found[:6], tokens, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found[6:], tokens.flip(0), rtol=1e-5, atol=1e-5)
@@ -83,10 +92,10 @@ def test_a_pool_has_as_many_images_as_the_preset_says_from_all_support_images(po
     assert pool.labels.shape == (16, 28, 28)
 
 
-def test_making_a_pool_tells_how_far_it_is(tiny_backbone, support):
+def test_making_a_pool_tells_how_far_it_is(tiny_backbone, prepared):
     told: list[FitProgress] = []
     make_pool(
-        support,
+        prepared,
         folds=torch.zeros(6, dtype=torch.int64),
         backbone=tiny_backbone,
         preset=quicker(PRESET, pool_images=20),
@@ -128,6 +137,33 @@ def test_adapters_and_prompts_both_learn(train):
     assert not torch.equal(one.adapters.weight, two.adapters.weight)
     assert not torch.equal(one.adapters.bias, two.adapters.bias)
     assert not torch.equal(one.text, two.text)
+
+
+def test_prompts_that_learn_at_every_second_update_stay_between(train):
+    one, two, three = (
+        train(updates=updates, average_last=0.0, prompts_every=2).text for updates in (1, 2, 3)
+    )
+    assert torch.equal(one, two)
+    assert not torch.equal(two, three)
+
+
+def test_plain_words_on_the_towers_own_projection_leave_nothing_to_learn(train, tiny_backbone):
+    preset = replace(PRESET, adapter=False, prompts=PromptSettings(context=0))
+    told: list[FitProgress] = []
+    head = train(preset=preset, progress=told.append)
+    assert told == []
+    assert same(head, train(preset=preset, seed=9))
+    tokens = torch.randn(2, 3, 49, 64, generator=seeded(4))
+    visual = tiny_backbone.model.visual
+    expected = visual.ln_post(tokens) @ visual.proj
+    torch.testing.assert_close(head.adapters(tokens), expected)
+
+
+def test_prompts_alone_learn_on_the_towers_own_projection(train):
+    preset = replace(PRESET, adapter=False)
+    one, two = (train(preset=preset, updates=n, average_last=0.0) for n in (1, 2))
+    assert not torch.equal(one.text, two.text)
+    assert torch.equal(one.adapters.projection, two.adapters.projection)
 
 
 def test_a_head_takes_no_gradient_and_its_text_has_unit_length(train):

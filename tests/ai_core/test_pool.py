@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from ai_core import pool as pool_module
 from ai_core.pool import Pool, build_pool, support_order
 from ai_core.synthesis import SynthesisSettings
 from tests.ai_core.conftest import seeded, textured
 
 SETTINGS = SynthesisSettings()
 FOLDS = torch.tensor([0, 1, 0, 1, 0, 1])
+GROUPS = torch.tensor([0, 1, 2, 3, 4, 5])
 ORDER = torch.tensor([0, 1, 2, 3, 4, 5, 0, 1, 2, 3])
 
 
@@ -23,6 +26,7 @@ def make(tiny_backbone, support):
         arguments = {
             "order": ORDER,
             "folds": FOLDS,
+            "groups": GROUPS,
             "backbone": tiny_backbone,
             "settings": SETTINGS,
             "label_side": 28,
@@ -34,6 +38,15 @@ def make(tiny_backbone, support):
 
 def same(first: Pool, second: Pool) -> bool:
     return torch.equal(first.tokens, second.tokens) and torch.equal(first.labels, second.labels)
+
+
+def is_mapped_from_a_file(tensor: Tensor) -> bool:
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        places, _, _, _, inode, *_ = line.split()
+        low, high = (int(place, 16) for place in places.split("-"))
+        if low <= tensor.data_ptr() < high:
+            return inode != "0"
+    raise AssertionError("the tensor lies in no mapping")
 
 
 def test_one_seed_gives_the_same_bytes_and_the_next_draw_another_pool(make):
@@ -51,7 +64,9 @@ def test_a_pool_holds_a_line_for_every_entry_of_the_order(make):
     assert pool.tokens.shape == (10, 3, 49, 64)
     assert pool.labels.shape == (10, 28, 28)
     assert pool.tokens.dtype == pool.labels.dtype == torch.float16
+    assert pool.embedding.shape == (10, 32)
     assert torch.equal(pool.folds, FOLDS[ORDER])
+    assert torch.equal(pool.groups, GROUPS[ORDER])
 
 
 def test_a_global_seed_changes_nothing_and_is_not_changed(make):
@@ -83,11 +98,23 @@ def test_labels_are_shares_of_anomalous_pixels(make):
 def test_a_pool_without_a_fold_is_the_rest_in_its_order(make):
     pool = make(seeded(1))
     rest = pool.without(1)
-    kept = torch.tensor([0, 2, 4, 6, 8])
-    assert torch.equal(rest.tokens, pool.tokens[kept])
-    assert torch.equal(rest.labels, pool.labels[kept])
-    assert rest.folds.tolist() == [0] * 5
-    assert len(pool) == 10
+    assert rest.rows.tolist() == [0, 2, 4, 6, 8]
+    tokens, labels = rest.batch(torch.tensor([4, 0]))
+    assert torch.equal(tokens, pool.tokens[[8, 0]])
+    assert torch.equal(labels, pool.labels[[8, 0]])
+    assert (len(rest), len(pool), len(rest.without(0))) == (5, 10, 0)
+
+
+def test_a_pool_too_large_for_memory_lies_on_disk_and_is_the_same(make, monkeypatch):
+    in_memory = make(seeded(1))
+    monkeypatch.setattr(pool_module, "IN_MEMORY_BYTES", 0)
+    on_disk = make(seeded(1))
+    assert same(in_memory, on_disk)
+    assert is_mapped_from_a_file(on_disk.tokens)
+    assert not is_mapped_from_a_file(in_memory.tokens)
+    positions = torch.tensor([3, 1])
+    for found, expected in zip(on_disk.batch(positions), in_memory.batch(positions), strict=True):
+        assert torch.equal(found, expected)
 
 
 def test_a_pool_without_a_fold_holds_no_trace_of_its_images(make, support):

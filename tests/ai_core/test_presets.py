@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError
 
 import pytest
 
 from ai_core import DEFAULT, PAPER, Preset, PresetError, get_preset, preset_names
-from ai_core.presets import MemorySettings
 
 PRESETS = [get_preset(name) for name in preset_names()]
 
@@ -29,14 +28,13 @@ def test_a_preset_survives_json(preset):
     assert Preset.from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
 
 
-def test_a_bank_survives_json():
-    preset = replace(PAPER, memory=MemorySettings(tokens=64, weight=0.25, neighbours=2))
-    assert Preset.from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
-
-
 def test_the_papers_figures_are_the_papers():
-    assert (PAPER.context, PAPER.temperature, PAPER.fusion) == (8, 0.07, "softmax-then-mean")
-    assert (PAPER.map_scale, PAPER.image_score, PAPER.memory) == ("probability", "max", None)
+    assert (PAPER.prompts.context, PAPER.temperature, PAPER.fusion) == (
+        8,
+        0.07,
+        "softmax-then-mean",
+    )
+    assert (PAPER.map_scale, PAPER.image_score) == ("probability", "max")
     training = PAPER.training
     assert (training.epochs, training.batch, training.learning_rate) == (200, 8, 1e-3)
     assert (training.pool_images, training.loss_side, training.focal_gamma) == (0, 224, 2.0)
@@ -48,7 +46,7 @@ def test_a_preset_cannot_be_changed_in_place():
         DEFAULT.temperature = 1.0
 
 
-@pytest.mark.parametrize("part", [None, "training", "synthesis"])
+@pytest.mark.parametrize("part", [None, "training", "synthesis", "prompts"])
 def test_an_unknown_setting_is_told_by_its_name(part):
     values = PAPER.to_dict()
     (values[part] if part else values)["colour"] = 3
@@ -56,7 +54,7 @@ def test_an_unknown_setting_is_told_by_its_name(part):
         Preset.from_dict(values)
 
 
-@pytest.mark.parametrize("missing", ["name", "training", "synthesis", "memory"])
+@pytest.mark.parametrize("missing", ["name", "training", "synthesis", "prompts"])
 def test_a_missing_part_is_told(missing):
     values = PAPER.to_dict()
     del values[missing]
@@ -64,7 +62,7 @@ def test_a_missing_part_is_told(missing):
         Preset.from_dict(values)
 
 
-@pytest.mark.parametrize("part", ["training", "synthesis", "memory"])
+@pytest.mark.parametrize("part", ["training", "synthesis", "prompts"])
 @pytest.mark.parametrize("value", [3, "text", [], ["a"]])
 def test_a_part_of_another_kind_is_told(part, value):
     with pytest.raises(PresetError):

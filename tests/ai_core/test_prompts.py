@@ -11,7 +11,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from ai_core import DetectorError
-from ai_core.prompts import ANOMALY_CLASSES, NORMAL_CLASSES, LearnablePrompts, TextTower
+from ai_core.prompts import (
+    ANOMALY_CLASSES,
+    NORMAL_CLASSES,
+    LearnablePrompts,
+    PromptSettings,
+    TextTower,
+)
 from tests.ai_core.conftest import config_of, random_model, seeded
 
 WORDS = ("normal", "no evidence of disease", "a radiograph with a large, round lesion")
@@ -93,8 +99,20 @@ def test_a_text_tower_without_token_embeddings_is_refused():
         TextTower(nn.Linear(2, 2))
 
 
+def learnable(model, *, seed: int = 0, normal=NORMAL_CLASSES, anomaly=ANOMALY_CLASSES, **settings):
+    return LearnablePrompts(
+        TextTower(model),
+        settings=PromptSettings(**settings),
+        generator=seeded(seed),
+        normal=normal,
+        anomaly=anomaly,
+    )
+
+
 def test_without_vectors_the_prompts_are_the_mean_directions_of_the_plain_words(clip):
-    vectors = LearnablePrompts(TextTower(clip), context=0, generator=seeded(0))()
+    vectors = LearnablePrompts(
+        TextTower(clip), settings=PromptSettings(context=0), generator=seeded(0)
+    )()
     for vector, words in zip(vectors, (NORMAL_CLASSES, ANOMALY_CLASSES), strict=True):
         directions = F.normalize(open_clips_own(clip, words), dim=-1)
         expected = F.normalize(directions.mean(0), dim=0)
@@ -103,7 +121,11 @@ def test_without_vectors_the_prompts_are_the_mean_directions_of_the_plain_words(
 
 def test_vectors_stand_between_the_start_and_the_words(clip):
     prompts = LearnablePrompts(
-        TextTower(clip), context=2, generator=seeded(0), normal=("healthy",), anomaly=("lesion",)
+        TextTower(clip),
+        settings=PromptSettings(context=2),
+        generator=seeded(0),
+        normal=("healthy",),
+        anomaly=("lesion",),
     )
     letters = open_clip.tokenizer.SimpleTokenizer()(["k m"])[0, 1:3]
     with torch.no_grad():
@@ -114,25 +136,30 @@ def test_vectors_stand_between_the_start_and_the_words(clip):
 
 
 def test_the_two_vectors_have_unit_length_and_differ(clip):
-    vectors = LearnablePrompts(TextTower(clip), context=8, generator=seeded(0))().detach()
+    vectors = LearnablePrompts(
+        TextTower(clip), settings=PromptSettings(context=8), generator=seeded(0)
+    )().detach()
     assert vectors.shape == (2, 32)
     torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(2), rtol=0, atol=1e-5)
     assert float(vectors[0] @ vectors[1]) < 0.999
 
 
 def test_the_gradient_reaches_every_vector_of_the_context_and_nothing_else(clip):
-    prompts = LearnablePrompts(TextTower(clip), context=4, generator=seeded(0))
+    prompts = LearnablePrompts(
+        TextTower(clip), settings=PromptSettings(context=4), generator=seeded(0)
+    )
     assert [name for name, _ in prompts.named_parameters()] == ["context"]
     (prompts()[1] * torch.arange(32.0)).sum().backward()
     assert prompts.context.grad is not None
-    assert bool((prompts.context.grad.abs().amax(1) > 0).all())
+    assert bool((prompts.context.grad.abs().amax(-1) > 0).all())
     assert all(parameter.grad is None for parameter in clip.parameters())
 
 
 def test_the_start_is_drawn_from_the_generator_and_small(clip):
     tower = TextTower(clip)
     first, again, other = (
-        LearnablePrompts(tower, context=64, generator=seeded(seed)).context for seed in (3, 3, 4)
+        LearnablePrompts(tower, settings=PromptSettings(context=64), generator=seeded(seed)).context
+        for seed in (3, 3, 4)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

@@ -10,12 +10,11 @@ import safetensors.torch
 import torch
 
 from ai_core import PAPER, CorruptDetectorError, DetectorInfo
-from ai_core.presets import MemorySettings
 from ai_core.storage import FORMAT_VERSION, pack, read_info, tensors_sha256, unpack
 from tests.ai_core.conftest import seeded
 
 INFO = DetectorInfo(
-    preset=replace(PAPER, memory=MemorySettings()),
+    preset=PAPER,
     backbone="tiny",
     weights="somewhere/tiny.safetensors",
     backbone_sha256="ab" * 32,
