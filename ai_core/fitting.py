@@ -135,6 +135,8 @@ def train_on_stream(
 ) -> Head:
     """Fit a head on synthetic images that are each seen once, as the authors do.
 
+    An epoch makes one synthetic image of each normal one; no batch reaches into the next epoch.
+
     Args:
         support: the support set.
         backbone: the frozen towers.
@@ -147,17 +149,16 @@ def train_on_stream(
     if not trainer.learns:
         return trainer.finish(_scope(support, None))
     k = len(support)
-    order = support_order(k, k * training.epochs, generator=generator)
-    updates = -(-len(order) // training.batch)
-    remember_from = round(updates * (1 - training.average_last))
     one_fold = torch.zeros(k, dtype=torch.int64)
     scope: Scope | None = None
-    done = 0
-    chunk_size = max(STREAM_IMAGES // training.batch, 1) * training.batch
-    for chunk in torch.split(order, chunk_size):
+    updates, done = training.epochs * -(-k // training.batch), 0
+    remember_from = round(updates * (1 - training.average_last))
+    held = max(STREAM_IMAGES // k, 1)
+    for first in range(0, training.epochs, held):
+        epochs = min(held, training.epochs - first)
         pool = build_pool(
             support.images,
-            chunk,
+            support_order(k, k * epochs, generator=generator),
             folds=one_fold,
             groups=support.groups,
             backbone=backbone,
@@ -166,11 +167,12 @@ def train_on_stream(
             generator=generator,
         )
         scope = scope or _scope(support, pool)
-        for positions in torch.split(torch.arange(len(pool)), training.batch):
-            loss = trainer.update(*pool.batch(positions))
-            done += 1
-            if training.average_last and done > remember_from:
-                trainer.remember()
+        for epoch in torch.split(torch.arange(len(pool)), k):
+            for positions in torch.split(epoch, training.batch):
+                loss = trainer.update(*pool.batch(positions))
+                done += 1
+                if training.average_last and done > remember_from:
+                    trainer.remember()
         progress(FitProgress("train", done, updates, loss))
     return trainer.finish(scope or _scope(support, None))
 

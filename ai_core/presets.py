@@ -1,4 +1,4 @@
-"""Frozen sets of choices: the paper's text, and what we make the default."""
+"""Frozen sets of choices: the paper's text, the released code, and what we make the default."""
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_type_hints
@@ -6,7 +6,12 @@ from typing import Any, Literal, TypeVar, get_type_hints
 from ai_core.errors import PresetError
 from ai_core.model import Fusion
 from ai_core.prompts import PromptSettings
-from ai_core.synthesis import DEFAULT_SYNTHESIS, PAPER_SYNTHESIS, SynthesisSettings
+from ai_core.synthesis import (
+    DEFAULT_SYNTHESIS,
+    OFFICIAL_SYNTHESIS,
+    PAPER_SYNTHESIS,
+    SynthesisSettings,
+)
 
 T = TypeVar("T")
 
@@ -119,6 +124,16 @@ def _restore_value(kind: Any, value: Any) -> Any:
 PAPER = Preset(name="paper", synthesis=PAPER_SYNTHESIS)
 """The text of MediCLIP (MICCAI 2024); what it leaves open is taken from the released code."""
 
+OFFICIAL = Preset(
+    name="official",
+    prompts=PromptSettings(per_class=True, ending=".", causal=False, unit_features=False),
+    temperature=1.0,
+    fusion="mean-then-softmax",
+    align_corners=True,
+    synthesis=OFFICIAL_SYNTHESIS,
+)
+"""The choices of the authors' released code, without its repeating random streams."""
+
 DEFAULT = Preset(
     name="default",
     geometry="pad",
@@ -132,7 +147,7 @@ DEFAULT = Preset(
 )
 """The paper's model, fitted on a cached pool, with the aspect ratio kept."""
 
-_PRESETS = (DEFAULT, PAPER)
+_PRESETS = (DEFAULT, PAPER, OFFICIAL)
 
 
 def preset_names() -> tuple[str, ...]:

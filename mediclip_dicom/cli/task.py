@@ -45,7 +45,9 @@ def register(
         tuple[float, float] | None,
         typer.Option(help="Fix the window: centre and width, as in --window 40 80 for a brain CT."),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="How it is fitted: default or paper.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="How it is fitted: default, paper or official.")
+    ] = None,
     false_positive_rate: Annotated[
         float | None,
         typer.Option(help="Share of normal studies that may be flagged, 0 to 1.", min=0, max=1),

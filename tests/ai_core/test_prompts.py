@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import open_clip
@@ -169,3 +170,23 @@ def test_the_start_is_drawn_from_the_generator_and_small(clip):
 def test_the_class_tokens_are_those_of_table_s1():
     assert (len(NORMAL_CLASSES), len(ANOMALY_CLASSES)) == (10, 11)
     assert not set(NORMAL_CLASSES) & set(ANOMALY_CLASSES)
+
+
+def test_without_the_causal_mask_all_positions_are_seen_and_raw_features_are_averaged(clip):
+    unmasked = copy.deepcopy(clip)
+    unmasked.attn_mask = None
+    vectors = learnable(clip, context=0, ending=".", causal=False, unit_features=False)()
+    for vector, words in zip(vectors, (NORMAL_CLASSES, ANOMALY_CLASSES), strict=True):
+        raw = open_clips_own(unmasked, tuple(f"{word}." for word in words))
+        torch.testing.assert_close(vector, F.normalize(raw.mean(0), dim=-1), rtol=1e-4, atol=1e-5)
+    masked = learnable(clip, context=0, ending=".", unit_features=False)()
+    assert float((vectors - masked).abs().max()) > 1e-3
+
+
+def test_each_class_token_may_have_vectors_of_its_own(clip):
+    prompts = learnable(clip, context=3, per_class=True)
+    assert prompts.context.shape == (len(NORMAL_CLASSES) + len(ANOMALY_CLASSES), 3, 32)
+    prompts()[0].sum().backward()
+    assert prompts.context.grad is not None
+    moved = prompts.context.grad.abs().amax((1, 2)) > 0
+    assert moved.tolist() == [True] * len(NORMAL_CLASSES) + [False] * len(ANOMALY_CLASSES)
