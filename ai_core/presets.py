@@ -122,7 +122,9 @@ def _restore(kind: type[T], values: dict[str, Any]) -> T:
 
 
 def _restore_value(kind: Any, value: Any) -> Any:
-    if is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
+    if is_dataclass(kind) and isinstance(kind, type) and not isinstance(value, kind):
+        if not isinstance(value, dict):
+            raise PresetError(f"{value!r} is no {kind.__name__}")
         return _restore(kind, value)
     return tuple(value) if isinstance(value, list) else value
 
