@@ -17,8 +17,8 @@ _EDGE_REACH = 3.0
 _RIM = 4.0
 """Anomalies on the body are centred at least so many pixels within it."""
 
-_WITHIN = 0.8
-"""A deformation on the body keeps so much of its extent within it: air can't swell."""
+_WITHIN = 1.0
+"""A deformation on the body keeps so much of its reach within it: air does not swell."""
 
 Plan = Piece | Change | Bulge
 """What was drawn for CutPaste, a change of intensity, or a deformation."""

@@ -17,10 +17,11 @@ from ai_core.synthesis.intensity import Change, intensity_change
 from ai_core.synthesis.plans import Plan, draw_plan, label_of, margin_of
 from ai_core.synthesis.settings import SynthesisSettings, Task
 
-_LEAST_SHARE = 2e-4
-"""A change must be visible on so much of the image: 10 pixels of 224 x 224."""
+_LEAST_OF_IMAGE = 2e-4
+_LEAST_OF_MASK = 0.15
+"""To count, a change must be visible on 10 pixels of 224 x 224 and on so much of its mask."""
 
-_GAP = 2
+_GAP = 3
 """Gaps in a visible change up to twice as wide, in pixels, are labelled with it."""
 
 
@@ -149,13 +150,14 @@ class _Batch:
         before = cut(self.images, indices, windows)
         after, masks = self._apply(before, indices, plans, windows)
         change = (after - before).abs().amax(1) >= self._settings.visible
-        if self._settings.attempts:
-            least = max(1, round(_LEAST_SHARE * self._height * self._width))
-            seen = (change.flatten(1).sum(1) >= least).tolist()
-        else:
-            seen = [True] * len(group)
         whole = label_of(plans[0], self._settings) == "mask"
         labels = masks | change if whole else _closed(change)
+        if self._settings.attempts:
+            least = max(1, round(_LEAST_OF_IMAGE * self._height * self._width))
+            enough = (masks.sum((1, 2)) * _LEAST_OF_MASK).clamp_min(least)
+            seen = (change.sum((1, 2)) >= enough).tolist()
+        else:
+            seen = labels.flatten(1).any(1).tolist()
         for position, (index, window) in enumerate(zip(indices, windows, strict=True)):
             if seen[position]:
                 self.images[(index, slice(None), *window.slices)] = after[position]

@@ -76,7 +76,7 @@ def register(
     request = TaskRequest(
         name=name,
         route=Route(modality, body_part, view, series),
-        window=None if window is None else _window(*window),
+        window=None if window is None else window_option(*window),
         preset=get_preset(preset or defaults.preset),
         false_positive_rate=(
             defaults.false_positive_rate if false_positive_rate is None else false_positive_rate
@@ -118,7 +118,12 @@ def register(
         )
 
 
-def _window(center: float, width: float) -> "Window":
+def window_option(center: float, width: float) -> "Window":
+    """The --window of a command line.
+
+    Raises:
+        typer.BadParameter: It is no window.
+    """
     from mediclip_dicom.pixels import Window
 
     try:
