@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from pydicom.misc import is_dicom
 
-from mediclip_dicom.errors import PictureError, SupportSetReadError
+from ai_core.errors import PictureError
+from mediclip_dicom.errors import SupportSetReadError
 from mediclip_dicom.images import (
     INPUT_SIZE,
     SourceImage,
