@@ -28,6 +28,8 @@ def test_the_commands_are_those_that_the_manual_names() -> None:
         ("check",),
         ("analyze",),
         ("demo",),
+        ("evaluate",),
+        ("reproduce",),
         ("task", "register"),
         ("task", "list"),
         ("task", "show"),
