@@ -79,7 +79,7 @@ class Mediclip:
 
     Attributes:
         preset: every choice of the detector.
-        folds: of the cross-fit.
+        folds: of the cross-fit; 0 leaves it out, and with it the operating point.
     """
 
     preset: Preset
@@ -110,8 +110,8 @@ class Mediclip:
         generator: torch.Generator,
         progress: Progress,
     ) -> "FittedMediclip":
-        """Fit and cross-fit; without a second unit for a second fold there is no cross-fit."""
-        if len(set(units)) < self.folds:
+        """Fit and cross-fit; too few units for the folds are fitted without."""
+        if not self.folds or len(set(units)) < self.folds:
             detector = Detector.fit(
                 images,
                 backbone=backbone,

@@ -70,6 +70,7 @@ def make_plan(
     baselines: bool,
     seeds: Sequence[int],
     rate: float,
+    folds: int = 2,
 ) -> Plan:
     """The cells that a table needs.
 
@@ -77,7 +78,7 @@ def make_plan(
         PresetError: the table needs a choice that presets don't have.
     """
     variants = [variant for preset in presets for variant in variants_of(table, preset)]
-    methods: list[Method] = [Mediclip(preset) for preset in variants]
+    methods: list[Method] = [Mediclip(preset, folds=folds) for preset in variants]
     if baselines and table in ("table1", "table2"):
         methods += baselines_for(presets)
     return Plan(

@@ -31,7 +31,13 @@ from ai_core.placement import Mode
 
 
 def run_plan(
-    plan: Plan, *, backbone: Backbone, folder: RunFolder, cache: Path, report: Report
+    plan: Plan,
+    *,
+    backbone: Backbone,
+    folder: RunFolder,
+    cache: Path,
+    report: Report,
+    made: Callable[[Row], None] | None = None,
 ) -> tuple[Row, ...]:
     """Compute every cell that the folder does not hold yet; each row is safe once it is made.
 
@@ -45,6 +51,7 @@ def run_plan(
         folder: where rows go.
         cache: folder of the tokens.
         report: told how far it is.
+        made: given each row that was not there before, once it is safe.
 
     Returns:
         The rows of the plan's cells, in the plan's order.
@@ -81,6 +88,8 @@ def run_plan(
                 identity=wanted[dataset.name],
             )
             folder.add(row)
+            if made:
+                made(row)
             done += 1
             report("rows", done, total)
     order = [identity for _, wanted in cells for identity in wanted.values()]

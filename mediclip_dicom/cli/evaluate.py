@@ -32,6 +32,7 @@ from ai_core.evaluation import (
 )
 from ai_core.evaluation.record import describe_run, what_must_not_change
 from ai_core.evaluation.safe_write import write_text
+from ai_core.evaluation.table import method_title
 from mediclip_dicom.cli.display import console, make_table, plain, progress_bars
 from mediclip_dicom.config import BackboneSettings
 from mediclip_dicom.service import open_backbone
@@ -92,7 +93,12 @@ def compute(plan: Plan, *, backbone: Backbone, out: Path, cache: Path | None) ->
     tokens = cache or out / TOKENS_FOLDER
     with progress_bars() as progress:
         rows = run_plan(
-            plan, backbone=backbone, folder=folder, cache=tokens, report=stage_bars(progress)
+            plan,
+            backbone=backbone,
+            folder=folder,
+            cache=tokens,
+            report=stage_bars(progress),
+            made=lambda row: progress.console.print(plain(row_line(row)), highlight=False),
         )
     titles, body = cells_of(rows)
     caption = backbone_caption(backbone, plan)
@@ -147,6 +153,16 @@ def stage_bars(progress: Progress) -> Callable[[str, int, int], None]:
         progress.update(bars[stage], completed=step, total=steps)
 
     return show
+
+
+def row_line(row: Row) -> str:
+    """A finished row in a few words, for the log of a long run."""
+    source = "" if row.fitted_on == row.dataset else f" (fitted on {row.fitted_on})"
+    size = f", k = {row.k}, seed {row.seed}" if row.k else ""
+    return (
+        f"{row.dataset}{source}, {method_title(row)}{size}: image-AUROC {row.image_auroc:.1%}, "
+        f"fitted in {row.fit_seconds:.0f} s"
+    )
 
 
 def print_table(title: str | None, titles: Sequence[str], body: Sequence[Sequence[str]]) -> None:

@@ -33,6 +33,7 @@ class ReproduceRequest:
     cache: Path | None
     baselines: bool
     false_positive_rate: float
+    folds: int
 
 
 def reproduce_table(backbone_settings: BackboneSettings, request: ReproduceRequest) -> None:
@@ -50,6 +51,7 @@ def reproduce_table(backbone_settings: BackboneSettings, request: ReproduceReque
         baselines=request.baselines,
         seeds=request.seeds,
         rate=request.false_positive_rate,
+        folds=request.folds,
     )
     plan.fits()
     backbone = open_backbone(backbone_settings)

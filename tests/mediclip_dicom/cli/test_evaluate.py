@@ -67,6 +67,16 @@ def test_the_command_given_again_computes_nothing_anew(cli: Cli, data: Path) -> 
     assert Path("out/metrics.json").read_bytes() == before
 
 
+def test_without_an_operating_point_nothing_is_promised(cli: Cli, data: Path) -> None:
+    arguments = ("evaluate", "--data", data, "--preset", "quick", "--k", "2", "--seeds", "0")
+    said = cli(*arguments, "--no-baselines", "--no-operating-point", "--out", "out")
+    assert said.code == 0
+    assert "bodies, mediclip (quick), k = 2, seed 0: image-AUROC" in said.text
+    (row,) = json.loads(Path("out/metrics.json").read_text())
+    assert (row["fpr_promised"], row["fpr_seen"], row["sensitivity"]) == (None, None, None)
+    assert "FPR promised" not in Path("out/table.md").read_text()
+
+
 def test_another_subset_needs_another_folder(cli: Cli, data: Path) -> None:
     lines = ["path,label,subset"]
     lines += [f"normal/n{n:02d}.png,0,{part}" for n, part in enumerate(["pool"] * 3 + ["test"])]
