@@ -45,3 +45,11 @@ class PresetError(DetectorError, ValueError):
 
 class CorruptDetectorError(DetectorError):
     """Bytes that are not a saved detector, or not a whole one."""
+
+
+class PictureError(DetectorError, ValueError):
+    """A file is no picture, or not one that can be taken for a medical image."""
+
+
+class EvaluationError(DetectorError, ValueError):
+    """A data set, support set or output folder from which no honest figure can be made."""

@@ -29,10 +29,6 @@ class SupportSetReadError(TaskError):
     """The files named for a support set hold no usable images."""
 
 
-class PictureError(NodeError):
-    """A file is no picture, or not one that can be taken for a medical image."""
-
-
 class StudyNotFoundError(NodeError):
     """The node knows no such study."""
 

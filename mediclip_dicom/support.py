@@ -11,7 +11,8 @@ import numpy.typing as npt
 import torch
 from pydicom.misc import is_dicom
 
-from mediclip_dicom.errors import PictureError, SupportSetReadError
+from ai_core.errors import PictureError
+from mediclip_dicom.errors import SupportSetReadError
 from mediclip_dicom.images import (
     INPUT_SIZE,
     InputFrame,

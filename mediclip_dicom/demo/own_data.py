@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from pydicom.misc import is_dicom
 
+from ai_core.errors import PictureError
 from mediclip_dicom.demo.errors import DemoDataError
 from mediclip_dicom.demo.secondary_capture import secondary_capture
 from mediclip_dicom.demo.studies import DemoStudy, Department, Label
-from mediclip_dicom.errors import PictureError
 from mediclip_dicom.images import SourceImage, read_headers
 from mediclip_dicom.pixels import PICTURE_SUFFIXES, read_picture
 

@@ -14,11 +14,8 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut, apply_rescale, apply_windowing
 
+from ai_core.pictures import between_percentiles
 from mediclip_dicom.pixels.header import first_item, functional_groups
-
-# Where no window is given and the values are not plain 8 bits, this share of the pixels is cut
-# off at either end: a bright label or a hot pixel then does not darken the anatomy.
-_FALLBACK_PERCENTILES = (0.5, 99.5)
 
 Image = npt.NDArray[np.float32]
 
@@ -172,33 +169,6 @@ def _without_window(
     if modality.dtype == np.uint8 and int(attributes.get("BitsStored", 8)) == 8:
         return modality.astype(np.float32) / 255
     return between_percentiles(modality, padding)
-
-
-def between_percentiles(
-    values: npt.NDArray[Any], padding: npt.NDArray[np.bool_] | None = None
-) -> npt.NDArray[Any]:
-    """Scale values to [0, 1] by what most of them span; outliers are cut off.
-
-    Args:
-        values: any shape and number type; what is not finite becomes 0.
-        padding: values that take no part in the choice of the span.
-
-    Raises:
-        ValueError: no value is finite.
-    """
-    seen = values if padding is None else values[~padding]
-    if seen.size == 0:
-        return np.zeros(values.shape, dtype=np.float32)
-    finite = seen[np.isfinite(seen)] if seen.dtype.kind == "f" else seen
-    if finite.size == 0:
-        raise ValueError("no pixel has a finite value")
-    low, high = (float(value) for value in np.percentile(finite, _FALLBACK_PERCENTILES))
-    if high <= low:
-        low, high = float(finite.min()), float(finite.max())
-    if high <= low:
-        return np.zeros(values.shape, dtype=np.float32)
-    scaled = (values.astype(np.float64) - low) / (high - low)
-    return np.clip(np.nan_to_num(scaled, nan=0.0), 0, 1)
 
 
 def _windowed(

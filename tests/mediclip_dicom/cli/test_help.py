@@ -29,6 +29,8 @@ def test_the_commands_are_those_that_the_manual_names() -> None:
         ("analyze",),
         ("synth",),
         ("demo",),
+        ("evaluate",),
+        ("reproduce",),
         ("task", "register"),
         ("task", "list"),
         ("task", "show"),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mediclip_dicom.errors import PictureError
-from mediclip_dicom.pixels import read_picture
+from ai_core.errors import PictureError
+from ai_core.pictures import read_picture
 
 RAMP = np.linspace(0, 1, 6000).reshape(60, 100)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mediclip_dicom.pixels import Mode, Placement
+from ai_core.placement import Mode, Placement
 
 SHAPES = [(480, 640), (640, 480), (60, 90), (91, 37), (224, 224), (1000, 333)]
 

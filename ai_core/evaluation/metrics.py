@@ -1,0 +1,125 @@
+"""The figures, by scikit-learn's formulas. Nothing is scaled by, or chosen on, what is tested."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from skimage.measure import label
+from sklearn.metrics import auc, roc_auc_score, roc_curve
+
+from ai_core.errors import EvaluationError
+from ai_core.operating_point import OperatingPoint
+
+AUPRO_LIMIT = 0.3
+"""False-positive rate up to which the per-region overlap is averaged."""
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class AtOperatingPoint:
+    """What happens where the threshold from the normals is put to use.
+
+    Attributes:
+        promised: the false-positive rate asked for, or the floor 1 / (k + 1) if that is higher.
+        seen: share of normal units above the threshold.
+        sensitivity: share of abnormal units above it.
+    """
+
+    promised: float
+    seen: float
+    sensitivity: float
+
+
+def image_auroc(scores: Floats, abnormal: Bools) -> float:
+    """Area under the ROC curve of image scores, in [0, 1].
+
+    Args:
+        scores: shape (N,).
+        abnormal: shape (N,).
+
+    Raises:
+        EvaluationError: only one class, or a score that is not finite.
+    """
+    _check(scores, abnormal)
+    return float(roc_auc_score(abnormal, scores))
+
+
+def pixel_auroc(maps: Floats, truths: Bools) -> float:
+    """Area under the ROC curve of all pixels together, in [0, 1].
+
+    Args:
+        maps: shape (N, H, W).
+        truths: shape (N, H, W).
+
+    Raises:
+        EvaluationError: only one class of pixels, or a value that is not finite.
+    """
+    _check(maps, truths)
+    return float(roc_auc_score(truths.ravel(), maps.ravel()))
+
+
+def aupro(maps: Floats, truths: Bools, *, limit: float = AUPRO_LIMIT) -> float:
+    """Area under the per-region-overlap curve up to a false-positive rate, over that rate.
+
+    The overlap at a threshold is the mean, over all connected regions (8 neighbours) of the truth,
+    of the share of the region above it (Bergmann et al., MVTec AD, 2021). That is the true-positive
+    rate of a ROC curve in which each region's pixels share a weight of 1.
+
+    Args:
+        maps: shape (N, H, W).
+        truths: shape (N, H, W).
+        limit: the highest false-positive rate, in (0, 1].
+
+    Returns:
+        A value in [0, 1].
+
+    Raises:
+        EvaluationError: only one class of pixels, or a value that is not finite.
+    """
+    _check(maps, truths)
+    weights = np.ones(truths.shape, dtype=np.float32)
+    for truth, weight in zip(truths, weights, strict=True):
+        regions = label(truth, connectivity=2)  # type: ignore[no-untyped-call]
+        sizes = np.bincount(regions.ravel())
+        weight[truth] = 1 / sizes[regions[truth]]
+    rates, overlaps, _ = roc_curve(
+        truths.ravel(), maps.ravel(), sample_weight=weights.ravel(), drop_intermediate=False
+    )
+    last = int(np.searchsorted(rates, limit, side="right"))
+    end = float(np.interp(limit, rates, overlaps))
+    x = np.append(rates[:last], limit)
+    y = np.append(overlaps[:last], end)
+    return float(auc(x, y) / limit)
+
+
+def at_operating_point(
+    normal_scores: Sequence[float], *, rate: float, scores: Floats, abnormal: Bools
+) -> AtOperatingPoint:
+    """Put the threshold that k normals promise to the test.
+
+    Args:
+        normal_scores: of the support units, by something that never saw them.
+        rate: the false-positive rate asked for; where it is below the floor, the floor is taken.
+        scores: of the tested units, shape (N,).
+        abnormal: what is true of them, shape (N,).
+    """
+    point = OperatingPoint(tuple(normal_scores), rate)
+    threshold, promised = point.threshold, rate
+    if threshold is None:
+        threshold, promised = max(normal_scores), point.floor
+    flagged = scores > np.float32(threshold)
+    return AtOperatingPoint(
+        promised=promised,
+        seen=float(flagged[~abnormal].mean()),
+        sensitivity=float(flagged[abnormal].mean()),
+    )
+
+
+def _check(values: Floats, truths: Bools) -> None:
+    if not np.isfinite(values).all():
+        raise EvaluationError("a method gave scores that are not finite (NaN or infinite)")
+    if truths.all() or not truths.any():
+        raise EvaluationError("normal and abnormal are both needed to measure anything")

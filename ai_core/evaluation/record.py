@@ -1,0 +1,97 @@
+"""What stands beside every figure: command, seeds, supports, backbone, software, pictures."""
+
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from ai_core.backbone import Backbone
+from ai_core.evaluation.items import Dataset, Subset
+from ai_core.evaluation.plan import Identities, Plan, backbone_facts, code_digest
+
+PACKAGES = (
+    "mediclip-dicom",
+    "torch",
+    "torchvision",
+    "open_clip_torch",
+    "numpy",
+    "pillow",
+    "scikit-image",
+    "scikit-learn",
+)
+
+
+def what_must_not_change(backbone: Backbone, *, subset: Subset) -> dict[str, Any]:
+    """Facts that all rows of a folder share."""
+    return {**backbone_facts(backbone), "subset": subset}
+
+
+def describe_run(plan: Plan, *, backbone: Backbone, command: Sequence[str]) -> dict[str, Any]:
+    """The record of a run, ready for JSON.
+
+    Args:
+        plan: what is computed.
+        backbone: the frozen tower.
+        command: the words of the command line.
+
+    Raises:
+        EvaluationError: as `Plan.fits`, or a picture can't be read.
+    """
+    identities = Identities(backbone, subset=plan.subset, rate=plan.rate)
+    return {
+        "command": list(command),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "weights": backbone.weights,
+        "ks": list(plan.ks),
+        "seeds": list(plan.seeds),
+        "false_positive_rate": plan.rate,
+        "transfer": plan.transfer,
+        "methods": [{"method": method.name, **method.describe()} for method in plan.methods],
+        "datasets": {
+            dataset.name: {
+                **_counts(dataset, plan.subset),
+                "made": dataset.made,
+                "sha256": identities.dataset_digest(dataset),
+            }
+            for dataset in plan.datasets
+        },
+        "supports": _supports(plan),
+        "software": {"python": platform.python_version(), **_versions()},
+        "machine": {"system": platform.platform(), "processor": platform.machine()},
+        "code_sha256": code_digest(),
+    }
+
+
+def _counts(dataset: Dataset, subset: Subset) -> dict[str, int]:
+    items = dataset.subset(subset)
+    abnormal = sum(item.abnormal for item in items)
+    return {
+        "pool": len(dataset.pool),
+        "normal": len(items) - abnormal,
+        "abnormal": abnormal,
+        "with_mask": sum(bool(item.masks) for item in items),
+    }
+
+
+def _supports(plan: Plan) -> dict[str, dict[str, dict[str, list[str]]]]:
+    return {
+        dataset.name: {
+            f"k={k}": {
+                f"seed={seed}": [str(item.path) for item in dataset.support(k, seed)]
+                for seed in plan.seeds
+            }
+            for k in plan.ks
+        }
+        for dataset in plan.datasets
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

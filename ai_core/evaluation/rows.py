@@ -1,0 +1,145 @@
+"""Figures as rows, kept in a folder that a killed run can be taken up from."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ai_core.errors import EvaluationError
+from ai_core.evaluation.safe_write import write_text
+
+METRICS_FILE = "metrics.json"
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The figures of one cell.
+
+    Attributes:
+        dataset: the data set that was tested.
+        fitted_on: the data set that the support set came from.
+        preset: of MediCLIP, or None.
+        method: "mediclip" or a baseline's name.
+        geometry: how pictures came to the detector's input.
+        k: support pictures; 0 for a method that takes none.
+        seed: of support set and fit.
+        image_auroc: in [0, 1], of the method's own image score.
+        image_auroc_of_max: in [0, 1], were the map's maximum the image score, as in the paper.
+        pixel_auroc: in [0, 1]; None without masks.
+        aupro: in [0, 1], up to 30 % false positives; None without masks.
+        sensitivity: at the operating point, in [0, 1]; None without one.
+        fpr_promised: by the operating point; None without one.
+        fpr_seen: on the tested normals; None without an operating point.
+        fit_seconds: the fit and the cross-fit of its operating point.
+        images_per_second: the frozen tower and scoring together, reading files left out.
+        identity: digest over code, backbone, pictures, support set and choices.
+    """
+
+    dataset: str
+    fitted_on: str
+    preset: str | None
+    method: str
+    geometry: str
+    k: int
+    seed: int
+    image_auroc: float
+    image_auroc_of_max: float
+    pixel_auroc: float | None
+    aupro: float | None
+    sensitivity: float | None
+    fpr_promised: float | None
+    fpr_seen: float | None
+    fit_seconds: float
+    images_per_second: float
+    identity: str
+
+    @property
+    def cell(self) -> tuple[Any, ...]:
+        """What tells this row from others of a run."""
+        return (
+            self.fitted_on,
+            self.dataset,
+            self.method,
+            self.preset,
+            self.geometry,
+            self.k,
+            self.seed,
+        )
+
+
+class RunFolder:
+    """The folder of a run: rows that are there already, and the run's record.
+
+    Args:
+        folder: made if missing.
+        same: what must not change within a folder: backbone, subset and the like.
+        record: everything else worth keeping in run.json.
+
+    Raises:
+        EvaluationError: the folder holds another run, or files that are no run's.
+    """
+
+    def __init__(self, folder: Path, *, same: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder
+        self._rows = _read_rows(folder / METRICS_FILE)
+        before = _read_run(folder / RUN_FILE)
+        if self._rows and before is None:
+            raise EvaluationError(
+                f"{folder / METRICS_FILE} has no {RUN_FILE} beside it; name another folder"
+            )
+        if before is not None and self._rows:
+            changed = [key for key in same if before.get("same", {}).get(key) != same[key]]
+            if changed:
+                raise EvaluationError(
+                    f"{folder} holds figures of another run (different: {', '.join(changed)}); "
+                    "name another folder"
+                )
+        write_text(folder / RUN_FILE, json.dumps({"same": dict(same), **record}, indent=1) + "\n")
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """All rows, in the order they were made."""
+        return tuple(self._rows)
+
+    def has(self, identity: str) -> bool:
+        """Whether a row of this identity is there."""
+        return any(row.identity == identity for row in self._rows)
+
+    def add(self, row: Row) -> None:
+        """Keep a row, in place of any older one of the same cell, before anything else happens."""
+        self._rows = [old for old in self._rows if old.cell != row.cell] + [row]
+        text = json.dumps([asdict(one) for one in self._rows], indent=1)
+        write_text(self.path / METRICS_FILE, text + "\n")
+
+
+def select(rows: Iterable[Row], wanted: Callable[[Row], bool]) -> tuple[Row, ...]:
+    """The rows for which ``wanted`` holds."""
+    return tuple(row for row in rows if wanted(row))
+
+
+def _read_rows(file: Path) -> list[Row]:
+    if not file.exists():
+        return []
+    known = {field.name for field in fields(Row)}
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        return [Row(**{key: row[key] for key in known}) for row in values]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise EvaluationError(
+            f"{file} can't be read as the figures of a run ({error}); name another folder"
+        ) from error
+
+
+def _read_run(file: Path) -> dict[str, Any] | None:
+    if not file.exists():
+        return None
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EvaluationError(
+            f"{file} can't be read as the record of a run ({error}); name another folder"
+        ) from error
+    return values if isinstance(values, dict) else None

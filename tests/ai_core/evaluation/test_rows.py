@@ -1,0 +1,46 @@
+"""A run's folder keeps what was made, and never mixes two runs."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ai_core.errors import EvaluationError
+from ai_core.evaluation import RunFolder
+from tests.ai_core.evaluation.test_table import ROW
+
+SAME = {"backbone_sha256": "abc", "subset": "test"}
+
+
+def test_rows_are_there_again_when_the_folder_is_opened_again(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "new" / "out", same=SAME, record={"seeds": [0]})
+    folder.add(ROW)
+    folder.add(replace(ROW, seed=1, identity="b"))
+    again = RunFolder(tmp_path / "new" / "out", same=SAME, record={"seeds": [0, 1]})
+    assert again.rows == folder.rows
+    assert again.has("a")
+    assert not again.has("c")
+    assert json.loads((again.path / "run.json").read_text()) == {"same": SAME, "seeds": [0, 1]}
+    assert not list(again.path.glob("*.partial"))
+
+
+def test_a_row_made_anew_replaces_the_older_one(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, same=SAME, record={})
+    folder.add(ROW)
+    folder.add(replace(ROW, identity="newer", image_auroc=0.5))
+    assert [row.image_auroc for row in folder.rows] == [0.5]
+
+
+def test_another_backbone_is_another_folder(tmp_path: Path) -> None:
+    RunFolder(tmp_path, same=SAME, record={}).add(ROW)
+    with pytest.raises(EvaluationError, match=r"another run \(different: backbone_sha256\)"):
+        RunFolder(tmp_path, same={**SAME, "backbone_sha256": "xyz"}, record={})
+    assert json.loads((tmp_path / "run.json").read_text())["same"] == SAME
+
+
+def test_files_that_are_no_runs_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text('{"mine": 1}')
+    with pytest.raises(EvaluationError, match=r"metrics\.json can't be read as the figures"):
+        RunFolder(tmp_path, same=SAME, record={})
+    assert (tmp_path / "metrics.json").read_text() == '{"mine": 1}'
