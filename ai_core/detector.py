@@ -128,20 +128,28 @@ class Detector:
     @torch.no_grad()
     def score_encoded(self, encoded: Encoded) -> Scores:
         """Score images that the backbone has already encoded, at least one."""
+        maps, scores = self.score_tokens(encoded.tokens)
+        return Scores(
+            maps=maps, scores=scores, in_scope=self._head.scope.contains(encoded.embedding)
+        )
+
+    @torch.no_grad()
+    def score_tokens(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps and scores, as in `Scores`, whether the images are in scope or not.
+
+        Args:
+            tokens: as `Encoded.tokens`, shape (N, blocks, patches, width), N at least 1.
+        """
         preset = self.info.preset
         maps = fuse(
-            similarities(self._head.adapters(encoded.tokens), self._head.text),
+            similarities(self._head.adapters(tokens), self._head.text),
             temperature=preset.temperature,
             side=IMAGE_SIZE,
             fusion=preset.fusion,
             align_corners=preset.align_corners,
         )
         reported = reported_map(maps, preset=preset).cpu()
-        return Scores(
-            maps=reported,
-            scores=image_scores(reported, preset=preset),
-            in_scope=self._head.scope.contains(encoded.embedding),
-        )
+        return reported, image_scores(reported, preset=preset)
 
     def to_bytes(self) -> bytes:
         """The detector as one safetensors blob, without the backbone."""
