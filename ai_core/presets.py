@@ -114,6 +114,8 @@ class Preset:
 
 
 def _restore(kind: type[T], values: dict[str, Any]) -> T:
+    if not isinstance(values, dict):
+        raise PresetError(f"{kind.__name__} needs named values, not {values!r}")
     known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
     if unknown := set(values) - known:
         raise PresetError(f"{kind.__name__} has no setting named {', '.join(sorted(unknown))}")
@@ -123,8 +125,6 @@ def _restore(kind: type[T], values: dict[str, Any]) -> T:
 
 def _restore_value(kind: Any, value: Any) -> Any:
     if is_dataclass(kind) and isinstance(kind, type) and not isinstance(value, kind):
-        if not isinstance(value, dict):
-            raise PresetError(f"{value!r} is no {kind.__name__}")
         return _restore(kind, value)
     return tuple(value) if isinstance(value, list) else value
 
