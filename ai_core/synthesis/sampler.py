@@ -117,7 +117,7 @@ class _Batch:
         self._height, self._width = targets.shape[-2:]
         self._cells: list[Cells] | None = None
         self._allowed: Tensor | None = None
-        if settings.place == "body" and len(targets):
+        if settings.place == "body":
             self._cells = body_cells(targets)
             self._allowed = body_pixels(
                 self._cells, height=self._height, width=self._width, device=targets.device
