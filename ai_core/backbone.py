@@ -115,6 +115,11 @@ class Backbone:
         return self._runtime.precision
 
     @property
+    def dtype(self) -> torch.dtype:
+        """`precision` as torch names it."""
+        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
+    @property
     def batch_size(self) -> int:
         """Images per call that suit the device; may measure, and shrinks when memory runs out."""
         return self._runtime.batch_size(self.precision)

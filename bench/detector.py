@@ -33,6 +33,7 @@ from sklearn.metrics import roc_auc_score
 from torchvision.transforms.functional import pil_to_tensor
 
 from ai_core import Backbone, Detector, get_preset, load_backbone
+from ai_core.allocator import keep_freed_memory
 from ai_core.images import IMAGE_SIZE
 
 HERE = Path(__file__).resolve().parent
@@ -69,6 +70,7 @@ def load(job: dict[str, Any]) -> Backbone:
 
 
 def run_ours(job: dict[str, Any]) -> dict[str, Any]:
+    keep_freed_memory()  # as the node does
     preset = get_preset(job["side"])
     backbone = load(job)
     support = read_images([Path(file) for file in job["support"]], geometry=preset.geometry)
