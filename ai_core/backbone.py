@@ -16,6 +16,9 @@ from ai_core.architecture import Architecture, build_model, read_architecture
 from ai_core.checkpoint import UNREADABLE, load_checkpoint
 from ai_core.errors import BackboneUnavailableError, DetectorError
 from ai_core.images import IMAGE_SIZE, check_images
+from ai_core.measuring import Engine, memory_file
+from ai_core.runtime import TowerRuntime
+from ai_core.tower import Precision
 
 UNTRAINED = "untrained"
 """The literal that asks for the small, seeded, untrained tower."""
@@ -51,7 +54,6 @@ class Backbone:
         image_size: side of the images that it takes, in pixels.
         blocks: the tapped blocks, counted from 1.
         device: where it computes.
-        dtype: the precision in which the vision tower multiplies.
         model: the open_clip model itself.
     """
 
@@ -63,7 +65,9 @@ class Backbone:
         weights: str,
         blocks: tuple[int, ...],
         device: torch.device,
-        dtype: torch.dtype,
+        precision: Literal["auto"] | Precision = "auto",
+        runtime: Literal["auto"] | Engine = "auto",
+        cache: Path | None = None,
     ) -> None:
         self.name = architecture.name
         self.weights = weights
@@ -71,12 +75,19 @@ class Backbone:
         self.image_size = IMAGE_SIZE
         self.blocks = blocks
         self.device = device
-        self.dtype = dtype
         self.model = model.eval()
         for parameter in model.parameters():
             parameter.requires_grad = False
         self.sha256 = _digest(model, architecture)
         self.model.to(device)
+        self._runtime = TowerRuntime(
+            self.model.visual,
+            blocks=blocks,
+            device=device,
+            precision=precision,
+            engine=runtime,
+            memory=cache and memory_file(cache, digest=self.sha256, blocks=blocks),
+        )
         self._mean = torch.tensor(architecture.mean, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(architecture.std, device=device).view(1, 3, 1, 1)
 
@@ -96,36 +107,44 @@ class Backbone:
         return int(self.model.visual.output_dim)
 
     @property
+    def precision(self) -> Precision:
+        """In what the tower multiplies for new detectors: "fp32" or "bf16".
+
+        Where that was left open and this CPU has both, the first use measures.
+        """
+        return self._runtime.precision
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """`precision` as torch names it."""
+        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
+    @property
     def batch_size(self) -> int:
-        """Images per call that suit the device."""
-        return 64 if self.device.type == "cuda" else 8
+        """Images per call that suit the device; may measure, and shrinks when memory runs out."""
+        return self._runtime.batch_size(self.precision)
 
     @torch.no_grad()
-    def encode(self, images: Tensor) -> Encoded:
-        """Run the frozen vision tower.
+    def encode(self, images: Tensor, *, precision: Precision | None = None) -> Encoded:
+        """Run the frozen vision tower, in batches that suit the device.
 
         Args:
             images: float32 RGB in [0, 1], shape (N, 3, 224, 224), on any device.
+            precision: the one that a detector was fitted in, so that it stays the same on every
+                start; None for `precision`. Another one takes its place where the backbone was
+                loaded for one by name, or the device has no bfloat16.
 
         Returns:
             Patch tokens of the tapped blocks and the global embedding, on the backbone's device.
 
         Raises:
             ImageInputError: images of another shape, type or range.
+            DeviceMemoryError: the device's memory does not hold a single image's work.
         """
         check_images(images)
         x = (images.to(self.device) - self._mean) / self._std
-        mixed = self.dtype != torch.float32
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=mixed):
-            found = self.model.visual.forward_intermediates(
-                x,
-                indices=[block - 1 for block in self.blocks],
-                normalize_intermediates=False,
-                intermediates_only=False,
-                output_fmt="NLC",
-            )
-        tokens = torch.stack(found["image_intermediates"], dim=1).float()
-        return Encoded(tokens=tokens, embedding=found["image_features"].float())
+        tokens, embedding = self._runtime.run(x, precision=self._runtime.settle(precision))
+        return Encoded(tokens=tokens, embedding=embedding)
 
 
 def load_backbone(
@@ -135,7 +154,8 @@ def load_backbone(
     device: str = "auto",
     cache_dir: Path | str | None = None,
     blocks: Sequence[int] | None = None,
-    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    precision: Literal["auto"] | Precision = "auto",
+    runtime: Literal["auto"] | Engine = "auto",
     seed: int = untrained.SEED,
 ) -> Backbone:
     """Load a frozen open_clip ViT.
@@ -148,12 +168,17 @@ def load_backbone(
         device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
         cache_dir: where downloaded weights are kept; the model hub's own cache by default.
         blocks: tapped blocks, counted from 1; by default 12, 18, 24 of 24, scaled to the depth.
-        precision: "auto" is bf16 on CUDA and float32 on the CPU.
+        precision: "auto" is bf16 on CUDA where it has that; on a CPU with bf16 instructions the
+            faster one, provided that the tokens agree. A detector keeps the precision of its
+            fit. "fp32" or "bf16" is used for every detector.
+        runtime: "torch", or "openvino" (an extra, for the CPU); "auto" is whichever is faster.
+            What "auto" measures, at the first use, is kept in the cache folder.
         seed: draws the weights of the untrained tower; unused otherwise.
 
     Raises:
         BackboneUnavailableError: architecture or weights cannot be had on this machine.
-        DetectorError: blocks that the tower does not have, or an unknown device.
+        DetectorError: blocks that the tower does not have, an unknown device, or a runtime that
+            is not installed.
     """
     place = _pick_device(device)
     if weights == UNTRAINED:
@@ -162,7 +187,6 @@ def load_backbone(
         untrained.initialise(built, seed=seed)
     else:
         architecture, built = _load_trained(model, weights, cache_dir)
-    dtype = torch.bfloat16 if _wants_bf16(precision, place) else torch.float32
     visual: Any = built.visual
     depth = len(visual.transformer.resblocks)
     backbone = Backbone(
@@ -171,7 +195,10 @@ def load_backbone(
         weights=weights,
         blocks=tapped_blocks(depth) if blocks is None else _check_blocks(blocks, depth),
         device=place,
-        dtype=dtype,
+        precision=precision,
+        runtime=runtime,
+        # the untrained tower is small, and asks nothing of anybody's cache
+        cache=None if weights == UNTRAINED else hub.cache_folder(cache_dir),
     )
     log.info(
         "backbone_loaded",
@@ -179,7 +206,6 @@ def load_backbone(
         weights=weights,
         sha256=backbone.sha256,
         device=str(place),
-        dtype=str(dtype),
         blocks=backbone.blocks,
     )
     return backbone
@@ -246,12 +272,6 @@ def _pick_device(device: str) -> torch.device:
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise DetectorError(f"device {device!r} asked for, but torch sees no CUDA device here")
     return chosen
-
-
-def _wants_bf16(precision: str, device: torch.device) -> bool:
-    if precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return precision == "bf16"
 
 
 def _digest(model: nn.Module, architecture: Architecture) -> str:

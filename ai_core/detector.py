@@ -110,7 +110,7 @@ class Detector:
         check_images(images)
         step = batch_size or self._backbone.batch_size
         parts = [
-            self.score_encoded(self._backbone.encode(batch))
+            self.score_encoded(self._backbone.encode(batch, precision=self.info.precision))
             for batch in (images[at : at + step] for at in range(0, len(images), step))
         ]
         if not parts:
@@ -209,6 +209,7 @@ def describe_fit(
         weights=backbone.weights,
         backbone_sha256=backbone.sha256,
         blocks=backbone.blocks,
+        precision=backbone.precision,
         seed=generator.initial_seed(),
         support_sha256=image_digests(images),
     )

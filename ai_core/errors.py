@@ -23,6 +23,10 @@ class BackboneUnavailableError(DetectorError):
         )
 
 
+class DeviceMemoryError(DetectorError):
+    """The device's memory does not hold the backbone's work on a single image."""
+
+
 class WeightsMismatchError(DetectorError):
     """A fitted detector was brought together with another backbone than it was fitted on."""
 

@@ -78,8 +78,9 @@ class TokenisedPrompts:
 class TextTower:
     """The text half of an open_clip model, entered with embedded tokens instead of token ids.
 
-    With a causal mask a position never sees later ones, so everything behind the last
-    end-of-text token is cut off before the transformer. That is exact, not an approximation.
+    With a causal mask a position never sees later ones. So everything behind a prompt's
+    end-of-text token is left out, and what all prompts begin with is computed once. That is
+    exact but for the rounding of sums, not an approximation.
     """
 
     def __init__(self, model: Any) -> None:
@@ -110,30 +111,80 @@ class TextTower:
         return F.embedding(prompts.ids.to(weight.device), weight)
 
     def encode(
-        self, embedded: Tensor, ends: Tensor, *, cut: bool = True, causal: bool = True
+        self,
+        embedded: Tensor,
+        ends: Tensor,
+        *,
+        shared: int = 0,
+        cut: bool = True,
+        causal: bool = True,
     ) -> Tensor:
         """Text features at the end-of-text positions, unnormalised, shape (P, embed_dim).
 
         Args:
             embedded: token embeddings, shape (P, L, width).
             ends: end-of-text positions, shape (P,).
-            cut: leave out the positions behind the last end (exact under a causal mask, and only
+            shared: leading positions at which all prompts are equal; they are computed once.
+            cut: leave out the positions behind each end (exact under a causal mask, and only
                 done under one).
             causal: use the tower's own mask, where it has one.
         """
         source = self._source
         mask = source.attn_mask if causal else None
-        length = int(ends.max()) + 1 if cut and mask is not None else embedded.shape[1]
-        x = embedded[:, :length] + source.positional_embedding[:length]
-        x = source.transformer(x, attn_mask=None if mask is None else mask[:length, :length])
+        if not cut or mask is None:
+            x = embedded + source.positional_embedding[: embedded.shape[1]]
+            x = source.transformer(x, attn_mask=mask)
+            x = x[torch.arange(x.shape[0], device=x.device), ends.to(x.device)]
+        else:
+            packing = _pack(ends, shared=shared)
+            x = embedded[packing.prompts, packing.positions]
+            x = x + source.positional_embedding[packing.positions]
+            x = source.transformer(x[None], attn_mask=packing.mask(x.device, x.dtype))
+            x = x[0, packing.ends]
         x = source.ln_final(x)
-        x = x[torch.arange(x.shape[0], device=x.device), ends.to(x.device)]
         projection = source.text_projection
         if projection is None:
             plain: Tensor = x
             return plain
         projected: Tensor = projection(x) if isinstance(projection, nn.Linear) else x @ projection
         return projected
+
+
+@dataclass(frozen=True, slots=True)
+class _Packing:
+    """All prompts in one row: the shared beginning once, then what is each prompt's own.
+
+    Attributes:
+        prompts: the prompt that a place is read from, int64, shape (T,).
+        positions: its position in that prompt, int64, shape (T,).
+        owners: the prompt that alone sees a place, -1 for the shared ones, int64, shape (T,).
+        ends: the place of each prompt's end-of-text token, int64, shape (P,).
+    """
+
+    prompts: Tensor
+    positions: Tensor
+    owners: Tensor
+    ends: Tensor
+
+    def mask(self, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """0 where a place sees another and -inf elsewhere, shape (T, T)."""
+        shared_or_own = (self.owners[None] == -1) | (self.owners[None] == self.owners[:, None])
+        seen = shared_or_own & (self.positions[None] <= self.positions[:, None])
+        mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, float("-inf"))
+        return mask.to(device)
+
+
+def _pack(ends: Tensor, *, shared: int) -> _Packing:
+    ends = ends.cpu()
+    own = [torch.arange(shared, int(end) + 1) for end in ends]
+    lengths = torch.tensor([len(part) for part in own])
+    owners = torch.arange(len(ends)).repeat_interleave(lengths)
+    return _Packing(
+        prompts=torch.cat([torch.zeros(shared, dtype=torch.int64), owners]),
+        positions=torch.cat([torch.arange(shared), *own]),
+        owners=torch.cat([torch.full((shared,), -1), owners]),
+        ends=shared + lengths.cumsum(0) - 1,
+    )
 
 
 class LearnablePrompts(nn.Module):
@@ -167,6 +218,8 @@ class LearnablePrompts(nn.Module):
         start = torch.randn(sets, settings.context, tower.width, generator=generator)
         self.context = nn.Parameter((start * _CONTEXT_STD).to(embedded.device))
         self._ends = prompts.ends
+        # the start-of-text token, and the vectors where all prompts have the same
+        self._shared = 1 + (0 if settings.per_class else settings.context)
         self.register_buffer("_prefix", embedded[:, :1], persistent=False)
         self.register_buffer("_suffix", embedded[:, 1 + settings.context :], persistent=False)
 
@@ -185,7 +238,9 @@ class LearnablePrompts(nn.Module):
         assert isinstance(suffix, Tensor)
         context = self.context.expand(prefix.shape[0], -1, -1)
         embedded = torch.cat([prefix, context, suffix], dim=1)
-        features = self._tower.encode(embedded, self._ends, causal=self._settings.causal)
+        features = self._tower.encode(
+            embedded, self._ends, shared=self._shared, causal=self._settings.causal
+        )
         if self._settings.unit_features:
             features = F.normalize(features, dim=-1)
         normal, anomaly = features[: self._normal_count], features[self._normal_count :]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ai_core.errors import CorruptDetectorError, PresetError
 from ai_core.presets import Preset
+from ai_core.tower import Precision
 
 FORMAT_VERSION = 1
 """Raised whenever older code could not read what newer code writes."""
@@ -33,6 +34,8 @@ class DetectorInfo:
         weights: the backbone's weights as they were configured (tag, path or "untrained").
         backbone_sha256: digest of the backbone's architecture and parameters.
         blocks: tapped blocks, counted from 1.
+        precision: in which the tower multiplied, and does for this detector from then on, where
+            the machine can: "fp32" or "bf16".
         seed: the generator's seed at the start of the fit.
         support_sha256: SHA-256 of each support tensor, in the order they were given.
         format_version: layout of the saved form.
@@ -43,6 +46,7 @@ class DetectorInfo:
     weights: str
     backbone_sha256: str
     blocks: tuple[int, ...]
+    precision: Precision
     seed: int
     support_sha256: tuple[str, ...]
     format_version: int = FORMAT_VERSION
@@ -130,6 +134,7 @@ def _to_plain(info: DetectorInfo) -> dict[str, Any]:
         "weights": info.weights,
         "backbone_sha256": info.backbone_sha256,
         "blocks": list(info.blocks),
+        "precision": info.precision,
         "seed": info.seed,
         "support_sha256": list(info.support_sha256),
         "format_version": info.format_version,
@@ -144,6 +149,7 @@ def _from_plain(values: dict[str, Any]) -> DetectorInfo:
             weights=values["weights"],
             backbone_sha256=values["backbone_sha256"],
             blocks=tuple(values["blocks"]),
+            precision=values["precision"],
             seed=values["seed"],
             support_sha256=tuple(values["support_sha256"]),
             format_version=values["format_version"],

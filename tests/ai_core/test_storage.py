@@ -19,6 +19,7 @@ INFO = DetectorInfo(
     weights="somewhere/tiny.safetensors",
     backbone_sha256="ab" * 32,
     blocks=(2, 3, 4),
+    precision="bf16",
     seed=2**63 - 1,
     support_sha256=("cd" * 32, "ef" * 32),
 )

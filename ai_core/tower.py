@@ -1,0 +1,69 @@
+"""The frozen vision tower as a function: normalised images in, tapped tokens out."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+Precision = Literal["fp32", "bf16"]
+"""In what the tower's matrix products multiply; its residual stream stays float32 in both."""
+
+TowerOutput = tuple[Tensor, Tensor]
+"""Tokens of the tapped blocks, (N, blocks, patches, width), and embedding, (N, embed_dim)."""
+
+Runner = Callable[[Tensor], TowerOutput]
+"""Runs the tower on normalised images, shape (N, 3, 224, 224), float32 on its device."""
+
+
+class Tower(nn.Module):
+    """An open_clip vision tower with its taps, in one precision.
+
+    With "bf16" the weights of linear and convolutional layers are kept in bfloat16 beforehand,
+    since autocast would cast frozen weights anew at every call.
+
+    Args:
+        visual: the vision half of an open_clip model, float32; left as it is.
+        blocks: the tapped blocks, counted from 1.
+        precision: of the matrix products.
+    """
+
+    def __init__(self, visual: Any, *, blocks: tuple[int, ...], precision: Precision) -> None:
+        super().__init__()
+        self._visual = visual if precision == "fp32" else _with_bf16_weights(visual)
+        self._blocks = blocks
+        self._mixed = precision == "bf16"
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> TowerOutput:
+        """Run the tower on normalised images, float32, shape (N, 3, 224, 224)."""
+        if not self._mixed:
+            return self._run(x)
+        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+            return self._run(x)
+
+    def _run(self, x: Tensor) -> TowerOutput:
+        visual = self._visual
+        x = visual.conv1(x).flatten(2).transpose(1, 2).float()
+        first = visual.class_embedding.expand(x.shape[0], 1, -1)
+        # float32 from here on: open_clip would let the residual stream round to bfloat16
+        x = visual.ln_pre(torch.cat([first, x], dim=1) + visual.positional_embedding)
+        taken = []
+        for number, block in enumerate(visual.transformer.resblocks, start=1):
+            x = block(x)
+            if number in self._blocks:
+                taken.append(x[:, 1:])
+        pooled, _ = visual._pool(x)
+        if visual.proj is not None:
+            pooled = pooled @ visual.proj
+        return torch.stack(taken, dim=1).float(), pooled.float()
+
+
+def _with_bf16_weights(visual: Any) -> Any:
+    copy = deepcopy(visual)
+    for module in copy.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.MultiheadAttention):
+            for parameter in module.parameters(recurse=False):
+                parameter.data = parameter.data.to(torch.bfloat16)
+    return copy

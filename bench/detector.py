@@ -1,0 +1,276 @@
+"""How fast the detector fits and scores, beside the authors' released code.
+
+    python bench/detector.py --authors CHECKOUT --data FOLDER --split FOLDER/splits/brainmri.json \\
+        --model standin.json --weights standin.safetensors --updates 20 --rounds 3
+
+Both sides get the same weights, support set, images, device and machine, and run one after the
+other in every round, each in a fresh process, so that a ratio compares runs that are close in
+time. Loading of libraries, weights and images is not counted on either side.
+
+`--updates N` runs only N of the authors' updates and multiplies; without it their whole fit runs,
+and the AUROC of both is given. `--authors-python` is an interpreter that also has imgaug, easydict
+and PyYAML. With `--device cuda` the bench adds the tower's share of the card's measured bf16
+matrix peak and the latency of a single image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, ImageOps
+from sklearn.metrics import roc_auc_score
+from torchvision.transforms.functional import pil_to_tensor
+
+from ai_core import Backbone, Detector, get_preset, load_backbone
+from ai_core.allocator import keep_freed_memory
+from ai_core.images import IMAGE_SIZE
+
+HERE = Path(__file__).resolve().parent
+
+
+def read_images(files: list[Path], *, geometry: str) -> torch.Tensor:
+    """RGB in [0, 1], shape (N, 3, 224, 224), stretched or padded to a square."""
+    images = []
+    for file in files:
+        image = Image.open(file).convert("RGB")
+        if geometry == "pad":
+            image = ImageOps.pad(image, (max(image.size),) * 2)
+        image = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR)
+        images.append(pil_to_tensor(image).float() / 255)
+    return torch.stack(images)
+
+
+def make_folder(files: list[Path], folder: Path) -> None:
+    """The support set in the layout that the authors' data set class reads."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "samples").mkdir()
+    lines = []
+    for number, file in enumerate(files):
+        name = f"{number:03}{file.suffix}"
+        (folder / "images" / name).symlink_to(file.resolve())
+        lines.append(json.dumps({"filename": name, "label": 0, "clsname": "normal"}))
+    (folder / "samples" / "train.json").write_text("\n".join(lines))
+
+
+def load(job: dict[str, Any]) -> Backbone:
+    return load_backbone(
+        job["model"], job["weights_file"], device=job["device"], runtime=job["runtime"]
+    )
+
+
+def run_ours(job: dict[str, Any]) -> dict[str, Any]:
+    keep_freed_memory()  # as the node does
+    preset = get_preset(job["side"])
+    backbone = load(job)
+    support = read_images([Path(file) for file in job["support"]], geometry=preset.geometry)
+    images = read_images([Path(file) for file in job["files"]], geometry=preset.geometry)
+    backbone.encode(support[:1])  # measures the machine if nobody has
+    synchronise = torch.cuda.synchronize if backbone.device.type == "cuda" else lambda: None
+    generator = torch.Generator().manual_seed(job["seed"])
+    begun = time.perf_counter()
+    detector = Detector.fit(support, backbone=backbone, preset=preset, generator=generator)
+    synchronise()
+    fitted = time.perf_counter()
+    scores = detector.score(images).scores.tolist()
+    synchronise()
+    ended = time.perf_counter()
+    return {
+        "fit_seconds": fitted - begun,
+        "share": 1.0,
+        "test_passes": 0,
+        "score_seconds": ended - fitted,
+        "scores": scores,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def run_round(side: str, job: dict[str, Any], folder: Path, options: argparse.Namespace) -> Any:
+    """One side in a process of its own."""
+    file = folder / "job.json"
+    file.write_text(json.dumps({**job, "side": side}))
+    if side == "authors":
+        python = options.authors_python
+        command = [python, str(HERE / "authors.py"), str(options.authors), str(file)]
+    else:
+        command = [sys.executable, str(HERE / "detector.py"), "--job", str(file)]
+    path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | ({} if side == "authors" else {"PYTHONPATH": path})
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    return json.loads(Path(job["result"]).read_text())
+
+
+def describe_gpu(backbone: Backbone) -> None:
+    """The tower's share of the card's bf16 matrix peak, and a single image's latency."""
+    peak = matrix_peak()
+    print(f"measured bf16 matrix peak {peak / 1e12:.0f} TFLOP/s")
+    for batch in (64, 128, 256):
+        images = torch.rand(batch, 3, IMAGE_SIZE, IMAGE_SIZE, device=backbone.device)
+        normalised = (images - 0.45) / 0.27
+        run = backbone._runtime._runner(backbone._runtime.choice(backbone.precision).way)
+        taken = cuda_seconds(lambda x=normalised, run=run: run(x))
+        speed = tower_flops(backbone) * batch / taken
+        print(
+            f"tower, batch {batch}: {batch / taken:.0f} images/s, {speed / 1e12:.0f} TFLOP/s, "
+            f"{speed / peak:.0%} of the peak"
+        )
+    one = torch.rand(1, 3, IMAGE_SIZE, IMAGE_SIZE)
+    print(f"one image: {cuda_seconds(lambda: backbone.encode(one)) * 1e3:.1f} ms")
+
+
+def matrix_peak(side: int = 8192) -> float:
+    """FLOP/s of a large bf16 matrix product."""
+    left, right = (torch.randn(side, side, device="cuda", dtype=torch.bfloat16) for _ in "ab")
+    return float(2 * side**3 / cuda_seconds(lambda: left @ right))
+
+
+def cuda_seconds(work: Any, repeats: int = 20) -> float:
+    for _ in range(3):
+        work()
+    torch.cuda.synchronize()
+    begun = time.perf_counter()
+    for _ in range(repeats):
+        work()
+    torch.cuda.synchronize()
+    return (time.perf_counter() - begun) / repeats
+
+
+def tower_flops(backbone: Backbone) -> float:
+    """Multiply-adds of the matrix products for one image, counted twice."""
+    visual = backbone.model.visual
+    tokens, width = backbone.grid**2 + 1, backbone.width
+    blocks = visual.transformer.resblocks
+    hidden = blocks[0].mlp.c_fc.weight.shape[0]
+    block = tokens * width * (4 * width + 2 * hidden) + 2 * tokens**2 * width
+    patches = backbone.grid**2 * visual.conv1.weight.numel()
+    return float(2 * (len(blocks) * block + patches))
+
+
+def prepare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    split = json.loads(options.split.read_text())
+    support = [options.data / name for name in split["support_k16_seeds"][str(options.seed)]]
+    support = support[: options.k]
+    normal, abnormal = split["test_normal"], split["test_abnormal"]
+    tested = [options.data / name for name in normal + abnormal]
+    files = [tested[index % len(tested)] for index in range(options.images)]
+    make_folder(support, folder / "support")
+    backbone = load_backbone(options.model, options.weights, device="cpu", runtime="torch")
+    from ai_core.architecture import read_architecture
+
+    architecture = read_architecture(options.model, tag=None)
+    assert architecture is not None
+    torch.save(
+        {
+            "config": json.dumps(architecture.config),
+            "state": backbone.model.state_dict(),
+            "grid": backbone.grid,
+        },
+        folder / "weights.pt",
+    )
+    torch.save(read_images(files, geometry="stretch"), folder / "images.pt")
+    return {
+        "model": options.model,
+        "weights_file": options.weights,
+        "weights": str(folder / "weights.pt"),
+        "images": str(folder / "images.pt"),
+        "files": [str(file) for file in files],
+        "support": [str(file) for file in support],
+        "folder": str(folder / "support"),
+        "result": str(folder / "result.json"),
+        "blocks": backbone.blocks,
+        "device": options.device,
+        "runtime": options.runtime,
+        "updates": options.updates,
+        "k": options.k,
+        "seed": options.seed,
+        "tested": len(tested),
+        "labels": [0] * len(normal) + [1] * len(abnormal),
+    }
+
+
+def report(sides: dict[str, list[Any]], job: dict[str, Any]) -> None:
+    count = len(job["files"])
+    for side, rounds in sides.items():
+        fit = statistics.median(found["fit_seconds"] for found in rounds)
+        score = statistics.median(found["score_seconds"] for found in rounds)
+        peak = max(found["peak_mib"] for found in rounds)
+        share = rounds[0]["share"]
+        note = f" (from {share:.0%} of the updates)" if share < 1 else ""
+        print(
+            f"{side:8} fit {fit:8.1f} s{note}; scoring {count / score:6.2f} images/s; "
+            f"{peak:.0f} MiB"
+        )
+        if share == 1 and count >= job["tested"]:
+            scores = rounds[0]["scores"][: job["tested"]]
+            print(f"{'':8} image-AUROC {100 * roc_auc_score(job['labels'], scores):.1f}")
+    for side in sides:
+        if side == "authors" or "authors" not in sides:
+            continue
+        pairs = list(zip(sides["authors"], sides[side], strict=True))
+        training = [a["fit_seconds"] / b["fit_seconds"] for a, b in pairs]
+        with_tests = [
+            (a["fit_seconds"] + a["test_passes"] * a["score_seconds"] * job["tested"] / count)
+            / b["fit_seconds"]
+            for a, b in pairs
+        ]
+        scoring = [a["score_seconds"] / b["score_seconds"] for a, b in pairs]
+        for name, ratios in (
+            ("fit, their training alone", training),
+            ("fit, with their test pass after every epoch (computed)", with_tests),
+            ("scoring", scoring),
+        ):
+            shown = ", ".join(f"{ratio:.1f}" for ratio in ratios)
+            print(f"{side:8} {name}: {statistics.median(ratios):.1f} times as fast ({shown})")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--job", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--authors", type=Path, help="a checkout of the authors' code")
+    parser.add_argument("--authors-python", default=sys.executable)
+    parser.add_argument("--data", type=Path, default=Path())
+    parser.add_argument("--split", type=Path, help="support and test lists (JSON)")
+    parser.add_argument("--model", default="ViT-L-14")
+    parser.add_argument("--weights", default="openai")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--runtime", default="auto", help="auto, torch or openvino")
+    parser.add_argument("--presets", default="default,paper")
+    parser.add_argument("--k", type=int, default=16)
+    parser.add_argument("--images", type=int, default=256, help="images to score")
+    parser.add_argument("--updates", type=int, default=0, help="authors' updates to run; 0 for all")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if options.job:
+        job = json.loads(options.job.read_text())
+        Path(job["result"]).write_text(json.dumps(run_ours(job)))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        job = prepare(options, Path(name))
+        authors = ["authors"] if options.authors else []
+        sides: dict[str, list[Any]] = {s: [] for s in authors + options.presets.split(",")}
+        for _ in range(options.rounds):
+            for side, found in sides.items():
+                found.append(run_round(side, job, Path(name), options))
+                last = found[-1]
+                print(
+                    f"… {side}: {last['fit_seconds']:.1f} s, {last['score_seconds']:.1f} s",
+                    flush=True,
+                )
+        report(sides, job)
+        if options.device.startswith("cuda"):
+            describe_gpu(load(job))
+
+
+if __name__ == "__main__":
+    main()
