@@ -13,13 +13,14 @@ from ai_core.errors import (
     SupportSetError,
     WeightsMismatchError,
 )
-from ai_core.fitting import FitProgress, Progress
 from ai_core.operating_point import OperatingPoint, Verdict, aggregate, normals_needed
-from ai_core.presets import DEFAULT, PAPER, Preset, get_preset, preset_names
+from ai_core.presets import DEFAULT, OFFICIAL, PAPER, Preset, get_preset, preset_names
+from ai_core.progress import FitProgress, Progress
 from ai_core.storage import DetectorInfo
 
 __all__ = [
     "DEFAULT",
+    "OFFICIAL",
     "PAPER",
     "Backbone",
     "BackboneUnavailableError",

@@ -20,7 +20,7 @@ class Architecture:
     """An open_clip model config with the colour normalisation that belongs to its weights.
 
     Attributes:
-        name: the model's name without a "-quickgelu" ending or a path.
+        name: the model's name in open_clip, or the config file's name without its ending.
         config: ``embed_dim``, ``vision_cfg``, ``text_cfg``, and optionally ``quick_gelu`` and
             ``custom_text``, as in open_clip's JSON files.
         mean: per-channel mean of the images, for values in [0, 1].
@@ -43,6 +43,9 @@ def read_architecture(model: str, *, tag: str | None) -> Architecture | None:
     Args:
         model: a name such as "ViT-L-14", or the path of an open_clip config (JSON).
         tag: the weights' tag, which decides on activation and normalisation; None for a file.
+
+    Raises:
+        DetectorError: the file is no open_clip config.
     """
     from open_clip.factory import get_model_config
     from open_clip.pretrained import get_pretrained_cfg
@@ -51,9 +54,10 @@ def read_architecture(model: str, *, tag: str | None) -> Architecture | None:
     if path.suffix == ".json":
         if not path.is_file():
             return None
-        own = json.loads(path.read_text(encoding="utf-8"))
-        return Architecture(name=path.stem, config=own.get("model_cfg", own))
+        return Architecture(name=path.stem, config=_read_config(path))
     name = model.replace("/", "-")
+    if ":" in name:  # open_clip would ask a hub or another folder for the architecture
+        return None
     config: dict[str, Any] | None = get_model_config(name)  # type: ignore[no-untyped-call]
     if config is None:
         return None
@@ -65,6 +69,20 @@ def read_architecture(model: str, *, tag: str | None) -> Architecture | None:
         std=tuple(entry.get("std", CLIP_STD)),
     )
     return found.with_quick_gelu() if entry.get("quick_gelu") or tag == "openai" else found
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        own = json.loads(path.read_text(encoding="utf-8"))
+        config: dict[str, Any] = own.get("model_cfg", own)
+        complete = "embed_dim" in config and all(
+            isinstance(config[part], dict) for part in ("vision_cfg", "text_cfg")
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DetectorError(f"{path} is no open_clip config: {error}") from error
+    if not complete:
+        raise DetectorError(f"{path} is no open_clip config: embed_dim, vision_cfg or text_cfg")
+    return config
 
 
 def build_model(architecture: Architecture) -> nn.Module:

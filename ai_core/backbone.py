@@ -229,7 +229,8 @@ def _load_trained(
     try:
         return load_checkpoint(file, architecture)
     except UNREADABLE as error:
-        reason = f"the file {file} does not hold this model ({str(error).splitlines()[0]})"
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = f"the file {file} does not hold this model ({why})"
         raise BackboneUnavailableError(
             model=model, weights=weights, cache_dir=folder, reason=reason
         ) from error

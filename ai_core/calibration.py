@@ -1,6 +1,6 @@
 """Calibration: scores of the support set by detectors that never saw them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from ai_core.backbone import Backbone
 from ai_core.detector import Detector, describe_fit
 from ai_core.errors import CalibrationError
-from ai_core.fitting import FitProgress, Progress, encode_all, make_pool, silent, train_on_pool
+from ai_core.fitting import make_pool, train_on_pool, train_on_stream
 from ai_core.images import check_support
 from ai_core.operating_point import (
     Aggregate,
@@ -18,8 +18,9 @@ from ai_core.operating_point import (
     aggregate,
     normals_needed,
 )
-from ai_core.pool import Pool
 from ai_core.presets import DEFAULT, Preset
+from ai_core.progress import FitProgress, Progress, silent
+from ai_core.support import Support, prepare_support
 
 __all__ = [
     "Aggregate",
@@ -46,6 +47,11 @@ class CalibratedFit:
     normal_scores: tuple[float, ...]
 
 
+HeldOut = Callable[[int], Iterable[Tensor] | None]
+"""Gives all images of a study by its index, in batches as `Detector.score` takes them; None where
+the support set holds them all already."""
+
+
 def cross_fit(
     images: Tensor,
     groups: Sequence[int],
@@ -56,6 +62,7 @@ def cross_fit(
     generator: torch.Generator,
     progress: Progress | None = None,
     method: Aggregate = "max",
+    held_out: HeldOut | None = None,
 ) -> tuple[float, ...]:
     """Score every study of a support set by a detector that was fitted without its fold.
 
@@ -68,6 +75,8 @@ def cross_fit(
         generator: the source of every draw.
         progress: told now and then.
         method: how image scores become a study score.
+        held_out: all images of a study, where `images` holds only some of them. A score of the
+            highest of many images stands beside new studies only if it saw as many itself.
 
     Returns:
         One score per study, in ascending order of the study index.
@@ -77,8 +86,8 @@ def cross_fit(
         ImageInputError, SupportSetError: as `Detector.fit`.
     """
     plan = _Plan.make(images, groups, folds=folds, backbone=backbone, generator=generator)
-    pool = _pool(plan, backbone, preset, generator, progress or silent)
-    return _fold_scores(plan, pool, backbone, preset, generator, progress or silent, method)
+    fit = _Fit(plan, backbone, preset, generator, progress or silent)
+    return _study_scores(fit, held_out=held_out, method=method)
 
 
 def fit_calibrated(
@@ -91,28 +100,25 @@ def fit_calibrated(
     generator: torch.Generator,
     progress: Progress | None = None,
     method: Aggregate = "max",
+    held_out: HeldOut | None = None,
 ) -> CalibratedFit:
     """Fit the final detector and cross-fit its normals on one shared pool of features.
 
     The synthetic images of a fold take nothing from another fold, so leaving a fold's part of
-    the pool out leaves out every trace of its studies, and no image passes the frozen tower
-    twice. Arguments and errors as `cross_fit`.
+    the pool out leaves out every trace of its studies, and no synthetic image passes the frozen
+    tower twice. Arguments and errors as `cross_fit`.
     """
-    report = progress or silent
     plan = _Plan.make(images, groups, folds=folds, backbone=backbone, generator=generator)
-    pool = _pool(plan, backbone, preset, generator, report)
-    scores = _fold_scores(plan, pool, backbone, preset, generator, report, method)
-    detector = _fit_part(plan, pool, None, backbone, preset, generator, _named(report, "train"))
-    return CalibratedFit(detector=detector, normal_scores=scores)
+    fit = _Fit(plan, backbone, preset, generator, progress or silent)
+    scores = _study_scores(fit, held_out=held_out, method=method)
+    return CalibratedFit(detector=fit.detector(None), normal_scores=scores)
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    images: Tensor
-    groups: Tensor
+    support: Support
     folds: Tensor
     count: int
-    tokens: Tensor
 
     @classmethod
     def make(
@@ -136,75 +142,88 @@ class _Plan:
         turns = torch.randperm(len(studies), generator=generator) % folds
         fold_of = dict(zip(studies, turns.tolist(), strict=True))
         return cls(
-            images=images.cpu(),
-            groups=torch.tensor(list(groups)),
+            support=prepare_support(images, groups=groups, backbone=backbone),
             folds=torch.tensor([fold_of[group] for group in groups]),
             count=folds,
-            tokens=encode_all(images, backbone=backbone),
         )
 
-
-def _pool(
-    plan: _Plan, backbone: Backbone, preset: Preset, generator: torch.Generator, progress: Progress
-) -> Pool | None:
-    if not preset.training.pool_images:
-        return None
-    return make_pool(
-        plan.images,
-        folds=plan.folds,
-        backbone=backbone,
-        preset=preset,
-        generator=generator,
-        progress=progress,
-    )
+    def studies_of(self, fold: int) -> list[int]:
+        return sorted(set(self.support.groups[self.folds == fold].tolist()))
 
 
-def _fit_part(
-    plan: _Plan,
-    pool: Pool | None,
-    held_out: int | None,
-    backbone: Backbone,
-    preset: Preset,
-    generator: torch.Generator,
-    progress: Progress,
-) -> Detector:
-    """A detector fitted on every fold but one, or on all of them."""
-    kept = plan.folds != held_out if held_out is not None else plan.folds >= 0
-    images = plan.images[kept]
-    if pool is None:
-        return Detector.fit(
-            images, backbone=backbone, preset=preset, generator=generator, progress=progress
+class _Fit:
+    """Fits detectors on parts of one support set, on one shared pool where the preset pools."""
+
+    def __init__(
+        self,
+        plan: _Plan,
+        backbone: Backbone,
+        preset: Preset,
+        generator: torch.Generator,
+        progress: Progress,
+    ) -> None:
+        self.plan = plan
+        self.backbone = backbone
+        self.preset = preset
+        self.generator = generator
+        self.progress = progress
+        self._pool = (
+            make_pool(
+                plan.support,
+                folds=plan.folds,
+                backbone=backbone,
+                preset=preset,
+                generator=generator,
+                progress=progress,
+            )
+            if preset.training.pool_images
+            else None
         )
-    head = train_on_pool(
-        pool if held_out is None else pool.without(held_out),
-        normal_tokens=plan.tokens[kept],
-        backbone=backbone,
-        preset=preset,
-        generator=generator,
-        progress=progress,
-    )
-    info = describe_fit(images, backbone=backbone, preset=preset, generator=generator)
-    return Detector(head, backbone=backbone, info=info)
+
+    def detector(self, without: int | None) -> Detector:
+        """A detector fitted on every fold but one, or on all of them."""
+        plan = self.plan
+        kept = plan.folds != without if without is not None else plan.folds >= 0
+        stage = "train" if without is None else f"cross-fit {without + 1}/{plan.count}"
+        support, progress = plan.support.part(kept), _named(self.progress, stage)
+        if self._pool is None:
+            head = train_on_stream(
+                support,
+                backbone=self.backbone,
+                preset=self.preset,
+                generator=self.generator,
+                progress=progress,
+            )
+        else:
+            head = train_on_pool(
+                self._pool if without is None else self._pool.without(without),
+                support=support,
+                backbone=self.backbone,
+                preset=self.preset,
+                generator=self.generator,
+                progress=progress,
+            )
+        info = describe_fit(
+            support.images, backbone=self.backbone, preset=self.preset, generator=self.generator
+        )
+        return Detector(head, backbone=self.backbone, info=info)
 
 
-def _fold_scores(
-    plan: _Plan,
-    pool: Pool | None,
-    backbone: Backbone,
-    preset: Preset,
-    generator: torch.Generator,
-    progress: Progress,
-    method: Aggregate,
-) -> tuple[float, ...]:
+def _study_scores(fit: _Fit, *, held_out: HeldOut | None, method: Aggregate) -> tuple[float, ...]:
+    plan = fit.plan
     by_study: dict[int, float] = {}
+    groups = plan.support.groups
+    total = len(set(groups.tolist()))
     for fold in range(plan.count):
-        report = _named(progress, f"cross-fit {fold + 1}/{plan.count}")
-        detector = _fit_part(plan, pool, fold, backbone, preset, generator, report)
-        held = plan.folds == fold
-        scores = detector.score_tokens(plan.tokens[held]).scores
-        studies = plan.groups[held]
-        for study in sorted(set(studies.tolist())):
-            by_study[study] = aggregate(scores[studies == study].tolist(), method=method)
+        detector = fit.detector(fold)
+        for study in plan.studies_of(fold):
+            batches = held_out(study) if held_out is not None else None
+            if batches is None:
+                found = detector.score_encoded(plan.support.part(groups == study).encoded).scores
+            else:
+                found = torch.cat([detector.score(batch).scores for batch in batches])
+            by_study[study] = aggregate(found.tolist(), method=method)
+            fit.progress(FitProgress("calibrate", len(by_study), total))
     return tuple(by_study[study] for study in sorted(by_study))
 
 

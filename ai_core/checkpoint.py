@@ -57,7 +57,10 @@ def load_checkpoint(file: Path, architecture: Architecture) -> tuple[Architectur
 def _plain_state(file: Path) -> dict[str, Any]:
     from open_clip.factory import load_state_dict
 
-    state: dict[str, Any] = load_state_dict(str(file), device="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = load_state_dict(str(file), device="cpu", weights_only=True)
+    except (AttributeError, TypeError, StopIteration) as error:
+        raise ValueError("it holds something else than named tensors") from error
     return dict(state)
 
 

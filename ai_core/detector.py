@@ -1,28 +1,25 @@
 """The fitted detector: images in, anomaly maps and image scores out."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ai_core.backbone import Backbone
+from ai_core.backbone import Backbone, Encoded
 from ai_core.errors import CorruptDetectorError, WeightsMismatchError
-from ai_core.fitting import (
-    Head,
-    Progress,
-    encode_all,
-    make_pool,
-    silent,
-    train_on_pool,
-    train_on_stream,
-)
+from ai_core.fitting import train_head
 from ai_core.images import IMAGE_SIZE, check_images, check_support, image_digests
-from ai_core.model import Adapters, fuse, similarities
+from ai_core.model import fuse, similarities
 from ai_core.presets import DEFAULT, Preset
+from ai_core.progress import Progress, silent
+from ai_core.scope import Scope
 from ai_core.scoring import image_scores, reported_map
 from ai_core.storage import DetectorInfo, pack, read_info, tensors_sha256, unpack
+from ai_core.support import prepare_support
+from ai_core.training import Head, start_adapters
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +30,13 @@ class Scores:
         maps: anomaly maps in [0, 1], float32 on the CPU, shape (N, 224, 224).
         scores: image scores on the maps' scale, float32 on the CPU, shape (N,); never above
             the map's own maximum.
+        in_scope: whether an image is of the kind that the detector was fitted on, bool on the
+            CPU, shape (N,); the score of one that is not means nothing.
     """
 
     maps: Tensor
     scores: Tensor
+    in_scope: Tensor
 
 
 class Detector:
@@ -62,6 +62,7 @@ class Detector:
         *,
         backbone: Backbone,
         preset: Preset = DEFAULT,
+        groups: Sequence[int] | None = None,
         generator: torch.Generator,
         progress: Progress | None = None,
     ) -> "Detector":
@@ -71,6 +72,8 @@ class Detector:
             images: the support set, float32 RGB in [0, 1], shape (k, 3, 224, 224), k at least 2.
             backbone: the frozen towers.
             preset: every other choice.
+            groups: study of each image, for images that belong together; by default each image
+                is a study of its own.
             generator: a CPU generator, the source of every draw; its initial seed is recorded.
             progress: told now and then, in this thread.
 
@@ -79,36 +82,17 @@ class Detector:
             SupportSetError: too few images, or constant ones.
         """
         check_support(images)
-        images = images.cpu()
-        report = progress or silent
-        tokens = encode_all(images, backbone=backbone)
-        if preset.training.pool_images:
-            one_fold = torch.zeros(len(images), dtype=torch.int64)
-            pool = make_pool(
+        head = train_head(
+            prepare_support(
                 images,
-                folds=one_fold,
+                groups=range(len(images)) if groups is None else groups,
                 backbone=backbone,
-                preset=preset,
-                generator=generator,
-                progress=report,
-            )
-            head = train_on_pool(
-                pool,
-                normal_tokens=tokens,
-                backbone=backbone,
-                preset=preset,
-                generator=generator,
-                progress=report,
-            )
-        else:
-            head = train_on_stream(
-                images,
-                normal_tokens=tokens,
-                backbone=backbone,
-                preset=preset,
-                generator=generator,
-                progress=report,
-            )
+            ),
+            backbone=backbone,
+            preset=preset,
+            generator=generator,
+            progress=progress or silent,
+        )
         info = describe_fit(images, backbone=backbone, preset=preset, generator=generator)
         return cls(head, backbone=backbone, info=info)
 
@@ -126,19 +110,32 @@ class Detector:
         check_images(images)
         step = batch_size or self._backbone.batch_size
         parts = [
-            self.score_tokens(self._backbone.encode(batch).tokens)
+            self.score_encoded(self._backbone.encode(batch))
             for batch in (images[at : at + step] for at in range(0, len(images), step))
         ]
         if not parts:
-            return Scores(maps=torch.zeros(0, IMAGE_SIZE, IMAGE_SIZE), scores=torch.zeros(0))
+            return Scores(
+                maps=torch.zeros(0, IMAGE_SIZE, IMAGE_SIZE),
+                scores=torch.zeros(0),
+                in_scope=torch.zeros(0, dtype=torch.bool),
+            )
         return Scores(
             maps=torch.cat([part.maps for part in parts]),
             scores=torch.cat([part.scores for part in parts]),
+            in_scope=torch.cat([part.in_scope for part in parts]),
         )
 
     @torch.no_grad()
-    def score_tokens(self, tokens: Tensor) -> Scores:
-        """Score images from the patch tokens that the backbone has already given.
+    def score_encoded(self, encoded: Encoded) -> Scores:
+        """Score images that the backbone has already encoded, at least one."""
+        maps, scores = self.score_tokens(encoded.tokens)
+        return Scores(
+            maps=maps, scores=scores, in_scope=self._head.scope.contains(encoded.embedding)
+        )
+
+    @torch.no_grad()
+    def score_tokens(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps and scores, as in `Scores`, whether the images are in scope or not.
 
         Args:
             tokens: as `Encoded.tokens`, shape (N, blocks, patches, width), N at least 1.
@@ -152,7 +149,7 @@ class Detector:
             align_corners=preset.align_corners,
         )
         reported = reported_map(maps, preset=preset).cpu()
-        return Scores(maps=reported, scores=image_scores(reported, preset=preset))
+        return reported, image_scores(reported, preset=preset)
 
     def to_bytes(self) -> bytes:
         """The detector as one safetensors blob, without the backbone."""
@@ -174,7 +171,8 @@ class Detector:
                 f"{backbone.name!r} (weights {backbone.weights!r}, sha256 "
                 f"{backbone.sha256[:12]}…, blocks {backbone.blocks}); load the former, or fit anew"
             )
-        return cls(_restore_head(tensors, backbone), backbone=backbone, info=info)
+        head = _restore_head(tensors, backbone=backbone, preset=info.preset)
+        return cls(head, backbone=backbone, info=info)
 
     @staticmethod
     def peek_info(data: bytes) -> DetectorInfo:
@@ -218,25 +216,31 @@ def describe_fit(
 
 def _tensors(head: Head) -> dict[str, Tensor]:
     tensors = {f"adapters.{name}": value for name, value in head.adapters.state_dict().items()}
-    return {**tensors, "text": head.text}
+    return {
+        **tensors,
+        "text": head.text,
+        "scope.embeddings": head.scope.embeddings,
+        "scope.limit": head.scope.limit,
+    }
 
 
-def _restore_head(tensors: dict[str, Tensor], backbone: Backbone) -> Head:
-    adapters = Adapters(
-        blocks=len(backbone.blocks),
-        width=backbone.width,
-        embed_dim=backbone.embed_dim,
-        generator=torch.Generator(),
-    )
+def _restore_head(tensors: dict[str, Tensor], *, backbone: Backbone, preset: Preset) -> Head:
+    adapters = start_adapters(backbone, preset, generator=torch.Generator())
     state = {
         name.removeprefix("adapters."): value
         for name, value in tensors.items()
         if name.startswith("adapters.")
     }
+    place = backbone.device
     try:
-        text = tensors["text"]
         adapters.load_state_dict(state, strict=True)
+        return Head(
+            adapters=adapters.to(place).requires_grad_(requires_grad=False),
+            text=tensors["text"].to(place),
+            scope=Scope(
+                embeddings=tensors["scope.embeddings"].to(place),
+                limit=tensors["scope.limit"].to(place),
+            ),
+        )
     except (KeyError, RuntimeError) as error:
         raise CorruptDetectorError("the saved detector lacks some of its tensors") from error
-    adapters.to(backbone.device).freeze()
-    return Head(adapters=adapters, text=text.to(backbone.device))

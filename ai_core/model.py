@@ -11,6 +11,9 @@ from torch.nn import functional as F
 Fusion = Literal["softmax-then-mean", "mean-then-softmax"]
 """Order of Eq. 2: the paper's (softmax in each block) or the released code's (one softmax)."""
 
+_TINY = 1e-24
+"""Smallest squared length of an adapted token, so that a zero token has similarity 0."""
+
 
 @dataclass(frozen=True, slots=True)
 class LogMaps:
@@ -65,15 +68,41 @@ class Adapters(nn.Module):
         self.shift.copy_(mean[:, None])
         self.scale.copy_(1 / torch.maximum(deviation, floor)[:, None])
 
-    def freeze(self) -> None:
-        """No parameter takes a gradient from here on."""
-        for parameter in self.parameters():
-            parameter.requires_grad = False
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map tokens (N, blocks, patches, width) to (N, blocks, patches, embed_dim)."""
+        # standardising goes into the weights, and each block gets one plain matrix product
+        weight = self.weight * self.scale.transpose(1, 2)
+        bias = self.bias - (self.shift * self.scale) @ self.weight
+        blocks = zip(tokens.unbind(1), weight, bias, strict=True)
+        return torch.stack([x @ w + b for x, w, b in blocks], dim=1)
+
+
+class FrozenProjection(nn.Module):
+    """The tower's own final norm and projection, the same for every block; nothing learns.
+
+    Stands in for `Adapters` where a preset has none (the paper's ablation, zero-shot prompts).
+
+    Args:
+        norm: the tower's final layer norm.
+        projection: its projection, shape (width, embed_dim).
+    """
+
+    def __init__(self, norm: nn.LayerNorm, projection: Tensor) -> None:
+        super().__init__()
+        self.eps = norm.eps
+        self.register_buffer("norm_weight", norm.weight.detach().clone())
+        self.register_buffer("norm_bias", norm.bias.detach().clone())
+        self.register_buffer("projection", projection.detach().clone())
+        self.norm_weight: Tensor
+        self.norm_bias: Tensor
+        self.projection: Tensor
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens (N, blocks, patches, width) to (N, blocks, patches, embed_dim)."""
-        adapted: Tensor = torch.matmul((tokens - self.shift) * self.scale, self.weight) + self.bias
-        return adapted
+        width = (self.norm_weight.shape[0],)
+        return F.layer_norm(tokens, width, self.norm_weight, self.norm_bias, self.eps) @ (
+            self.projection
+        )
 
 
 def similarities(adapted: Tensor, text: Tensor) -> Tensor:
@@ -86,7 +115,9 @@ def similarities(adapted: Tensor, text: Tensor) -> Tensor:
     Returns:
         Values in [-1, 1], shape (N, blocks, 2, grid, grid).
     """
-    cosine = F.normalize(adapted, dim=-1) @ text.T
+    # dot product over length: the unit vectors themselves would be as large as the tokens
+    length = adapted.square().sum(-1, keepdim=True).clamp_min(_TINY).sqrt()
+    cosine = (adapted @ text.T) / length
     grid = math.isqrt(cosine.shape[2])
     count, blocks = cosine.shape[:2]
     maps: Tensor = cosine.transpose(2, 3).reshape(count, blocks, 2, grid, grid)

@@ -63,12 +63,22 @@ class OperatingPoint:
         return sorted(self.normal_scores, reverse=True)[self._tolerated]
 
     def p_value(self, score: float) -> float:
-        """Conformal p-value of a study score, in [1 / (k + 1), 1]."""
+        """Conformal p-value of a study score, in [1 / (k + 1), 1].
+
+        Raises:
+            CalibrationError: a score that is not finite.
+        """
+        _check_score(score)
         at_least = sum(normal >= score for normal in self.normal_scores)
         return (1 + at_least) / (len(self.normal_scores) + 1)
 
     def verdict(self, score: float) -> Verdict:
-        """Abnormal or normal; undetermined where the task is uncalibrated."""
+        """Abnormal or normal; undetermined where the task is uncalibrated.
+
+        Raises:
+            CalibrationError: a score that is not finite.
+        """
+        _check_score(score)
         threshold = self.threshold
         if threshold is None:
             return Verdict.UNDETERMINED
@@ -78,7 +88,8 @@ class OperatingPoint:
     def _tolerated(self) -> int:
         """How many normals may score as high as a flagged study; -1 below the floor."""
         k = len(self.normal_scores)
-        return min(k - 1, math.floor(_exact(self.false_positive_rate) * (k + 1)) - 1)
+        # counted with the very quotients of `p_value`, so that both agree at the last digit
+        return sum((1 + n) / (k + 1) <= self.false_positive_rate for n in range(k)) - 1
 
 
 def normals_needed(rate: float) -> int:
@@ -89,7 +100,9 @@ def normals_needed(rate: float) -> int:
     """
     if not 0 < rate < 1:
         raise CalibrationError(f"the false-positive rate must lie within 0 and 1, not {rate}")
-    return max(1, math.ceil(1 / _exact(rate)) - 1)
+    enough = max(1, math.ceil(1 / Fraction(rate)) - 1)
+    # 1/3 has no exact float: the rounded quotient decides, as it does for the operating point
+    return enough - 1 if enough > 1 and 1 / enough <= rate else enough
 
 
 def aggregate(scores: Sequence[float], *, method: Aggregate = "max", top: int = 3) -> float:
@@ -112,6 +125,6 @@ def aggregate(scores: Sequence[float], *, method: Aggregate = "max", top: int = 
     return min(highest[0], math.fsum(taken) / len(taken))
 
 
-def _exact(rate: float) -> Fraction:
-    """The rate as it was written (0.05 is 1/20), so that floors land where they should."""
-    return Fraction(repr(float(rate)))
+def _check_score(score: float) -> None:
+    if not math.isfinite(score):
+        raise CalibrationError(f"the score of a study must be a finite number, not {score}")

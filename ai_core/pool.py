@@ -1,14 +1,20 @@
 """Synthetic images made from a support set, and what the frozen tower says about them."""
 
-from dataclasses import dataclass
+import math
+import tempfile
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ai_core.backbone import Backbone
-from ai_core.synthesis import SynthesisSettings, synthesise
-from ai_core.synthesis.draws import integer
+from ai_core.progress import FitProgress, Progress, silent
+from ai_core.synthesis import SynthesisSettings, synthesise_seeded
+
+IN_MEMORY_BYTES = 2 * 2**30
+"""A larger pool lies in an unnamed temporary file and is read from there, batch by batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,22 +22,32 @@ class Pool:
     """Cached features of synthetic images.
 
     Attributes:
-        tokens: patch tokens, shape (M, blocks, patches, width); float16 to halve the memory.
+        tokens: patch tokens, float16 to halve the room, shape (M, blocks, patches, width).
         labels: share of anomalous pixels in each cell, float16, shape (M, side, side).
-        folds: fold of the support images that a synthetic image was made from, int64, shape (M,).
+        embedding: global embeddings, float32, shape (M, embed_dim).
+        folds: fold of the support image that a synthetic image was made from, int64, shape (M,).
+        groups: study of that support image, int64, shape (M,).
+        rows: the images of this pool; leaving a fold out copies none, int64, shape (m,).
     """
 
     tokens: Tensor
     labels: Tensor
+    embedding: Tensor
     folds: Tensor
+    groups: Tensor
+    rows: Tensor
 
     def __len__(self) -> int:
-        return len(self.tokens)
+        return len(self.rows)
+
+    def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens and labels of some images, by their positions 0…m - 1, where the labels are."""
+        rows = self.rows[positions]
+        return self.tokens[rows].to(self.labels.device), self.labels[rows]
 
     def without(self, fold: int) -> "Pool":
         """The pool less every image that was made from the given fold."""
-        keep = self.folds != fold
-        return Pool(tokens=self.tokens[keep], labels=self.labels[keep], folds=self.folds[keep])
+        return replace(self, rows=self.rows[self.folds[self.rows] != fold])
 
 
 def build_pool(
@@ -39,10 +55,12 @@ def build_pool(
     order: Tensor,
     *,
     folds: Tensor,
+    groups: Tensor,
     backbone: Backbone,
     settings: SynthesisSettings,
     label_side: int,
     generator: torch.Generator,
+    progress: Progress = silent,
 ) -> Pool:
     """Make one synthetic image for each entry of ``order`` and encode it.
 
@@ -53,32 +71,47 @@ def build_pool(
         images: the support set, float32 in [0, 1], shape (k, 3, H, W), on the CPU.
         order: index of the support image under each synthetic one, int64, shape (M,).
         folds: fold of each support image, int64, shape (k,).
+        groups: study of each support image, int64, shape (k,).
         backbone: the frozen tower.
         settings: how anomalies are drawn.
         label_side: cells along a side of the labels.
         generator: the source of every draw.
+        progress: told after every batch.
     """
-    tokens, labels = [], []
-    step = backbone.batch_size
-    for start in range(0, len(order), step):
-        chosen = order[start : start + step]
-        samples = [
-            synthesise(
-                images[index],
-                images[_partner(int(index), folds, generator)],
-                settings=settings,
-                generator=generator,
-            )
-            for index in chosen
-        ]
-        encoded = backbone.encode(torch.stack([sample.image for sample in samples]))
-        tokens.append(encoded.tokens.to(torch.float16))
-        masks = torch.stack([sample.label for sample in samples]).float()[:, None]
-        labels.append(F.adaptive_avg_pool2d(masks, label_side)[:, 0].to(torch.float16))
+    count = len(order)
+    # Two numbers an image, so that the batch size, which fits the machine, changes nothing.
+    numbers = torch.randint(2**62, (count, 2), generator=generator)
+    partners = torch.tensor(
+        [
+            _partner(int(index), folds, int(number))
+            for index, number in zip(order, numbers[:, 0], strict=True)
+        ],
+        dtype=torch.int64,
+    )
+    device = backbone.device
+    tokens = _room((count, len(backbone.blocks), backbone.grid**2, backbone.width), device=device)
+    labels = torch.empty(count, label_side, label_side, dtype=torch.float16, device=device)
+    embedding = torch.empty(count, backbone.embed_dim, device=device)
+    for batch in torch.split(torch.arange(count), backbone.batch_size):
+        samples = synthesise_seeded(
+            images[order[batch]],
+            images[partners[batch]],
+            settings=settings,
+            seeds=numbers[batch, 1],
+        )
+        encoded = backbone.encode(samples.images)
+        masks = samples.labels.float()[:, None]
+        tokens[batch] = encoded.tokens.to(tokens)
+        labels[batch] = F.adaptive_avg_pool2d(masks, label_side)[:, 0].to(labels)
+        embedding[batch] = encoded.embedding
+        progress(FitProgress("encode", int(batch[-1]) + 1, count))
     return Pool(
-        tokens=torch.cat(tokens),
-        labels=torch.cat(labels).to(backbone.device),
+        tokens=tokens,
+        labels=labels,
+        embedding=embedding,
         folds=folds[order],
+        groups=groups[order],
+        rows=torch.arange(count),
     )
 
 
@@ -89,7 +122,16 @@ def support_order(k: int, count: int, *, generator: torch.Generator) -> Tensor:
     return torch.cat(turns)[:count]
 
 
-def _partner(index: int, folds: Tensor, generator: torch.Generator) -> int:
-    """Another image of the same fold; the image itself where it is alone."""
+def _room(shape: tuple[int, ...], *, device: torch.device) -> Tensor:
+    """Uninitialised float16 room, on the device or, where it is large, on disk."""
+    if 2 * math.prod(shape) <= IN_MEMORY_BYTES:
+        return torch.empty(shape, dtype=torch.float16, device=device)
+    with tempfile.TemporaryFile(prefix="mediclip-pool-") as file:
+        # the mapping outlives the file's name and handle, and goes with the last tensor on it
+        return torch.from_numpy(np.memmap(file, dtype=np.float16, mode="w+", shape=shape))
+
+
+def _partner(index: int, folds: Tensor, number: int) -> int:
+    """Another image of the same fold, picked by a number; the image itself where it is alone."""
     others = ((folds == folds[index]) & (torch.arange(len(folds)) != index)).nonzero().flatten()
-    return int(others[integer(0, len(others), generator)]) if len(others) else index
+    return int(others[number % len(others)]) if len(others) else index

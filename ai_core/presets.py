@@ -1,11 +1,17 @@
-"""Frozen sets of choices: the paper's text, and what we make the default."""
+"""Frozen sets of choices: the paper's text, the released code, and what we make the default."""
 
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any, Literal, TypeVar, get_type_hints
 
 from ai_core.errors import PresetError
 from ai_core.model import Fusion
-from ai_core.synthesis import SynthesisSettings
+from ai_core.prompts import PromptSettings
+from ai_core.synthesis import (
+    DEFAULT_SYNTHESIS,
+    OFFICIAL_SYNTHESIS,
+    PAPER_SYNTHESIS,
+    SynthesisSettings,
+)
 
 T = TypeVar("T")
 
@@ -20,6 +26,8 @@ class TrainingSettings:
         pool_images: synthetic images whose frozen features are computed once and used again and
             again; 0 for fresh images at every update.
         updates: optimiser steps on a pool; unused where nothing is pooled.
+        prompts_every: prompts learn at every so many-th update, adapters at each; the text tower
+            runs only then.
         batch: synthetic images per update.
         learning_rate: of Adam.
         betas: of Adam.
@@ -33,6 +41,7 @@ class TrainingSettings:
     epochs: int = 200
     pool_images: int = 0
     updates: int = 0
+    prompts_every: int = 1
     batch: int = 8
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.5, 0.999)
@@ -43,21 +52,6 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class MemorySettings:
-    """A bank of normal patch tokens whose distance is fused with S_a.
-
-    Attributes:
-        tokens: patch tokens kept, drawn from the support set.
-        weight: share of the bank in the fused log-odds, 0…1.
-        neighbours: nearest tokens whose distance is averaged.
-    """
-
-    tokens: int = 8192
-    weight: float = 0.5
-    neighbours: int = 1
-
-
-@dataclass(frozen=True, slots=True)
 class Preset:
     """Every choice that makes a detector, apart from the backbone and the seed.
 
@@ -65,7 +59,9 @@ class Preset:
         name: what it is called.
         geometry: how the application brings an image to 224x224: "stretch" as the authors do,
             or "pad", which keeps the aspect ratio.
-        context: K, the learnable prompt vectors of Eq. 1.
+        prompts: how the text vectors are made (Eq. 1).
+        adapter: a linear adapter per tapped block learns; else the tower's own final norm and
+            projection take its place (the paper's ablation).
         temperature: τ of Eq. 2.
         fusion: order of softmax and mean in Eq. 2.
         align_corners: of the bilinear upsampling in Eq. 2.
@@ -75,12 +71,12 @@ class Preset:
         top_share: share of pixels that "top-mean" takes.
         synthesis: how synthetic anomalies are drawn.
         training: the fine-tune.
-        memory: the bank of normal tokens, or None.
     """
 
     name: str
     geometry: Literal["stretch", "pad"] = "stretch"
-    context: int = 8
+    prompts: PromptSettings = field(default_factory=PromptSettings)
+    adapter: bool = True
     temperature: float = 0.07
     fusion: Fusion = "softmax-then-mean"
     align_corners: bool = False
@@ -89,7 +85,6 @@ class Preset:
     top_share: float = 0.005
     synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    memory: MemorySettings | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -100,28 +95,44 @@ class Preset:
         """The inverse of `to_dict`, after a round trip through JSON.
 
         Raises:
-            PresetError: unknown or missing names.
+            PresetError: unknown names, no name, or a part that is missing or of another kind.
         """
         try:
-            plain = dict(values)
-            plain["synthesis"] = _restore(SynthesisSettings, plain["synthesis"])
-            plain["training"] = _restore(TrainingSettings, plain["training"])
-            if plain["memory"] is not None:
-                plain["memory"] = _restore(MemorySettings, plain["memory"])
-            return _restore(cls, plain)
+            if missing := {"prompts", "synthesis", "training"} - {*values}:
+                raise PresetError(f"a preset needs {', '.join(sorted(missing))}")
+            return _restore(cls, values)
         except (KeyError, TypeError) as error:
             raise PresetError(f"these values make no preset: {error}") from error
 
 
 def _restore(kind: type[T], values: dict[str, Any]) -> T:
+    if not isinstance(values, dict):
+        raise PresetError(f"{kind.__name__} needs named values, not {values!r}")
     known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
     if unknown := set(values) - known:
         raise PresetError(f"{kind.__name__} has no setting named {', '.join(sorted(unknown))}")
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    hints = get_type_hints(kind)
+    return kind(**{name: _restore_value(hints[name], value) for name, value in values.items()})
 
 
-PAPER = Preset(name="paper")
+def _restore_value(kind: Any, value: Any) -> Any:
+    if is_dataclass(kind) and isinstance(kind, type):
+        return _restore(kind, value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+PAPER = Preset(name="paper", synthesis=PAPER_SYNTHESIS)
 """The text of MediCLIP (MICCAI 2024); what it leaves open is taken from the released code."""
+
+OFFICIAL = Preset(
+    name="official",
+    prompts=PromptSettings(per_class=True, ending=".", causal=False, unit_features=False),
+    temperature=1.0,
+    fusion="mean-then-softmax",
+    align_corners=True,
+    synthesis=OFFICIAL_SYNTHESIS,
+)
+"""The choices of the authors' released code, without its repeating random streams."""
 
 DEFAULT = Preset(
     name="default",
@@ -129,23 +140,14 @@ DEFAULT = Preset(
     map_scale="log-odds",
     image_score="top-mean",
     top_share=0.002,
-    synthesis=SynthesisSettings(
-        size=(0.05, 0.45),
-        gamma=(0.12, 0.6),
-        noise_sigma=(4.0, 12.0),
-        edge_sigma=(0.5, 4.0),
-        shape_share=0.5,
-        flat_share=0.5,
-        place="body",
-        label="visible",
-    ),
+    synthesis=DEFAULT_SYNTHESIS,
     training=TrainingSettings(
         pool_images=256, updates=300, batch=16, average_last=0.25, standardise=True, loss_side=56
     ),
 )
 """The paper's model, fitted on a cached pool, with the aspect ratio kept."""
 
-_PRESETS = (DEFAULT, PAPER)
+_PRESETS = (DEFAULT, PAPER, OFFICIAL)
 
 
 def preset_names() -> tuple[str, ...]:

@@ -19,6 +19,8 @@ FORMAT_VERSION = 1
 
 _KEY = "mediclip_detector"
 _LENGTH_BYTES = 8
+_TENSORS = "tensors_sha256"
+_SEAL = "description_sha256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,15 @@ class DetectorInfo:
 
 
 def pack(tensors: dict[str, Tensor], info: DetectorInfo) -> bytes:
-    """One safetensors blob; the same content gives the same bytes."""
+    """One safetensors blob; the same content gives the same bytes.
+
+    The description holds a digest of the tensors and one of itself, so that damage is noticed.
+    All of it is one entry, because safetensors writes several in any order.
+    """
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    return save_tensors(plain, metadata={_KEY: json.dumps(_to_plain(info), sort_keys=True)})
+    description = {**_to_plain(info), _TENSORS: tensors_sha256(plain)}
+    sealed = json.dumps({**description, _SEAL: _seal(description)}, sort_keys=True)
+    return save_tensors(plain, metadata={_KEY: sealed})
 
 
 def unpack(data: bytes) -> tuple[dict[str, Tensor], DetectorInfo]:
@@ -63,11 +71,14 @@ def unpack(data: bytes) -> tuple[dict[str, Tensor], DetectorInfo]:
     Raises:
         CorruptDetectorError: not such a blob, a damaged one, or one of a newer format.
     """
-    info = read_info(data)
+    description = _read_description(data)
     try:
-        return load_tensors(data), info
+        tensors = load_tensors(data)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise CorruptDetectorError(f"the saved detector is damaged: {error}") from error
+    if tensors_sha256(tensors) != description[_TENSORS]:
+        raise CorruptDetectorError("the saved detector is damaged: its tensors are not as written")
+    return tensors, _from_plain(description)
 
 
 def read_info(data: bytes) -> DetectorInfo:
@@ -76,25 +87,7 @@ def read_info(data: bytes) -> DetectorInfo:
     Raises:
         CorruptDetectorError: not such a blob, a damaged one, or one of a newer format.
     """
-    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
-    if len(data) < _LENGTH_BYTES or length > len(data) - _LENGTH_BYTES:
-        raise CorruptDetectorError("these bytes are no saved detector, or only part of one")
-    try:
-        header = json.loads(data[_LENGTH_BYTES : _LENGTH_BYTES + length])
-        values = json.loads(header["__metadata__"][_KEY])
-        version = int(values["format_version"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorruptDetectorError("these bytes are no saved detector") from error
-    if version > FORMAT_VERSION:
-        raise CorruptDetectorError(
-            f"saved in format {version}, this software reads up to {FORMAT_VERSION}: update it"
-        )
-    try:
-        return _from_plain(values)
-    except (KeyError, TypeError, PresetError) as error:
-        raise CorruptDetectorError(
-            f"the saved detector's description is damaged: {error}"
-        ) from error
+    return _from_plain(_read_description(data))
 
 
 def tensors_sha256(tensors: dict[str, Tensor]) -> str:
@@ -103,8 +96,31 @@ def tensors_sha256(tensors: dict[str, Tensor]) -> str:
     for name, tensor in sorted(tensors.items()):
         plain = tensor.detach().cpu().contiguous()
         digest.update(f"{name}{tuple(plain.shape)}{plain.dtype}".encode())
-        digest.update(plain.view(torch.uint8).numpy().tobytes())
+        digest.update(plain.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _read_description(data: bytes) -> dict[str, Any]:
+    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
+    if len(data) < _LENGTH_BYTES or length > len(data) - _LENGTH_BYTES:
+        raise CorruptDetectorError("these bytes are no saved detector, or only part of one")
+    try:
+        header = json.loads(data[_LENGTH_BYTES : _LENGTH_BYTES + length])
+        values: dict[str, Any] = json.loads(header["__metadata__"][_KEY])
+        version = int(values["format_version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptDetectorError("these bytes are no saved detector") from error
+    if version > FORMAT_VERSION:
+        raise CorruptDetectorError(
+            f"saved in format {version}, this software reads up to {FORMAT_VERSION}: update it"
+        )
+    if values.pop(_SEAL, None) != _seal(values):
+        raise CorruptDetectorError("the saved detector's description is damaged")
+    return values
+
+
+def _seal(description: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
 
 
 def _to_plain(info: DetectorInfo) -> dict[str, Any]:
@@ -121,13 +137,18 @@ def _to_plain(info: DetectorInfo) -> dict[str, Any]:
 
 
 def _from_plain(values: dict[str, Any]) -> DetectorInfo:
-    return DetectorInfo(
-        preset=Preset.from_dict(values["preset"]),
-        backbone=values["backbone"],
-        weights=values["weights"],
-        backbone_sha256=values["backbone_sha256"],
-        blocks=tuple(values["blocks"]),
-        seed=values["seed"],
-        support_sha256=tuple(values["support_sha256"]),
-        format_version=values["format_version"],
-    )
+    try:
+        return DetectorInfo(
+            preset=Preset.from_dict(values["preset"]),
+            backbone=values["backbone"],
+            weights=values["weights"],
+            backbone_sha256=values["backbone_sha256"],
+            blocks=tuple(values["blocks"]),
+            seed=values["seed"],
+            support_sha256=tuple(values["support_sha256"]),
+            format_version=values["format_version"],
+        )
+    except (KeyError, TypeError, PresetError) as error:
+        raise CorruptDetectorError(
+            f"the saved detector's description is damaged: {error}"
+        ) from error

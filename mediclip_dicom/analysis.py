@@ -17,6 +17,8 @@ from mediclip_dicom.pixels import Mode
 from mediclip_dicom.results import ImageReading, PreviousReport, Reading
 from mediclip_dicom.tasks import VersionFacts
 
+OUT_OF_SCOPE = "out of scope: unlike every image that the task was registered from"
+
 Maps = npt.NDArray[np.float32]
 
 
@@ -83,13 +85,16 @@ def score_images(
         found = detector.score(torch.from_numpy(np.stack(usable))) if usable else None
         taken = 0
         for frame in batch:
-            score = None
+            score, skipped = None, frame.skipped
             if found is not None and frame.pixels is not None:
-                maps[len(scores)] = found.maps[taken].numpy()
-                score = float(found.scores[taken])
+                if bool(found.in_scope[taken]):
+                    maps[len(scores)] = found.maps[taken].numpy()
+                    score = float(found.scores[taken])
+                else:
+                    skipped = OUT_OF_SCOPE
                 taken += 1
             uid = frame.image.header.sop_instance_uid
-            scores.append(FrameScore(uid, frame.frame, score, frame.skipped))
+            scores.append(FrameScore(uid, frame.frame, score, skipped))
         if progress:
             progress(len(scores), total)
     maps.flush()

@@ -1,12 +1,13 @@
 """The support set of a task: k normal studies, read from files that an administrator names."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydicom.misc import is_dicom
 
@@ -14,6 +15,7 @@ from ai_core.errors import PictureError
 from mediclip_dicom.errors import SupportSetReadError
 from mediclip_dicom.images import (
     INPUT_SIZE,
+    InputFrame,
     SourceImage,
     iter_input_frames,
     read_headers,
@@ -37,6 +39,41 @@ class SupportImage:
 
 
 @dataclass(frozen=True, slots=True)
+class SupportStudy:
+    """One normal study of a support set, with all its images.
+
+    Attributes:
+        images: In reading order; empty for a picture file, which is its study's only image.
+        mode: "pad" or "stretch", as they are placed.
+        window: The task's own window, or None.
+        taken: How many of its frames are in the support set.
+    """
+
+    images: tuple[SourceImage, ...]
+    mode: Mode
+    window: Window | None
+    taken: int
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the study has more frames than the support set took of it."""
+        return sum(image.header.number_of_frames for image in self.images) > self.taken
+
+    def batches(self, size: int) -> Iterator[torch.Tensor]:
+        """All its frames, float32, shape (up to size, 3, 224, 224), in [0, 1].
+
+        Raises:
+            SupportSetReadError: A frame can't be decoded.
+        """
+        frames = (
+            torch.from_numpy(_usable(frame))
+            for frame in iter_input_frames(self.images, mode=self.mode, window=self.window)
+        )
+        while batch := list(islice(frames, size)):
+            yield torch.stack(batch)
+
+
+@dataclass(frozen=True, slots=True)
 class SupportSet:
     """The normal images that a task is fitted on.
 
@@ -44,18 +81,20 @@ class SupportSet:
         images: float32, shape (N, 3, 224, 224), in [0, 1].
         groups: For each image the index of its study, 0 to k - 1.
         items: What each image is.
+        studies: The k studies, each with all its images.
         left_out: Files that were not used, with the reason.
     """
 
     images: torch.Tensor
     groups: tuple[int, ...]
     items: tuple[SupportImage, ...]
+    studies: tuple[SupportStudy, ...]
     left_out: tuple[tuple[Path, str], ...]
 
     @property
     def k(self) -> int:
         """How many normal studies there are."""
-        return len(set(self.groups))
+        return len(self.studies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +160,7 @@ def read_support_set(
     images, unusable = _routed_images(dicom_files, route)
     studies = _by_study(images)
     total = len(studies) + len(pictures)
+    sources = [*studies, *([] for _ in pictures)]
     batches: list[list[_Candidate]] = []
     for batch in chain(
         (_read_study(s, mode=mode, window=window, count=images_per_study) for s in studies),
@@ -129,7 +169,8 @@ def read_support_set(
         batches.append(batch)
         if progress:
             progress(len(batches), total)
-    kept, refused = _without_blanks_and_repeats(batches)
+    usable, refused = _without_blanks_and_repeats(batches)
+    kept = [batch for batch in usable if batch]
     left_out += unusable + refused
     if not kept:
         raise SupportSetReadError(_nothing_usable(files, left_out))
@@ -137,6 +178,11 @@ def read_support_set(
         images=torch.stack([candidate.pixels for batch in kept for candidate in batch]),
         groups=tuple(index for index, batch in enumerate(kept) for _ in batch),
         items=tuple(candidate.item for batch in kept for candidate in batch),
+        studies=tuple(
+            SupportStudy(images=tuple(source), mode=mode, window=window, taken=len(batch))
+            for source, batch in zip(sources, usable, strict=True)
+            if batch
+        ),
         left_out=tuple(left_out),
     )
 
@@ -161,7 +207,11 @@ def _routed_images(
 def _without_blanks_and_repeats(
     batches: Iterable[Sequence[_Candidate]],
 ) -> tuple[list[list[_Candidate]], list[tuple[Path, str]]]:
-    """A normal that is there twice would be fitted on while it is held out for calibration."""
+    """A normal that is there twice would be fitted on while it is held out for calibration.
+
+    Returns:
+        What is left of each batch, maybe nothing, and what is left out.
+    """
     kept: list[list[_Candidate]] = []
     left_out: list[tuple[Path, str]] = []
     seen: set[str] = set()
@@ -175,8 +225,7 @@ def _without_blanks_and_repeats(
             else:
                 seen.add(candidate.item.digest)
                 usable.append(candidate)
-        if usable:
-            kept.append(usable)
+        kept.append(usable)
     return kept, left_out
 
 
@@ -201,20 +250,25 @@ def _read_study(
         for frame in iter_input_frames([image], mode=mode, window=window):
             if frame.frame not in wanted:
                 continue
-            if frame.pixels is None:
-                raise SupportSetReadError(
-                    f"{image.path} can't be decoded ({frame.skipped}); take it out of the "
-                    "support set or repair it"
-                )
+            pixels = _usable(frame)
             header = image.header
             item = SupportImage(
                 study=header.study_instance_uid,
                 image=header.sop_instance_uid,
                 frame=frame.frame,
-                digest=_digest(frame.pixels),
+                digest=_digest(pixels),
             )
-            candidates.append(_Candidate(image.path, torch.from_numpy(frame.pixels), item))
+            candidates.append(_Candidate(image.path, torch.from_numpy(pixels), item))
     return candidates
+
+
+def _usable(frame: InputFrame) -> npt.NDArray[np.float32]:
+    if frame.pixels is None:
+        raise SupportSetReadError(
+            f"{frame.image.path} can't be decoded ({frame.skipped}); take it out of the "
+            "support set or repair it"
+        )
+    return frame.pixels
 
 
 def _read_picture(path: Path, *, mode: Mode) -> _Candidate:

@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from mediclip_dicom.database import SupportItem, Task, TaskVersion, TaskVersionS
 from mediclip_dicom.errors import TaskError
 from mediclip_dicom.pixels import Window
 from mediclip_dicom.routing import Route
-from mediclip_dicom.support import SupportSet
+from mediclip_dicom.support import SupportSet, SupportStudy
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,14 @@ def fit_task(
         folds=min(folds, support.k),
         generator=torch.Generator().manual_seed(seed),
         progress=progress,
+        held_out=lambda study: _all_images(support.studies[study], backbone),
     )
     return Fitted(fit.detector, OperatingPoint(fit.normal_scores, false_positive_rate))
+
+
+def _all_images(study: SupportStudy, backbone: Backbone) -> Iterator[torch.Tensor] | None:
+    """A routine study is judged by all its images, so a normal one is calibrated on all, too."""
+    return study.batches(backbone.batch_size) if study.sampled else None
 
 
 def register_task(

@@ -11,11 +11,12 @@ from torch.nn import functional as F
 
 from ai_core.backbone import Backbone
 from ai_core.evaluation.methods import Method, Scored
-from ai_core.fitting import Progress, encode_all
 from ai_core.images import IMAGE_SIZE
 from ai_core.placement import Mode
 from ai_core.presets import Preset
-from ai_core.prompts import LearnablePrompts, TextTower
+from ai_core.progress import Progress
+from ai_core.prompts import LearnablePrompts, PromptSettings, TextTower
+from ai_core.support import prepare_support
 
 BANK_TOKENS = 8192
 """Patch tokens that the nearest-neighbour bank keeps: all of 32 images with 16x16 patches."""
@@ -52,7 +53,7 @@ class NearestNeighbour:
         progress: Progress,  # noqa: ARG002
     ) -> "FittedNearestNeighbour":
         """Fill the bank; each unit's own score is against the bank of all the others."""
-        tokens = encode_all(images, backbone=backbone)
+        tokens = prepare_support(images, groups=units, backbone=backbone).encoded.tokens
         joined = _joined(tokens)
         bank = joined.flatten(0, 1)
         owner = torch.tensor(list(units)).repeat_interleave(joined.shape[1]).to(bank.device)
@@ -108,7 +109,9 @@ class ZeroShot:
     ) -> "FittedZeroShot":
         """Encode the texts; no image is looked at."""
         tower = TextTower(backbone.model)
-        text = LearnablePrompts(tower, context=0, generator=generator)().detach()
+        text = LearnablePrompts(
+            tower, settings=PromptSettings(context=0), generator=generator
+        )().detach()
         return FittedZeroShot(visual=backbone.model.visual, text=text)
 
 

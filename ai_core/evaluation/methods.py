@@ -10,9 +10,9 @@ from torch import Tensor
 from ai_core.backbone import Backbone
 from ai_core.calibration import fit_calibrated
 from ai_core.detector import Detector
-from ai_core.fitting import Progress
 from ai_core.placement import Mode
 from ai_core.presets import Preset
+from ai_core.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,5 +141,5 @@ class FittedMediclip:
 
     def score(self, tokens: Tensor) -> Scored:
         """As `Detector.score_tokens`."""
-        found = self.detector.score_tokens(tokens)
-        return Scored(maps=found.maps, scores=found.scores)
+        maps, scores = self.detector.score_tokens(tokens)
+        return Scored(maps=maps, scores=scores)

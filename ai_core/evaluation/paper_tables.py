@@ -92,11 +92,7 @@ def make_plan(
 
 
 def variants_of(table: TableName, preset: Preset) -> tuple[Preset, ...]:
-    """The presets that a table compares; the plain one comes last.
-
-    Raises:
-        PresetError: presets have no such choice.
-    """
+    """The presets that a table compares; the plain one comes last."""
     if table == "table4":
         return tuple(_ablated(preset, what) for what in ABLATION)
     if table == "table5":
@@ -133,22 +129,21 @@ def pivot(
 def _ablated(preset: Preset, what: str) -> Preset:
     if not what:
         return preset
-    values = {**preset.to_dict(), "name": f"{preset.name}, {what}"}
+    ablated = replace(preset, name=f"{preset.name}, {what}")
     if "no learnable token" in what:
-        values["context"] = 0
+        ablated = replace(ablated, prompts=replace(preset.prompts, context=0))
     if "no adapter" in what:
-        values["adapter"] = False
-    return Preset.from_dict(values)
+        ablated = replace(ablated, adapter=False)
+    return ablated
 
 
 def _single_task(preset: Preset, task: str) -> Preset:
     if not task:
         return preset
-    values = preset.to_dict()
-    if task not in values["synthesis"]["tasks"]:
+    if task not in preset.synthesis.tasks:
         raise EvaluationError(f"preset {preset.name!r} has no synthesis task {task!r}")
-    values["synthesis"]["tasks"] = (task,)
-    return replace(Preset.from_dict(values), name=f"{preset.name}, {task} alone")
+    synthesis = replace(preset.synthesis, tasks=(task,))
+    return replace(preset, name=f"{preset.name}, {task} alone", synthesis=synthesis)
 
 
 def _measures(datasets: Sequence[str]) -> list[tuple[str, str, str]]:

@@ -25,9 +25,9 @@ from ai_core.evaluation.plan import Fit, Identities, Plan
 from ai_core.evaluation.reading import FRAME, read_support, read_truth, to_frame
 from ai_core.evaluation.rows import Row, RunFolder
 from ai_core.evaluation.tokens import Report, TokenFile, encode_items
-from ai_core.fitting import FitProgress
 from ai_core.images import IMAGE_SIZE
 from ai_core.placement import Mode
+from ai_core.progress import FitProgress
 
 
 def run_plan(

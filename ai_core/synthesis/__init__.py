@@ -1,5 +1,31 @@
 """Synthetic anomalies from normal images alone (MediCLIP section 2.2)."""
 
-from ai_core.synthesis.sampler import Sample, SynthesisSettings, Task, synthesise
+from ai_core.synthesis.laws import Law
+from ai_core.synthesis.sampler import Samples, synthesise, synthesise_seeded
+from ai_core.synthesis.settings import (
+    DEFAULT_SYNTHESIS,
+    OFFICIAL_SYNTHESIS,
+    PAPER_SYNTHESIS,
+    CutPasteSettings,
+    IntensitySettings,
+    PerlinSettings,
+    SourceSettings,
+    SynthesisSettings,
+    Task,
+)
 
-__all__ = ["Sample", "SynthesisSettings", "Task", "synthesise"]
+__all__ = [
+    "DEFAULT_SYNTHESIS",
+    "OFFICIAL_SYNTHESIS",
+    "PAPER_SYNTHESIS",
+    "CutPasteSettings",
+    "IntensitySettings",
+    "Law",
+    "PerlinSettings",
+    "Samples",
+    "SourceSettings",
+    "SynthesisSettings",
+    "Task",
+    "synthesise",
+    "synthesise_seeded",
+]

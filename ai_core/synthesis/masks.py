@@ -1,127 +1,178 @@
-"""Where a synthetic anomaly goes: binarised Perlin noise, ellipses and rectangles."""
+"""Outlines of synthetic anomalies: binarised Perlin noise, ellipses and rectangles."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from ai_core.synthesis.draws import integer, uniform
+from ai_core.synthesis.boxes import Box, Matrix, Window, offsets, transform
+from ai_core.synthesis.draws import Draws
+from ai_core.synthesis.settings import PerlinSettings
 
 Shape = Literal["ellipse", "rectangle"]
 
+_FIELD = 64
+"""Noise is computed at so many places along a side of its box, and interpolated from there."""
+
+_CANDIDATES = 12
+_COARSE = 24
+_QUARTER_TURN = math.pi / 2
+
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """A turned box in the image, in pixels.
+class Outline:
+    """What was drawn for a mask of Perlin noise.
 
     Attributes:
-        row: centre, down.
-        column: centre, right.
-        half_height: half side along the box's own first axis.
-        half_width: half side along the box's own second axis.
-        angle: turn in radians.
+        box: where it lies.
+        noise: takes pixel offsets to the noise's own coordinates, from -1 to 1 over its lattice.
+        cells: lattice cells down and right.
+        directions: of the lattice's gradients, radians, shape (candidates, most + 1, most + 1).
+        share: of the bound that the mask fills; unused with a threshold.
     """
 
-    row: float
-    column: float
-    half_height: float
-    half_width: float
-    angle: float
-
-    def local(self, side: int) -> tuple[Tensor, Tensor]:
-        """Pixel coordinates in the box's own axes, centred, two tensors (side, side)."""
-        places = torch.arange(side, dtype=torch.float32)
-        rows = (places - self.row)[:, None]
-        columns = (places - self.column)[None, :]
-        cosine, sine = math.cos(self.angle), math.sin(self.angle)
-        return rows * cosine + columns * sine, columns * cosine - rows * sine
+    box: Box
+    noise: Matrix
+    cells: tuple[int, int]
+    directions: Tensor
+    share: float
 
 
-def draw_placement(
-    allowed: Tensor, *, low: float, high: float, generator: torch.Generator
-) -> Placement:
-    """Draw a box with its centre on an allowed pixel.
+def draw_outline(box: Box, settings: PerlinSettings, draws: Draws) -> Outline:
+    """Draw the noise of a mask: cells, a turn in an upright box, share, gradients.
 
     Args:
-        allowed: bool, shape (side, side); at least one pixel is true.
-        low: smallest side of the box, as a share of the image's side.
-        high: largest side, likewise; sizes are drawn evenly on a logarithmic scale.
-        generator: the source of every draw.
+        box: turned already for an elliptic bound, upright for a box.
+        settings: what to draw from.
+        draws: the source of every draw.
     """
-    side = allowed.shape[-1]
-    places = allowed.flatten().nonzero().flatten()
-    pixel = int(places[integer(0, len(places), generator)])
-    sizes = [
-        side * math.exp(uniform(math.log(low), math.log(high), generator)) / 2 for _ in range(2)
-    ]
-    return Placement(
-        row=float(pixel // side),
-        column=float(pixel % side),
-        half_height=sizes[0],
-        half_width=sizes[1],
-        angle=uniform(0.0, math.pi, generator),
+    cells = (draws.choose(settings.cells), draws.choose(settings.cells))
+    noise = box.matrix
+    if settings.bound == "box":
+        angle = draws.uniform(-_QUARTER_TURN, _QUARTER_TURN)
+        cosine, sine = math.cos(angle), math.sin(angle)
+        high, wide = 1 / box.extent[0], 1 / box.extent[1]
+        noise = (cosine * high, sine * high, -sine * wide, cosine * wide)
+    share = draws.uniform(*settings.share)
+    corners = max(settings.cells) + 1
+    candidates = 1 if settings.threshold is None else _CANDIDATES
+    return Outline(box, noise, cells, draws.directions(candidates, corners, corners), share)
+
+
+def perlin_masks(
+    outlines: Sequence[Outline],
+    windows: Sequence[Window],
+    *,
+    settings: PerlinSettings,
+    device: torch.device,
+) -> Tensor:
+    """Cut the noise of a batch of outlines into masks, bool, shape (n, height, width)."""
+    fields = perlin_noise(
+        torch.stack([outline.directions for outline in outlines]),
+        [outline.cells for outline in outlines],
+        size=_FIELD,
     )
+    if settings.threshold is None:
+        levels = _levels(fields[:, 0], [outline.share for outline in outlines])
+    else:
+        fields = _large_enough(fields, outlines, threshold=settings.threshold, least=settings.least)
+        levels = torch.full((len(outlines),), settings.threshold)
+    boxes = [outline.box for outline in outlines]
+    rows, columns = offsets(boxes, windows, device)
+    first, second = transform([outline.noise for outline in outlines], rows, columns)
+    noise = _look_up(fields[:, :1].to(device), first, second)[:, 0]
+    if settings.bound == "ellipse":
+        inside = relative_radii(first, second, "ellipse") <= 1
+    else:
+        upright = transform([box.matrix for box in boxes], rows, columns)
+        inside = relative_radii(first, second, "rectangle") <= 1
+        inside &= relative_radii(*upright, "rectangle") <= 1
+    return inside & (noise > levels.to(device)[:, None, None])
 
 
-def shape_mask(placement: Placement, shape: Shape, *, side: int) -> Tensor:
-    """A filled ellipse or rectangle, bool, shape (side, side)."""
-    first, second = placement.local(side)
-    first, second = first / placement.half_height, second / placement.half_width
-    if shape == "ellipse":
-        return first.square() + second.square() <= 1
-    return torch.maximum(first.abs(), second.abs()) <= 1
-
-
-def perlin_noise(cells: tuple[int, int], *, side: int, generator: torch.Generator) -> Tensor:
-    """Gradient noise after Perlin (1985), float32, shape (side, side), about in [-1, 1].
+def relative_radii(first: Tensor, second: Tensor, shape: Shape) -> Tensor:
+    """Distance from the middle over that of the rim: 0 in the middle, 1 on the rim.
 
     Args:
-        cells: number of lattice cells down and right; more cells give finer noise.
-        side: pixels along a side.
-        generator: draws the lattice's directions.
+        first: unit coordinate along the first axis.
+        second: unit coordinate along the second axis, the same shape.
+        shape: ellipse or rectangle.
     """
-    down, right = cells
-    angles = 2 * math.pi * torch.rand(down + 1, right + 1, generator=generator)
-    gradients = torch.stack([torch.cos(angles), torch.sin(angles)], dim=-1)
-    y, y_cell = _lattice(down, side)
-    x, x_cell = _lattice(right, side)
-    corners = []
-    for dy in (0, 1):
-        for dx in (0, 1):
-            gradient = gradients[y_cell + dy][:, x_cell + dx]
-            corners.append(gradient[..., 0] * (y - dy)[:, None] + gradient[..., 1] * (x - dx))
-    fade_x, fade_y = _fade(x)[None, :], _fade(y)[:, None]
-    top = torch.lerp(corners[0], corners[1], fade_x)
-    bottom = torch.lerp(corners[2], corners[3], fade_x)
-    return math.sqrt(2) * torch.lerp(top, bottom, fade_y)
+    if shape == "ellipse":
+        return (first.square() + second.square()).sqrt()
+    return torch.maximum(first.abs(), second.abs())
 
 
-def perlin_mask(placement: Placement, *, side: int, generator: torch.Generator) -> Tensor:
-    """A ragged blob: Perlin noise at one of several scales, binarised inside a turned ellipse.
+def perlin_noise(directions: Tensor, cells: Sequence[tuple[int, int]], *, size: int) -> Tensor:
+    """Gradient noise after Perlin (1985), about in [-1, 1], each field on a lattice of its own.
+
+    At a point, noise is the sum over the lattice's corners of fade(y) fade(x) (g · offset). Both
+    terms of the scalar product are products of a function of y and one of x, so that a whole
+    field is two small matrix products.
+
+    Args:
+        directions: of the gradients, radians, shape (n, candidates, most + 1, most + 1).
+        cells: lattice cells down and right, n pairs, at most ``most``.
+        size: places along a side of the field.
 
     Returns:
-        bool, shape (side, side), never empty.
+        float32, shape (n, candidates, size, size).
     """
-    size = 2 * max(placement.half_height, placement.half_width)
-    finest = max(2, round(side / max(size, 1.0)) * 2)
-    cells = (integer(1, finest + 1, generator), integer(1, finest + 1, generator))
-    noise = perlin_noise(cells, side=side, generator=generator)
-    ellipse = shape_mask(placement, "ellipse", side=side)
-    if not bool(ellipse.any()):
-        ellipse[round(placement.row), round(placement.column)] = True
-    inside = noise[ellipse]
-    share = uniform(0.35, 0.9, generator)
-    threshold = torch.quantile(inside, 1 - share)
-    return ellipse & (noise >= threshold)
+    corners = directions.shape[-1]
+    near_rows, pull_rows = _weights([down for down, _ in cells], corners, size)
+    near_columns, pull_columns = _weights([right for _, right in cells], corners, size)
+    downwards = pull_rows @ torch.cos(directions) @ near_columns.transpose(-1, -2)
+    sideways = near_rows @ torch.sin(directions) @ pull_columns.transpose(-1, -2)
+    return math.sqrt(2) * (downwards + sideways)
 
 
-def _lattice(cells: int, side: int) -> tuple[Tensor, Tensor]:
-    places = (torch.arange(side, dtype=torch.float32) + 0.5) * cells / side
-    cell = places.floor().clamp_max(cells - 1)
-    return places - cell, cell.long()
+def _weights(cells: Sequence[int], corners: int, size: int) -> tuple[Tensor, Tensor]:
+    """Fade weight of each corner at each place, and the same times the offset, (n, 1, size, c)."""
+    places = torch.linspace(0, 1, size)[None, :] * torch.tensor(cells, dtype=torch.float32)[:, None]
+    offset = places[:, None, :, None] - torch.arange(corners, dtype=torch.float32)
+    distance = offset.abs().clamp_max(1)
+    near = 1 - distance**3 * (distance * (distance * 6 - 15) + 10)
+    return near, near * offset
 
 
-def _fade(t: Tensor) -> Tensor:
-    return t * t * t * (t * (t * 6 - 15) + 10)
+def _levels(fields: Tensor, shares: Sequence[float]) -> Tensor:
+    """Where to cut each field so that a share of the ellipse stays, shape (n,)."""
+    fields = fields[:, ::2, ::2]
+    places = torch.linspace(-1, 1, _FIELD)[::2]
+    disc = places[:, None].square() + places[None, :].square() <= 1
+    values = fields[:, disc].sort(dim=1).values
+    last = values.shape[1] - 1
+    ranks = torch.tensor([round((1 - share) * last) for share in shares])
+    return values.gather(1, ranks[:, None])[:, 0]
+
+
+def _large_enough(
+    fields: Tensor, outlines: Sequence[Outline], *, threshold: float, least: float
+) -> Tensor:
+    """Of each outline's candidates the first that fills enough of its box, else the largest."""
+    places = torch.linspace(-1, 1, _COARSE)
+    boxes = [outline.box for outline in outlines]
+    extents = torch.tensor([box.extent for box in boxes])[:, :, None]
+    rows, columns = (extents * places)[:, :1].transpose(1, 2), (extents * places)[:, 1:]
+    first, second = transform([outline.noise for outline in outlines], rows, columns)
+    inside = relative_radii(first, second, "rectangle")[:, None] <= 1
+    noise = _look_up(fields, first, second)
+    shares = (inside & (noise > threshold)).float().mean((-1, -2))
+    enough = shares >= least
+    chosen = torch.where(enough.any(1), enough.float().argmax(1), shares.argmax(1))
+    return fields[torch.arange(len(fields)), chosen][:, None]
+
+
+def _look_up(fields: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Interpolate fields (n, c, size, size) at unit coordinates (n, height, width)."""
+    return F.grid_sample(
+        fields,
+        torch.stack([second, first], dim=-1),
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=True,
+    )

@@ -1,67 +1,88 @@
 """Poisson blending on a box, solved exactly by discrete sine transforms.
 
-Pérez, Gangnet, Blake, "Poisson Image Editing" (2003), with the box as the domain: gradients come
-from the source where both neighbours lie in the mask and from the target elsewhere, and the
-box's own rim keeps the target's values. On a box the five-point Laplacian is diagonal in sine
-functions, so four small matrix products replace an iterative solver.
+Pérez, Gangnet, Blake, "Poisson Image Editing" (2003), with the mask's box as the domain:
+gradients come from the source where both neighbours lie in the mask and from the target
+elsewhere, and the box's own rim keeps the target's values. On a box the five-point Laplacian is
+diagonal in sine functions, so four small matrix products replace an iterative solver.
 """
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-_MARGIN = 4
-"""Pixels of target kept around the mask, so that the rim lies on untouched ground."""
+Span = tuple[int, int]
+"""First row or column, and the one after the last."""
 
 
-def poisson_blend(target: Tensor, source: Tensor, mask: Tensor) -> Tensor:
-    """Put the source's gradients into the target inside a mask, without a seam.
-
-    Args:
-        target: float32 in [0, 1], shape (C, H, W).
-        source: the same shape.
-        mask: bool, shape (H, W).
-
-    Returns:
-        The blended image, clipped to [0, 1]; equal to the target outside the mask's box.
-    """
-    if not bool(mask.any()):
-        return target.clone()
-    rows, columns = _box(mask)
-    blended = target.clone()
-    difference = (source - target)[:, rows, columns]
-    update = solve_dirichlet(_divergence(difference, mask[rows, columns]))
-    inner = blended[:, rows, columns][:, 1:-1, 1:-1]
-    blended[:, rows, columns][:, 1:-1, 1:-1] = (inner + update).clamp(0, 1)
-    return blended
-
-
-def solve_dirichlet(right: Tensor) -> Tensor:
-    """Solve 4 u - (sum of the four neighbours) = right with u = 0 all around.
+def poisson_blend(targets: Tensor, sources: Tensor, masks: Tensor) -> Tensor:
+    """Put each source's gradients into its target inside a mask, without a seam.
 
     Args:
-        right: float32, shape (..., height, width): the interior of the box.
+        targets: float32 in [0, 1], shape (n, C, height, width).
+        sources: the same shape.
+        masks: bool, shape (n, height, width).
 
     Returns:
-        u, the same shape.
+        The blended images, clipped to [0, 1]; equal to the targets outside the masks' boxes.
     """
-    rows, row_values = _sine_basis(right.shape[-2])
-    columns, column_values = _sine_basis(right.shape[-1])
-    rows, columns = rows.to(right), columns.to(right)
-    values = (row_values[:, None] + column_values[None, :]).to(right)
-    return rows @ ((rows @ right @ columns) / values) @ columns
+    rows, columns = interior_spans(masks)
+    update = solve_dirichlet(_divergence(sources - targets, masks), rows, columns)
+    return (targets + update).clamp(0, 1)
 
 
-def _divergence(difference: Tensor, mask: Tensor) -> Tensor:
-    """Divergence of the difference's gradient over edges within the mask, at interior pixels."""
-    inside = mask.to(difference.dtype)
-    down = (difference[:, 1:] - difference[:, :-1]) * (inside[1:] * inside[:-1])
-    right = (difference[:, :, 1:] - difference[:, :, :-1]) * (inside[:, 1:] * inside[:, :-1])
-    vertical = down[:, :-1, 1:-1] - down[:, 1:, 1:-1]
-    horizontal = right[:, 1:-1, :-1] - right[:, 1:-1, 1:]
-    return vertical + horizontal
+def interior_spans(masks: Tensor) -> tuple[list[Span], list[Span]]:
+    """Rows and columns that may change: those of the mask's box, less the image's own rim."""
+    return tuple(_spans(masks.any(dim=axis)) for axis in (2, 1))  # type: ignore[return-value]
+
+
+def solve_dirichlet(right: Tensor, rows: Sequence[Span], columns: Sequence[Span]) -> Tensor:
+    """Solve 4 u - (sum of the four neighbours) = right on a box each, with u = 0 around it.
+
+    Args:
+        right: float32, shape (n, C, height, width); read within the boxes alone.
+        rows: rows of each box.
+        columns: columns of each box.
+
+    Returns:
+        u, the same shape, 0 outside the boxes.
+    """
+    row_basis, row_values = _bases(rows, right.shape[-2])
+    column_basis, column_values = _bases(columns, right.shape[-1])
+    values = (row_values[:, :, None] + column_values[:, None, :]).to(right)[:, None]
+    row_basis, column_basis = row_basis.to(right)[:, None], column_basis.to(right)[:, None]
+    spectrum = row_basis.transpose(-1, -2) @ right @ column_basis / values
+    return row_basis @ spectrum @ column_basis.transpose(-1, -2)
+
+
+def _divergence(difference: Tensor, masks: Tensor) -> Tensor:
+    """Divergence of the difference's gradient over edges within the masks, the same shape."""
+    inside = masks[:, None]
+    down = (difference[:, :, 1:] - difference[:, :, :-1]) * (inside[:, :, 1:] & inside[:, :, :-1])
+    right = (difference[..., 1:] - difference[..., :-1]) * (inside[..., 1:] & inside[..., :-1])
+    result = torch.zeros_like(difference)
+    result[:, :, 1:] += down
+    result[:, :, :-1] -= down
+    result[..., 1:] += right
+    result[..., :-1] -= right
+    return result
+
+
+def _bases(spans: Sequence[Span], size: int) -> tuple[Tensor, Tensor]:
+    """Sine functions on spans of an axis, (n, size, most), and their eigenvalues, (n, most).
+
+    Shorter spans are filled up with functions that are 0 everywhere.
+    """
+    most = max(stop - start for start, stop in spans)
+    bases = torch.zeros(len(spans), size, most)
+    values = torch.ones(len(spans), most)
+    for index, (start, stop) in enumerate(spans):
+        basis, eigenvalues = _sine_basis(stop - start)
+        bases[index, start:stop, : stop - start] = basis
+        values[index, : stop - start] = eigenvalues
+    return bases, values
 
 
 @lru_cache(maxsize=512)
@@ -70,17 +91,17 @@ def _sine_basis(size: int) -> tuple[Tensor, Tensor]:
     places = torch.arange(1, size + 1, dtype=torch.float64)
     angles = math.pi / (size + 1) * places
     basis = math.sqrt(2 / (size + 1)) * torch.sin(places[:, None] * angles[None, :])
-    return basis, 2 - 2 * torch.cos(angles)
+    return basis.float(), (2 - 2 * torch.cos(angles)).float()
 
 
-def _box(mask: Tensor) -> tuple[slice, slice]:
+def _spans(hit: Tensor) -> list[Span]:
+    """From the first to the last true value of each row (n, size), off both ends of the axis."""
+    size = hit.shape[1]
+    places = torch.arange(size, device=hit.device)
+    first = torch.where(hit, places, size).amin(1).tolist()
+    last = torch.where(hit, places, -1).amax(1).tolist()
     spans = []
-    for axis in (1, 0):
-        hit = mask.any(dim=axis).nonzero().flatten()
-        size = mask.shape[1 - axis]
-        low = max(0, int(hit[0]) - _MARGIN)
-        high = min(size, int(hit[-1]) + 1 + _MARGIN)
-        if high - low < 3:  # a rim needs an interior
-            low, high = max(0, high - 3), max(3, high)
-        spans.append(slice(low, high))
-    return spans[0], spans[1]
+    for low, high in zip(first, last, strict=True):
+        start, stop = max(low, 1), min(high + 1, size - 1)
+        spans.append((start, stop) if start < stop else (1, 2))
+    return spans

@@ -1,136 +1,226 @@
-"""Draws a synthesis task for a normal image and carries it out."""
+"""Draws a synthesis task for each normal image of a batch and carries it out."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ai_core.synthesis.cutpaste import cut_paste
-from ai_core.synthesis.deformation import source_deformation
-from ai_core.synthesis.draws import integer, uniform
-from ai_core.synthesis.foreground import foreground
-from ai_core.synthesis.intensity import gauss_intensity_change, gauss_noise, gaussian_filter
-from ai_core.synthesis.masks import Shape, draw_placement, perlin_mask, shape_mask
+from ai_core.errors import ImageInputError
+from ai_core.synthesis.boxes import Window, cut, window_around
+from ai_core.synthesis.cutpaste import Piece, cut_paste
+from ai_core.synthesis.deformation import Bulge, source_deformation
+from ai_core.synthesis.draws import Draws, draw_seeds
+from ai_core.synthesis.foreground import Cells, body_cells, body_pixels
+from ai_core.synthesis.intensity import Change, intensity_change
+from ai_core.synthesis.plans import Plan, draw_plan, label_of, margin_of
+from ai_core.synthesis.settings import SynthesisSettings, Task
 
-Task = Literal["cutpaste", "intensity", "source", "identity"]
-"""A synthesis task: the paper's three, and none at all (the released code's fourth)."""
+_LEAST_OF_IMAGE = 2e-4
+_LEAST_OF_MASK = 0.15
+"""To count, a change must be visible on 10 pixels of 224 x 224 and on so much of its mask."""
 
-_ATTEMPTS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class SynthesisSettings:
-    """How synthetic anomalies are drawn.
-
-    Attributes:
-        tasks: tasks with equal odds; a task named twice has twice the odds.
-        size: smallest and largest side of a mask, as shares of the image's side.
-        gamma: smallest and largest |γ| of Eq. 4; the sign is drawn.
-        alpha: smallest and largest α of Eq. 5.
-        noise_sigma: smallest and largest deviation of the Gaussian filter of Eq. 4, in pixels.
-        edge_sigma: smallest and largest softness of the mask's edge in Eq. 4, in pixels; 0 hard.
-        shape_share: share of ellipses instead of Perlin blobs in Eq. 4.
-        flat_share: share of Eq. 4 changes without texture, that is with G = 1.
-        place: masks are centred "anywhere" or on the "body".
-        label: "mask", or "visible": the part of the mask in which the image really changed.
-        visible: smallest change of a pixel that counts as visible, for values in [0, 1].
-    """
-
-    tasks: tuple[Task, ...] = ("cutpaste", "intensity", "source")
-    size: tuple[float, float] = (0.1, 0.6)
-    gamma: tuple[float, float] = (0.4, 0.6)
-    alpha: tuple[float, float] = (2**0.5, 4.0)
-    noise_sigma: tuple[float, float] = (4.0, 7.0)
-    edge_sigma: tuple[float, float] = (0.0, 0.0)
-    shape_share: float = 0.0
-    flat_share: float = 0.0
-    place: Literal["anywhere", "body"] = "anywhere"
-    label: Literal["mask", "visible"] = "mask"
-    visible: float = 0.03
+_GAP = 3
+"""Gaps in a visible change up to twice as wide, in pixels, are labelled with it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """A synthetic training image.
+class Samples:
+    """Synthetic training images.
 
     Attributes:
-        image: float32 in [0, 1], shape (3, H, W).
-        label: true where anomalous, bool, shape (H, W).
-        task: what was done.
+        images: float32 in [0, 1], shape (B, 3, H, W).
+        labels: true where anomalous, bool, shape (B, H, W).
+        tasks: what was done to each; "identity" where the image stayed normal.
     """
 
-    image: Tensor
-    label: Tensor
-    task: Task
+    images: Tensor
+    labels: Tensor
+    tasks: tuple[Task, ...]
+
+    def __len__(self) -> int:
+        return len(self.tasks)
 
 
 def synthesise(
-    target: Tensor, source: Tensor, *, settings: SynthesisSettings, generator: torch.Generator
-) -> Sample:
-    """Draw a task with equal odds and apply it to a normal image.
+    targets: Tensor, sources: Tensor, *, settings: SynthesisSettings, generator: torch.Generator
+) -> Samples:
+    """Draw a task for each normal image and apply it, on the images' device.
 
-    A draw that changes nothing visible is repeated a few times; then the image stays normal.
+    One seed an image is taken from the generator, in order, and everything about an image's
+    anomaly comes from its own seed: task, number of anomalies, then for each anomaly and each
+    attempt sides, turn, place, and what the task draws. So the anomalies don't depend on how
+    images are split into batches, nor on the device; pixels agree to rounding (1e-5), and bit
+    for bit for the same batch on the same device and threads.
+
+    A draw that changes nothing visible is repeated; after `attempts` the image stays normal.
 
     Args:
-        target: the normal image, float32 in [0, 1], shape (3, H, W).
-        source: another normal image, from which CutPaste takes its piece.
+        targets: normal images, float32 in [0, 1], shape (B, 3, H, W).
+        sources: other normal images, from which CutPaste takes its pieces, the same shape.
         settings: what to draw from.
-        generator: the source of every draw.
+        generator: on the CPU; the source of every draw.
+
+    Raises:
+        ImageInputError: shapes, types or devices that don't fit.
     """
-    task = settings.tasks[integer(0, len(settings.tasks), generator)]
-    side = target.shape[-1]
-    nothing = torch.zeros(side, side, dtype=torch.bool)
-    if task == "identity":
-        return Sample(image=target, label=nothing, task=task)
-    allowed = foreground(target) if settings.place == "body" else ~nothing
-    for _ in range(_ATTEMPTS):
-        image, mask = _apply(task, target, source, allowed, settings, generator)
-        change = (image - target).abs().amax(0) >= settings.visible
-        label = mask if settings.label == "mask" else change
-        if bool((mask & change).any()):
-            return Sample(image=image, label=label, task=task)
-    return Sample(image=target, label=nothing, task="identity")
+    seeds = draw_seeds(len(targets), generator=generator)
+    return synthesise_seeded(targets, sources, settings=settings, seeds=seeds)
 
 
-def _apply(
-    task: Task,
-    target: Tensor,
-    source: Tensor,
-    allowed: Tensor,
-    settings: SynthesisSettings,
-    generator: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    side = target.shape[-1]
-    low, high = settings.size
-    placement = draw_placement(allowed, low=low, high=high, generator=generator)
-    if task == "source":
-        shape: Shape = "ellipse" if integer(0, 2, generator) else "rectangle"
-        alpha = uniform(*settings.alpha, generator)
-        image = source_deformation(target, placement, shape, alpha=alpha)
-        return image, shape_mask(placement, shape, side=side)
-    if task == "cutpaste":
-        mask = perlin_mask(placement, side=side, generator=generator)
-        return cut_paste(target, source, mask, generator=generator), mask
-    if uniform(0, 1, generator) < settings.shape_share:
-        mask = shape_mask(placement, "ellipse", side=side)
-    else:
-        mask = perlin_mask(placement, side=side, generator=generator)
-    return _change_intensity(target, mask, settings, generator), mask
+def synthesise_seeded(
+    targets: Tensor, sources: Tensor, *, settings: SynthesisSettings, seeds: Tensor
+) -> Samples:
+    """As `synthesise`, with each image's seed given, int64, shape (B,).
+
+    Raises:
+        ImageInputError: as `synthesise`, or another number of seeds than of images.
+    """
+    _check(targets, sources, seeds)
+    if not len(targets):
+        return Samples(
+            targets.clone(), targets.new_zeros(targets[:, 0].shape, dtype=torch.bool), ()
+        )
+    # Grey images in three equal channels are the rule; they cost a third.
+    grey = _is_grey(targets) and _is_grey(sources)
+    batch = _Batch(
+        targets[:, :1] if grey else targets, sources[:, :1] if grey else sources, settings
+    )
+    draws = [Draws(seed) for seed in seeds.tolist()]
+    tasks = [stream.choose(settings.tasks) for stream in draws]
+    counts = [stream.choose(settings.anomalies) for stream in draws]
+    for turn in range(max(settings.anomalies)):
+        pending = [
+            index for index, task in enumerate(tasks) if task != "identity" and counts[index] > turn
+        ]
+        for _ in range(max(settings.attempts, 1)):
+            if not pending:
+                break
+            pending = batch.add(pending, tasks, draws)
+    changed = batch.labels.flatten(1).any(1).tolist()
+    done: list[Task] = [
+        task if hit else "identity" for task, hit in zip(tasks, changed, strict=True)
+    ]
+    images = batch.images.expand(-1, 3, -1, -1).contiguous()
+    return Samples(images, batch.labels, tuple(done))
 
 
-def _change_intensity(
-    target: Tensor, mask: Tensor, settings: SynthesisSettings, generator: torch.Generator
-) -> Tensor:
-    side = target.shape[-1]
-    soft = mask.to(target.dtype)
-    edge = uniform(*settings.edge_sigma, generator)
-    if edge > 0:
-        soft = gaussian_filter(soft, sigma=edge)
-    sigma = uniform(*settings.noise_sigma, generator)
-    noise = gauss_noise(side=side, sigma=sigma, generator=generator)
-    if uniform(0, 1, generator) < settings.flat_share:
-        noise = torch.ones_like(noise)
-    sign = 1 if integer(0, 2, generator) else -1
-    gamma = sign * uniform(*settings.gamma, generator)
-    return gauss_intensity_change(target, soft, noise, gamma=gamma)
+class _Batch:
+    """Images on their way from normal to anomalous."""
+
+    def __init__(self, targets: Tensor, sources: Tensor, settings: SynthesisSettings) -> None:
+        self.images = targets.clone()
+        self.labels = targets.new_zeros(targets[:, 0].shape, dtype=torch.bool)
+        self._sources = sources
+        self._settings = settings
+        self._height, self._width = targets.shape[-2:]
+        self._cells: list[Cells] | None = None
+        self._allowed: Tensor | None = None
+        if settings.place == "body":
+            self._cells = body_cells(targets)
+            self._allowed = body_pixels(
+                self._cells, height=self._height, width=self._width, device=targets.device
+            )
+
+    def add(self, pending: Sequence[int], tasks: Sequence[Task], draws: list[Draws]) -> list[int]:
+        """Add an anomaly to some images; returns those in which it is not to be seen."""
+        groups: defaultdict[tuple[Task, int, int], list[tuple[int, Plan, Window]]]
+        groups = defaultdict(list)
+        for index in pending:
+            plan = draw_plan(
+                tasks[index],
+                self._settings,
+                draws[index],
+                height=self._height,
+                width=self._width,
+                body=None if self._cells is None else self._cells[index],
+            )
+            window = window_around(
+                plan.box, margin=margin_of(plan), height=self._height, width=self._width
+            )
+            groups[tasks[index], window.height, window.width].append((index, plan, window))
+        unseen = [index for group in groups.values() for index in self._add_group(group)]
+        return sorted(unseen)
+
+    def _add_group(self, group: Sequence[tuple[int, Plan, Window]]) -> list[int]:
+        indices = [index for index, _, _ in group]
+        plans = [plan for _, plan, _ in group]
+        windows = [window for _, _, window in group]
+        before = cut(self.images, indices, windows)
+        after, masks = self._apply(before, indices, plans, windows)
+        change = (after - before).abs().amax(1) >= self._settings.visible
+        whole = label_of(plans[0], self._settings) == "mask"
+        labels = masks | change if whole else _closed(change)
+        if self._settings.attempts:
+            least = max(1, round(_LEAST_OF_IMAGE * self._height * self._width))
+            enough = (masks.sum((1, 2)) * _LEAST_OF_MASK).clamp_min(least)
+            seen = (change.sum((1, 2)) >= enough).tolist()
+        else:
+            seen = labels.flatten(1).any(1).tolist()
+        for position, (index, window) in enumerate(zip(indices, windows, strict=True)):
+            if seen[position]:
+                self.images[(index, slice(None), *window.slices)] = after[position]
+                self.labels[(index, *window.slices)] |= labels[position]
+        return [index for index, hit in zip(indices, seen, strict=True) if not hit]
+
+    def _apply(
+        self,
+        before: Tensor,
+        indices: Sequence[int],
+        plans: Sequence[Plan],
+        windows: Sequence[Window],
+    ) -> tuple[Tensor, Tensor]:
+        allowed = None if self._allowed is None else cut(self._allowed, indices, windows)
+        if bulges := [plan for plan in plans if isinstance(plan, Bulge)]:
+            return source_deformation(before, bulges, windows)
+        if pieces := [plan for plan in plans if isinstance(plan, Piece)]:
+            return cut_paste(
+                before,
+                self._sources[list(indices)],
+                pieces,
+                windows,
+                settings=self._settings.cutpaste,
+                allowed=allowed,
+            )
+        changes = [plan for plan in plans if isinstance(plan, Change)]
+        return intensity_change(
+            before, changes, windows, settings=self._settings.intensity, allowed=allowed
+        )
+
+
+def _closed(change: Tensor) -> Tensor:
+    """Small gaps filled: in texture, a change passes through zero without being absent there."""
+    return ~_spread(~_spread(change))
+
+
+def _spread(masks: Tensor) -> Tensor:
+    """Masks grown by `_GAP` pixels in every direction, bool, shape (n, height, width)."""
+    for axis in (1, 2):
+        size = masks.shape[axis]
+        grown = masks.clone()
+        for step in range(1, min(_GAP, size - 1) + 1):
+            grown.narrow(axis, step, size - step).logical_or_(masks.narrow(axis, 0, size - step))
+            grown.narrow(axis, 0, size - step).logical_or_(masks.narrow(axis, step, size - step))
+        masks = grown
+    return masks
+
+
+def _is_grey(images: Tensor) -> bool:
+    return all(torch.equal(images[:, 0], images[:, channel]) for channel in (1, 2))
+
+
+def _check(targets: Tensor, sources: Tensor, seeds: Tensor) -> None:
+    for name, images in (("targets", targets), ("sources", sources)):
+        if images.ndim != 4 or images.shape[1] != 3 or images.dtype != torch.float32:
+            raise ImageInputError(
+                f"{name} must be float32 with the shape (B, 3, H, W), not {images.dtype} with "
+                f"{tuple(images.shape)}"
+            )
+    if targets.shape != sources.shape or targets.device != sources.device:
+        raise ImageInputError(
+            f"every target needs a source of its size beside it: {tuple(targets.shape)} on "
+            f"{targets.device} against {tuple(sources.shape)} on {sources.device}"
+        )
+    if seeds.shape != targets.shape[:1]:
+        raise ImageInputError(f"{len(targets)} images need as many seeds, not {seeds.shape}")

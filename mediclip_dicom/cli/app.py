@@ -1,5 +1,6 @@
 """The command tree. Commands import what they need when they run, so that --help is instant."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +10,16 @@ from mediclip_dicom.cli import peer, study, task
 from mediclip_dicom.cli.context import CliContext, settings_of
 from mediclip_dicom.cli.display import console
 from mediclip_dicom.config import BackboneSettings
+
+
+class SynthTask(StrEnum):
+    """What `synth` can show."""
+
+    CUTPASTE = "cutpaste"
+    INTENSITY = "intensity"
+    SOURCE = "source"
+    ALL = "all"
+
 
 HELP = """\
 A DICOM node that finds anomalies with MediCLIP, fitted on a few normal studies.
@@ -94,6 +105,65 @@ def analyze(
     from mediclip_dicom.cli.analyze import analyze_files
 
     analyze_files(settings_of(context), paths, task_name=task_name, out=out)
+
+
+@app.command()
+def synth(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Files or folders of normal studies: DICOM, or PNG/JPEG pictures."),
+    ],
+    out: Annotated[Path, typer.Option(help="The PNG file that is written.")],
+    task: Annotated[
+        SynthTask, typer.Option(help="Which kind of anomaly, or all of them.")
+    ] = SynthTask.ALL,
+    preset: Annotated[
+        str | None, typer.Option(help="Whose anomalies: default, paper, or another preset's name.")
+    ] = None,
+    modality: Annotated[
+        str | None,
+        typer.Option(help="Modality (0008,0060) of the images taken; else that of most of them."),
+    ] = None,
+    window: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Fix the window: centre and width, as in --window 40 80 for a brain CT."),
+    ] = None,
+    images_per_study: Annotated[
+        int | None, typer.Option(help="At most so many images of each study.", min=1)
+    ] = None,
+    rows: Annotated[int, typer.Option(help="Examples of each kind.", min=1, max=64)] = 4,
+    seed: Annotated[int | None, typer.Option(help="Of every random draw.")] = None,
+) -> None:
+    """Show the synthetic anomalies that a task registered from these studies would learn from.
+
+    Writes one picture: for each example the normal image, the image with its anomaly, the label,
+    and the difference. Nothing is fitted and nothing is stored.
+
+    Example: `mediclip-dicom synth --out sheet.png normals/`
+    """
+    from ai_core import get_preset, preset_names
+    from mediclip_dicom.cli.synth import SynthRequest, show_synthesis
+    from mediclip_dicom.cli.task import window_option
+
+    settings = settings_of(context)
+    name = preset or settings.tasks.preset
+    if name not in preset_names():
+        raise typer.BadParameter(
+            f"no preset {name!r}; there are {', '.join(preset_names())}", param_hint="--preset"
+        )
+    request = SynthRequest(
+        paths=paths,
+        task=task.value,
+        preset=get_preset(name),
+        modality=modality,
+        window=None if window is None else window_option(*window),
+        images_per_study=images_per_study or settings.tasks.images_per_study,
+        rows=rows,
+        seed=settings.tasks.seed if seed is None else seed,
+        out=out,
+    )
+    show_synthesis(request)
 
 
 @app.command()

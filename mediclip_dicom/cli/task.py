@@ -45,7 +45,9 @@ def register(
         tuple[float, float] | None,
         typer.Option(help="Fix the window: centre and width, as in --window 40 80 for a brain CT."),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="How it is fitted: default or paper.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="How it is fitted: default, paper or official.")
+    ] = None,
     false_positive_rate: Annotated[
         float | None,
         typer.Option(help="Share of normal studies that may be flagged, 0 to 1.", min=0, max=1),
@@ -74,7 +76,7 @@ def register(
     request = TaskRequest(
         name=name,
         route=Route(modality, body_part, view, series),
-        window=None if window is None else _window(*window),
+        window=None if window is None else window_option(*window),
         preset=get_preset(preset or defaults.preset),
         false_positive_rate=(
             defaults.false_positive_rate if false_positive_rate is None else false_positive_rate
@@ -116,7 +118,12 @@ def register(
         )
 
 
-def _window(center: float, width: float) -> "Window":
+def window_option(center: float, width: float) -> "Window":
+    """The --window of a command line.
+
+    Raises:
+        typer.BadParameter: It is no window.
+    """
     from mediclip_dicom.pixels import Window
 
     try:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone, Detector, OperatingPoint, Verdict
 from mediclip_dicom.analysis import (
+    OUT_OF_SCOPE,
     FrameScore,
     RevisionFacts,
     judge,
@@ -138,6 +139,22 @@ def test_a_lesion_scores_above_every_normal_and_its_place_is_marked(
         inside, outside = on_source[16:28, 28:42], on_source[:8]
         assert inside.mean() > outside.mean()
         assert inside.max() > reading.operating_point
+
+
+def test_a_study_of_another_kind_is_undetermined_and_says_why(
+    detector: Detector, fitted_task: FittedTask, backbone: Backbone, tmp_path: Path
+) -> None:
+    paths = mr_study(tmp_path, 33)
+    for path in paths:
+        dataset = dcmread(path)
+        stripes = np.indices((dataset.Rows, dataset.Columns))[1] % 8 < 4
+        dataset.PixelData = np.where(stripes, 900, 0).astype("<u2").tobytes()
+        dataset.save_as(path, enforce_file_format=True)
+    reading = reading_of(paths, detector, fitted_task, backbone, tmp_path)
+    assert reading.verdict == Verdict.UNDETERMINED
+    assert reading.score is None
+    assert {image.skipped for image in reading.images} == {OUT_OF_SCOPE}
+    assert all(image.map is None for image in reading.images)
 
 
 def test_scores_do_not_depend_on_how_frames_are_batched(

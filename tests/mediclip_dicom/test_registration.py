@@ -214,3 +214,20 @@ def test_a_model_that_does_not_exist_is_named(tmp_path: Path) -> None:
     unknown = BackboneSettings(model="ViT-XXL-99", weights="openai", cache_dir=tmp_path)
     with pytest.raises(BackboneUnavailableError, match="ViT-XXL-99"):
         open_backbone(unknown)
+
+
+def test_a_normal_study_is_calibrated_on_all_its_images_and_not_only_on_those_fitted_on(
+    tmp_path: Path, sessions: sessionmaker[Session], backbone: Backbone
+) -> None:
+    paths = [p for n in range(K) for p in mr_study(tmp_path / f"normal-{n}", n, slices=4)]
+    plain = register_from_paths(
+        sessions, paths, request_for(images_per_study=1), backbone=backbone
+    ).version.operating_point
+    # The third of four slices is the one that the support set takes; the first stands apart.
+    bright = mr_study(tmp_path / "bright", 0, slices=4, lesion=True)[0]
+    shutil.copy(bright, paths[0])
+    unusual = register_from_paths(
+        sessions, paths, request_for(images_per_study=1), backbone=backbone
+    ).version.operating_point
+    assert unusual.normal_scores[0] > plain.normal_scores[0]
+    assert unusual.normal_scores[1:] == plain.normal_scores[1:]

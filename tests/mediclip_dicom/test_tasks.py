@@ -12,7 +12,7 @@ from mediclip_dicom.database import SupportItem, TaskVersion, TaskVersionState
 from mediclip_dicom.errors import TaskError
 from mediclip_dicom.pixels import Window
 from mediclip_dicom.routing import Route
-from mediclip_dicom.support import SupportImage, SupportSet
+from mediclip_dicom.support import SupportImage, SupportSet, SupportStudy
 from mediclip_dicom.tasks import (
     DetectorStore,
     Fitted,
@@ -47,6 +47,7 @@ def store(
         images=torch.zeros(2, 3, 224, 224),
         groups=(0, 1),
         items=tuple(SupportImage(study_uid(n), f"1.2.{n}", 1, f"{n:064x}") for n in (1, 2)),
+        studies=tuple(SupportStudy((), "pad", None, 1) for _ in (1, 2)),
         left_out=(),
     )
     definition = TaskDefinition(name, route or Route("MR", body_part="BRAIN"))
@@ -137,7 +138,7 @@ def test_the_facts_of_a_version_come_back_as_they_were_registered(
     definition = TaskDefinition(
         "windowed", Route("CT", "HEAD", None, "*[ab]*"), Window(center=40.0, width=80.0)
     )
-    support = SupportSet(torch.zeros(1, 3, 224, 224), (0,), (), ())
+    support = SupportSet(torch.zeros(1, 3, 224, 224), (0,), (), (), ())
     windowed = register_task(fitted_sessions, definition, support=support, fitted=fitted, seed=2)
     with fitted_sessions() as session:
         assert version_facts(session, windowed.id).definition == definition

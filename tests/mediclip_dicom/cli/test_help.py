@@ -27,6 +27,7 @@ def test_the_commands_are_those_that_the_manual_names() -> None:
         ("serve",),
         ("check",),
         ("analyze",),
+        ("synth",),
         ("demo",),
         ("evaluate",),
         ("reproduce",),

@@ -1,0 +1,179 @@
+"""The choices behind synthetic anomalies: the paper's, the released code's, and our default."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ai_core.synthesis.laws import Law
+
+Task = Literal["cutpaste", "intensity", "source", "identity"]
+"""A synthesis task: the paper's three, and none at all (the released code's fourth)."""
+
+Label = Literal["mask", "visible"]
+"""What is labelled: the mask and what changed visibly around it, or only what changed visibly."""
+
+Place = Literal["inside", "anywhere", "body"]
+"""Where anomalies lie: wholly within the image; centred on any pixel; or on the body only."""
+
+
+@dataclass(frozen=True, slots=True)
+class PerlinSettings:
+    """Masks from binarised Perlin noise.
+
+    Attributes:
+        cells: lattice scales, as cells along a side of the mask's box; drawn for either axis.
+        bound: "ellipse" keeps the noise within a turned ellipse; "box" turns it by up to 90°
+            within an upright box, as the released code does.
+        share: smallest and largest share of the bound that the mask fills; the noise is cut
+            where that leaves the share drawn.
+        threshold: cut here instead, for noise in about [-1, 1].
+        least: with a threshold, noise that leaves a smaller share of the box is drawn again.
+    """
+
+    cells: tuple[int, ...] = (1, 2, 4)
+    bound: Literal["ellipse", "box"] = "ellipse"
+    share: tuple[float, float] = (0.35, 0.9)
+    threshold: float | None = None
+    least: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class CutPasteSettings:
+    """A piece of another normal image.
+
+    Attributes:
+        side: sides of the mask's box, as shares of the image's sides.
+        mask: the piece's outline.
+        turn: largest turn of the piece either way, in degrees.
+        scale: enlargement of the piece.
+        reach: how far from the target's own place the piece may come, as a share of the image's
+            side; 1 is anywhere.
+        blend: "poisson", or "paste" without any blending.
+        label: what is labelled.
+    """
+
+    side: Law = field(default=Law("uniform", 0.1, 0.6))
+    mask: PerlinSettings = field(default_factory=PerlinSettings)
+    turn: float = 45.0
+    scale: Law = field(default=Law("stretch", 0.5, 2.0))
+    reach: float = 1.0
+    blend: Literal["poisson", "paste"] = "poisson"
+    label: Label = "mask"
+
+
+@dataclass(frozen=True, slots=True)
+class IntensitySettings:
+    """Smooth noise added or taken away, I + γ · G · M (MediCLIP Eq. 4).
+
+    Attributes:
+        side: sides of the mask's box, as shares of the image's sides.
+        mask: the outline of M.
+        gamma: |γ|; the sign is drawn.
+        noise_sigma: deviation of the Gaussian filter that makes G, in pixels.
+        edge_sigma: softness of the edge of M, in pixels; 0 is hard.
+        edge: "both" softens either side of the edge, "inside" leaves what lies outside alone.
+        ellipse_share: share of plain ellipses instead of Perlin noise.
+        flat_share: share of changes without texture, that is with G = 1.
+        label: what is labelled.
+    """
+
+    side: Law = field(default=Law("uniform", 0.3, 0.8))
+    mask: PerlinSettings = field(default_factory=PerlinSettings)
+    gamma: Law = field(default=Law("uniform", 0.4, 0.6))
+    noise_sigma: Law = field(default=Law("either", 4.0, 7.0))
+    edge_sigma: Law = field(default=Law("uniform", 0.0, 0.0))
+    edge: Literal["both", "inside"] = "both"
+    ellipse_share: float = 0.0
+    flat_share: float = 0.0
+    label: Label = "mask"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """The inside of an ellipse or a rectangle pushed outwards (MediCLIP Eq. 5).
+
+    Attributes:
+        side: sides of the shape, as shares of the image's sides.
+        alpha: the exponent α.
+        centre: the point that is stretched: the "middle" of the shape, or "drawn" within it.
+        shear: deviation of the shape's shear, 0 for none.
+        label: what is labelled.
+    """
+
+    side: Law = field(default=Law("uniform", 0.2, 0.6))
+    alpha: Law = field(default=Law("uniform", 2**0.5, 4.0))
+    centre: Literal["middle", "drawn"] = "middle"
+    shear: float = 0.0
+    label: Label = "mask"
+
+
+@dataclass(frozen=True, slots=True)
+class SynthesisSettings:
+    """How synthetic anomalies are drawn. The defaults are the paper's text.
+
+    Attributes:
+        tasks: tasks with equal odds; a task named twice has twice the odds.
+        anomalies: how many anomalies of its task an image gets, with equal odds.
+        place: where anomalies lie.
+        visible: smallest change of a pixel that counts as visible, for values in [0, 1].
+        attempts: at most so many draws until something changes visibly, then the image stays
+            normal; 0 takes the first draw, whatever it changes.
+        cutpaste: of the task of that name.
+        intensity: of the task of that name.
+        source: of the task of that name.
+    """
+
+    tasks: tuple[Task, ...] = ("cutpaste", "intensity", "source")
+    anomalies: tuple[int, ...] = (1,)
+    place: Place = "inside"
+    visible: float = 0.03
+    attempts: int = 8
+    cutpaste: CutPasteSettings = field(default_factory=CutPasteSettings)
+    intensity: IntensitySettings = field(default_factory=IntensitySettings)
+    source: SourceSettings = field(default_factory=SourceSettings)
+
+
+PAPER_SYNTHESIS = SynthesisSettings()
+"""The text of MediCLIP section 2.2; sizes, which it leaves open, are the released code's."""
+
+_OFFICIAL_MASK = PerlinSettings(cells=(1,), bound="box", threshold=0.3)
+
+OFFICIAL_SYNTHESIS = SynthesisSettings(
+    tasks=("cutpaste", "intensity", "source", "identity"),
+    anomalies=(1, 2),
+    visible=1 / 255,
+    attempts=0,
+    cutpaste=CutPasteSettings(mask=_OFFICIAL_MASK, blend="paste", label="visible"),
+    intensity=IntensitySettings(
+        mask=_OFFICIAL_MASK, edge_sigma=Law("uniform", 1.0, 4.0), edge="inside"
+    ),
+    source=SourceSettings(
+        side=Law("gamma", 0.2, 0.6),
+        alpha=Law("log-uniform", 2**0.5, 4.0),
+        centre="drawn",
+        shear=0.2,
+    ),
+)
+"""The choices of the authors' released code: no blending, single-cell masks, four tasks.
+
+Not reproduced: its spline interpolation (ours is bilinear), and rounding to 256 grey levels.
+"""
+
+_DEFAULT_SIDE = Law("log-uniform", 0.05, 0.45)
+
+DEFAULT_SYNTHESIS = SynthesisSettings(
+    place="body",
+    cutpaste=CutPasteSettings(
+        side=_DEFAULT_SIDE, scale=Law("log-uniform", 0.8, 1.25), reach=0.25, label="visible"
+    ),
+    intensity=IntensitySettings(
+        side=_DEFAULT_SIDE,
+        gamma=Law("uniform", 0.12, 0.6),
+        noise_sigma=Law("uniform", 4.0, 12.0),
+        edge_sigma=Law("uniform", 0.5, 4.0),
+        ellipse_share=0.5,
+        flat_share=0.5,
+        label="visible",
+    ),
+    source=SourceSettings(side=_DEFAULT_SIDE, label="visible"),
+)
+"""Ours: lesions from small to large, faint to strong, on the body, labelled where they show."""

@@ -1,0 +1,125 @@
+"""One optimiser over adapters and prompts, and what it leaves (MediCLIP Eq. 1 to 3)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ai_core.backbone import Backbone
+from ai_core.losses import medical_anomaly_loss
+from ai_core.model import Adapters, FrozenProjection, fuse, similarities
+from ai_core.presets import Preset
+from ai_core.prompts import LearnablePrompts, TextTower
+from ai_core.scope import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What fitting leaves.
+
+    Attributes:
+        adapters: one linear map per tapped block, or what stands in for them.
+        text: two unit vectors {normal, anomaly}, float32, shape (2, embed_dim).
+        scope: which images are of the support set's kind.
+    """
+
+    adapters: Adapters | FrozenProjection
+    text: Tensor
+    scope: Scope
+
+
+class Trainer:
+    """Adapters and prompts under one optimiser.
+
+    Args:
+        backbone: the frozen towers.
+        preset: optimiser and model settings.
+        normal_tokens: patch tokens of the support set, shape (k, blocks, patches, width).
+        generator: draws the start of adapters and prompts.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        preset: Preset,
+        *,
+        normal_tokens: Tensor,
+        generator: torch.Generator,
+    ) -> None:
+        self._preset = preset
+        training = preset.training
+        self._adapters = start_adapters(backbone, preset, generator=generator)
+        if isinstance(self._adapters, Adapters) and training.standardise:
+            self._adapters.standardise(normal_tokens)
+        self._prompts = LearnablePrompts(
+            TextTower(backbone.model), settings=preset.prompts, generator=generator
+        )
+        self._parameters = [
+            parameter
+            for parameter in (*self._adapters.parameters(), *self._prompts.parameters())
+            if parameter.numel()
+        ]
+        self.learns = bool(self._parameters)
+        self._optimiser = (
+            torch.optim.Adam(self._parameters, lr=training.learning_rate, betas=training.betas)
+            if self.learns
+            else None
+        )
+        with torch.no_grad():
+            self._text = self._prompts()
+        self._updates = 0
+        self._sums = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._summed = 0
+
+    def update(self, tokens: Tensor, labels: Tensor) -> float:
+        """One optimiser step on a batch; returns its loss."""
+        assert self._optimiser is not None
+        preset = self._preset
+        prompts_learn = self._prompts.learns and self._updates % preset.training.prompts_every == 0
+        text = self._prompts() if prompts_learn else self._text
+        maps = fuse(
+            similarities(self._adapters(tokens.float()), text),
+            temperature=preset.temperature,
+            side=labels.shape[-1],
+            fusion=preset.fusion,
+            align_corners=preset.align_corners,
+        )
+        target = (labels >= 0.5).float()
+        loss = medical_anomaly_loss(maps, target, gamma=preset.training.focal_gamma)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        self._text = text.detach()
+        self._updates += 1
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def remember(self) -> None:
+        """Take the present weights into the average."""
+        for total, parameter in zip(self._sums, self._parameters, strict=True):
+            total += parameter
+        self._summed += 1
+
+    @torch.no_grad()
+    def finish(self, scope: Scope) -> Head:
+        """The averaged weights, or the last ones where none were remembered."""
+        if self._summed:
+            for total, parameter in zip(self._sums, self._parameters, strict=True):
+                parameter.copy_(total / self._summed)
+        self._adapters.requires_grad_(requires_grad=False)
+        return Head(adapters=self._adapters, text=self._prompts().detach(), scope=scope)
+
+
+def start_adapters(
+    backbone: Backbone, preset: Preset, *, generator: torch.Generator
+) -> Adapters | FrozenProjection:
+    """Adapters as they are before anything is learnt, or what the preset puts in their place."""
+    if not preset.adapter:
+        visual = backbone.model.visual
+        return FrozenProjection(visual.ln_post, visual.proj).to(backbone.device)
+    return Adapters(
+        blocks=len(backbone.blocks),
+        width=backbone.width,
+        embed_dim=backbone.embed_dim,
+        generator=generator,
+    ).to(backbone.device)
