@@ -32,6 +32,9 @@ _HEAT = np.array(
     [(0, 0, 40), (60, 20, 130), (190, 40, 100), (250, 130, 40), (255, 240, 130)], dtype=np.float32
 )
 
+_RANK_POWER = 6
+"""Half of the colours go to the highest eleventh of the pixels."""
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -69,7 +72,8 @@ def draw_sheet(
 ) -> Path | None:
     """Draw image, map and truth of every data set's examples; None where none were kept.
 
-    Colours of a data set's maps span its own examples together, so that rows can be compared.
+    A map's colour is its value's rank among all pixels of the data set's examples, so that rows can
+    be compared whatever a method's scale.
 
     Args:
         folder: of the run.
@@ -96,8 +100,8 @@ def draw_sheet(
         left += block.width
     draw.text(
         (2 * _GAP, height - _FOOT + 10),
-        "picked by position in the list, not by score · map: dark low, bright high, "
-        "one scale for each data set",
+        "picked by position in the list, not by score · map: coloured by rank among these maps, "
+        "the highest brightest",
         fill=_MUTED,
         font=_font(14),
     )
@@ -147,8 +151,7 @@ def _load(folder: Path, dataset: Dataset, subset: Subset) -> list[_Example]:
 
 
 def _draw_block(name: str, examples: Sequence[_Example]) -> Image.Image:
-    low = min(float(example.map.min()) for example in examples)
-    high = max(float(example.map.max()) for example in examples)
+    ranked = np.sort(np.concatenate([example.map.ravel() for example in examples]))
     head = 48
     width = _SIDE + 3 * (_TILE + _GAP) + 2 * _GAP
     block = Image.new("RGB", (width, head + len(examples) * (_TILE + _GAP)), _BACKGROUND)
@@ -165,17 +168,18 @@ def _draw_block(name: str, examples: Sequence[_Example]) -> Image.Image:
         )
         if example.truth is None:
             draw.text((2 * _GAP, top + 48), "lesion not drawn", fill=_MUTED, font=_font(13))
-        for column, tile in enumerate(_tiles(example, low=low, high=high)):
+        for column, tile in enumerate(_tiles(example, ranked)):
             block.paste(_fit(tile, example), (_SIDE + column * (_TILE + _GAP), top))
     return block
 
 
-def _tiles(example: _Example, *, low: float, high: float) -> tuple[Floats, ...]:
-    strength = np.clip((example.map - low) / max(high - low, 1e-6), 0, 1)
+def _tiles(example: _Example, ranked: Floats) -> tuple[Floats, ...]:
+    strength = (np.searchsorted(ranked, example.map) / len(ranked)) ** _RANK_POWER
     steps = np.linspace(0, 1, len(_HEAT))
     heat = np.stack([np.interp(strength, steps, _HEAT[:, c]) for c in range(3)], axis=-1) / 255
     grey = example.image.mean(axis=-1, keepdims=True)
-    blended = 0.3 * grey + 0.7 * heat
+    share = 0.25 + 0.5 * strength[..., None]
+    blended = (1 - share) * grey + share * heat
     truth = example.image.copy()
     if example.truth is not None and example.truth.any():
         colour = np.asarray(_TRUTH, dtype=np.float32) / 255

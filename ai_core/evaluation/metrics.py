@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,8 @@ def pixel_auroc(maps: Floats, truths: Bools) -> float:
         EvaluationError: only one class of pixels, or a value that is not finite.
     """
     _check(maps, truths)
-    return float(roc_auc_score(truths.ravel(), maps.ravel()))
+    rates, found = _curve(maps, truths, weights=None)
+    return float(auc(rates, found))
 
 
 def aupro(maps: Floats, truths: Bools, *, limit: float = AUPRO_LIMIT) -> float:
@@ -85,9 +87,7 @@ def aupro(maps: Floats, truths: Bools, *, limit: float = AUPRO_LIMIT) -> float:
         regions = label(truth, connectivity=2)  # type: ignore[no-untyped-call]
         sizes = np.bincount(regions.ravel())
         weight[truth] = 1 / sizes[regions[truth]]
-    rates, overlaps, _ = roc_curve(
-        truths.ravel(), maps.ravel(), sample_weight=weights.ravel(), drop_intermediate=False
-    )
+    rates, overlaps = _curve(maps, truths, weights=weights)
     last = int(np.searchsorted(rates, limit, side="right"))
     end = float(np.interp(limit, rates, overlaps))
     x = np.append(rates[:last], limit)
@@ -116,6 +116,22 @@ def at_operating_point(
         seen=float(flagged[~abnormal].mean()),
         sensitivity=float(flagged[abnormal].mean()),
     )
+
+
+def _curve(maps: Floats, truths: Bools, *, weights: Floats | None) -> tuple[Any, Any]:
+    """False- and true-positive rates over all thresholds.
+
+    Sorted by NumPy's quicksort first: scikit-learn's own stable sort then has nothing left to do,
+    which halves the time for the tens of millions of pixels of a data set.
+    """
+    order = np.argsort(maps, axis=None)[::-1]
+    rates, found, _ = roc_curve(
+        truths.ravel()[order],
+        maps.ravel()[order],
+        sample_weight=None if weights is None else weights.ravel()[order],
+        drop_intermediate=False,
+    )
+    return rates, found
 
 
 def _check(values: Floats, truths: Bools) -> None:

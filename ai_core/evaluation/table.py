@@ -34,9 +34,9 @@ class Column:
 
 
 COLUMNS = (
-    Column("image_auroc", "image-AUROC %", 100),
+    Column("image_auroc", "image AUROC %", 100),
     Column("image_auroc_of_max", "of the maximum %", 100),
-    Column("pixel_auroc", "pixel-AUROC %", 100),
+    Column("pixel_auroc", "pixel AUROC %", 100),
     Column("aupro", "AUPRO %", 100),
     Column("sensitivity", "sensitivity %", 100),
     Column("fpr_promised", "FPR promised %", 100),
@@ -44,6 +44,13 @@ COLUMNS = (
     Column("fit_seconds", "fit s"),
     Column("images_per_second", "images/s"),
 )
+
+SHORT = tuple(
+    column
+    for column in COLUMNS
+    if column.field not in ("image_auroc_of_max", "fit_seconds", "images_per_second")
+)
+"""What fits on a terminal."""
 
 _KEYS = ("dataset", "fitted on", "method", "k", "seeds")
 
@@ -103,10 +110,12 @@ def method_title(row: Row) -> str:
     return f"{row.method} ({row.preset or row.geometry})"
 
 
-def cells_of(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+def cells_of(
+    rows: Sequence[Row], *, columns: Sequence[Column] = COLUMNS
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Titles and texts of the table; columns in which nothing stands are left out."""
     lines = lines_of(rows)
-    used = [column for column in COLUMNS if any(line.figures[column.field] for line in lines)]
+    used = [column for column in columns if any(line.figures[column.field] for line in lines)]
     transfer = any(line.fitted_on != line.dataset for line in lines)
     keys = [key for key in _KEYS if transfer or key != "fitted on"]
     body = []

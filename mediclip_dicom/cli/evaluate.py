@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.progress import Progress
 
 from ai_core import Backbone, Preset, get_preset
@@ -32,7 +33,7 @@ from ai_core.evaluation import (
 )
 from ai_core.evaluation.record import describe_run, what_must_not_change
 from ai_core.evaluation.safe_write import write_text
-from ai_core.evaluation.table import method_title
+from ai_core.evaluation.table import SHORT, method_title
 from mediclip_dicom.cli.display import console, make_table, plain, progress_bars
 from mediclip_dicom.config import BackboneSettings
 from mediclip_dicom.service import open_backbone
@@ -105,7 +106,7 @@ def compute(plan: Plan, *, backbone: Backbone, out: Path, cache: Path | None) ->
     write_text(out / "table.md", f"{to_markdown(titles, body)}\n{caption}\n")
     write_text(out / "table.csv", to_csv(rows))
     sheet = draw_sheet(out, plan.datasets, subset=plan.subset, caption=_sheet_caption(plan))
-    print_table(None, titles, body)
+    print_table(None, *cells_of(rows, columns=SHORT))
     console.print(plain(caption), highlight=False)
     console.print(f"written: {plain(out)}" + (f", {sheet.name}" if sheet else ""), highlight=False)
     if cache is None:
@@ -168,6 +169,7 @@ def row_line(row: Row) -> str:
 def print_table(title: str | None, titles: Sequence[str], body: Sequence[Sequence[str]]) -> None:
     """Show a table of texts."""
     table = make_table(title, *titles)
+    table.box, table.pad_edge = SIMPLE_HEAD, False
     for row in body:
         table.add_row(*(plain(cell) for cell in row))
     console.print(table, highlight=False)

@@ -13,7 +13,7 @@ ROWS, COLUMNS = 48, 64
 QUICK: Preset = replace(
     DEFAULT,
     name="quick",
-    training=replace(DEFAULT.training, pool_images=8, updates=4, batch=4),
+    training=replace(DEFAULT.training, pool_images=4, updates=2, batch=4),
 )
 """The default preset, over in a second."""
 

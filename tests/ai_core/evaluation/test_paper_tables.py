@@ -79,6 +79,20 @@ def test_a_cell_takes_the_rows_of_its_own_and_no_others() -> None:
     assert body[2] == ("BUSI: mediclip (quick)", "90.0 (70.7)", "– (91.3)", "– (89.9)")
 
 
+def test_the_ablation_leaves_out_token_adapter_and_both() -> None:
+    variants = variants_of("table4", QUICK)
+    assert [(one.prompts.context, one.adapter) for one in variants] == [
+        (0, False),
+        (QUICK.prompts.context, False),
+        (0, True),
+        (QUICK.prompts.context, True),
+    ]
+    assert len({one.name for one in variants}) == 4
+    found = papers("table4")
+    assert found["mediclip (quick, no adapter)", "BrainMRI"] == "71.8"
+    assert found["mediclip (quick)", "BUSI"] == "90.8"
+
+
 def test_a_single_task_is_the_only_one_drawn() -> None:
     found = [variant.synthesis.tasks for variant in variants_of("table5", QUICK)]
     assert found[:3] == [("cutpaste",), ("intensity",), ("source",)]

@@ -37,7 +37,7 @@ def column(rows: list[Row], title: str) -> list[str]:
 
 def test_a_line_is_the_mean_and_deviation_over_seeds() -> None:
     rows = [replace(ROW, seed=n, image_auroc=value) for n, value in enumerate((0.9, 0.92, 0.94))]
-    assert column(rows, "image-AUROC %") == ["92.0 ± 2.0"]
+    assert column(rows, "image AUROC %") == ["92.0 ± 2.0"]
     assert column(rows, "seeds") == ["3"]
 
 
@@ -51,7 +51,7 @@ def test_other_k_preset_and_method_are_lines_of_their_own() -> None:
 
 
 def test_figures_that_nobody_has_take_no_column() -> None:
-    assert "pixel-AUROC %" not in cells_of([ROW])[0]
+    assert "pixel AUROC %" not in cells_of([ROW])[0]
     assert "fitted on" not in cells_of([ROW])[0]
     both = [ROW, replace(ROW, dataset="busi", aupro=0.7)]
     assert column(both, "AUPRO %") == ["–", "70.0"]
