@@ -145,10 +145,10 @@ def main() -> None:
     total = theirs.epochs * -(-job["k"] // theirs.batch)
     wanted = job["updates"] or total
     synchronise = torch.cuda.synchronize if theirs.clip.device.type == "cuda" else lambda: None
-    begun = time.perf_counter()
+    begun, worked = time.perf_counter(), time.process_time()
     theirs.fit(wanted)
     synchronise()
-    fitted = time.perf_counter()
+    fitted, fit_worked = time.perf_counter(), time.process_time()
     scores = theirs.score(images)
     synchronise()
     ended = time.perf_counter()
@@ -157,6 +157,8 @@ def main() -> None:
         "share": wanted / total,
         "test_passes": theirs.epochs,
         "score_seconds": ended - fitted,
+        "fit_cpu": (fit_worked - worked) * total / wanted,
+        "score_cpu": time.process_time() - fit_worked,
         "scores": scores,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
