@@ -74,4 +74,8 @@ def _nearest_of_another(
 
 
 def _distances(embedding: Tensor, units: Tensor) -> Tensor:
-    return 1 - F.normalize(embedding.float(), dim=-1).to(units.device) @ units.T
+    """Cosine distances, (N, D) to (n, D), exact also where they are far below 1."""
+    vectors = F.normalize(embedding.float(), dim=-1).to(units.device)
+    # 1 - cos would round to nothing what the difference of two unit vectors still holds
+    apart = torch.cdist(vectors, units, compute_mode="donot_use_mm_for_euclid_dist")
+    return apart.square() / 2
