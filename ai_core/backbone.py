@@ -16,7 +16,7 @@ from ai_core.architecture import Architecture, build_model, read_architecture
 from ai_core.checkpoint import UNREADABLE, load_checkpoint
 from ai_core.errors import BackboneUnavailableError, DetectorError
 from ai_core.images import IMAGE_SIZE, check_images
-from ai_core.measuring import Engine, memory_file
+from ai_core.measuring import memory_file
 from ai_core.runtime import TowerRuntime
 from ai_core.tower import Precision
 
@@ -66,7 +66,6 @@ class Backbone:
         blocks: tuple[int, ...],
         device: torch.device,
         precision: Literal["auto"] | Precision = "auto",
-        runtime: Literal["auto"] | Engine = "auto",
         cache: Path | None = None,
     ) -> None:
         self.name = architecture.name
@@ -85,7 +84,6 @@ class Backbone:
             blocks=blocks,
             device=device,
             precision=precision,
-            engine=runtime,
             memory=cache and memory_file(cache, digest=self.sha256, blocks=blocks),
         )
         self._mean = torch.tensor(architecture.mean, device=device).view(1, 3, 1, 1)
@@ -155,7 +153,6 @@ def load_backbone(
     cache_dir: Path | str | None = None,
     blocks: Sequence[int] | None = None,
     precision: Literal["auto"] | Precision = "auto",
-    runtime: Literal["auto"] | Engine = "auto",
     seed: int = untrained.SEED,
 ) -> Backbone:
     """Load a frozen open_clip ViT.
@@ -170,15 +167,13 @@ def load_backbone(
         blocks: tapped blocks, counted from 1; by default 12, 18, 24 of 24, scaled to the depth.
         precision: "auto" is bf16 on CUDA where it has that; on a CPU with bf16 instructions the
             faster one, provided that the tokens agree. A detector keeps the precision of its
-            fit. "fp32" or "bf16" is used for every detector.
-        runtime: "torch", or "openvino" (an extra, for the CPU); "auto" is whichever is faster.
-            What "auto" measures, at the first use, is kept in the cache folder.
+            fit. "fp32" or "bf16" is used for every detector. What "auto" measures, at the first
+            use, is kept in the cache folder.
         seed: draws the weights of the untrained tower; unused otherwise.
 
     Raises:
         BackboneUnavailableError: architecture or weights cannot be had on this machine.
-        DetectorError: blocks that the tower does not have, an unknown device, or a runtime that
-            is not installed.
+        DetectorError: blocks that the tower does not have, or an unknown device.
     """
     place = _pick_device(device)
     if weights == UNTRAINED:
@@ -196,7 +191,6 @@ def load_backbone(
         blocks=tapped_blocks(depth) if blocks is None else _check_blocks(blocks, depth),
         device=place,
         precision=precision,
-        runtime=runtime,
         # the untrained tower is small, and asks nothing of anybody's cache
         cache=None if weights == UNTRAINED else hub.cache_folder(cache_dir),
     )

@@ -1,4 +1,4 @@
-"""Which way of running the tower is fastest on this machine, found by a short measurement."""
+"""Which precision and batch of the tower are fastest on this CPU: a short measurement."""
 
 import hashlib
 import json
@@ -8,10 +8,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 import structlog
 import torch
@@ -21,14 +18,11 @@ from torch.nn import functional as F
 from ai_core.images import IMAGE_SIZE
 from ai_core.tower import Precision, Runner
 
-Engine = Literal["torch", "openvino"]
-"""What computes the tower."""
-
 AGREEMENT = 0.999
-"""Least mean cosine between a way's tokens and those of torch in float32, in every block."""
+"""Least mean cosine between a precision's tokens and those in float32, in every block."""
 
 WORTH = 1.2
-"""How much faster than torch in float32 another way has to be: a shared machine's clock lies."""
+"""How much faster than float32 another precision has to be: a shared machine's clock lies."""
 
 BATCHES = (1, 2, 4, 8, 16)
 """Batches that are tried, in this order: some CPUs fall off a cliff from one to the next."""
@@ -42,72 +36,52 @@ _WORSE = 1.3
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """A way of running the tower.
-
-    Attributes:
-        engine: what computes.
-        precision: of its matrix products.
-    """
-
-    engine: Engine
-    precision: Precision
-
-    def __str__(self) -> str:
-        return f"{self.engine} {self.precision}"
-
-
-TORCH_FP32 = Way("torch", "fp32")
-"""The way that every other one is held against."""
-
-
-@dataclass(frozen=True, slots=True)
 class Choice:
-    """A way with the batch that suits it here.
+    """A precision with the batch that suits it here.
 
     Attributes:
-        way: engine and precision.
+        precision: of the tower's matrix products.
         batch: images per call.
         seconds: time per image in that batch; infinite where nothing was measured.
-        agreement: mean cosine of its tokens to those of torch in float32, of the worst block.
+        agreement: mean cosine of its tokens to those in float32, of the worst block.
     """
 
-    way: Way
+    precision: Precision
     batch: int
     seconds: float = math.inf
     agreement: float = 1.0
 
     def __str__(self) -> str:
         return (
-            f"{self.way}, {self.batch} a batch: {self.seconds * 1e3:.0f} ms an image, "
+            f"{self.precision}, {self.batch} a batch: {self.seconds * 1e3:.0f} ms an image, "
             f"cosine {self.agreement:.6f}"
         )
 
 
 def measure(
-    makers: Mapping[Way, Callable[[], Runner]],
+    makers: Mapping[Precision, Callable[[], Runner]],
     *,
     seconds: float = 60.0,
     batches: Sequence[int] = BATCHES,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[Choice, ...]:
-    """Try every way, each in growing batches for as long as that pays and time is left.
+    """Try every precision, each in growing batches for as long as that pays and time is left.
 
     Args:
-        makers: makes the runner of a way; the first has to be that of `TORCH_FP32`.
+        makers: makes the runner of a precision; the first has to be that of float32.
         seconds: time after which no larger batch is begun.
         batches: images per call, ascending.
         clock: tells the time in seconds.
 
     Returns:
-        A choice for every way; those that fail, or do not agree with torch in float32, with
+        A choice for every precision; those that fail, or do not agree with float32, with
         infinite time and so never chosen.
     """
     end = clock() + seconds
     images = _dummy_images(batches[-1])
     reference: Tensor | None = None
     found = []
-    for way, make in makers.items():
+    for precision, make in makers.items():
         try:
             run = make()
             tokens, _ = run(images[:1])
@@ -115,41 +89,34 @@ def measure(
             agreement = _agreement(tokens, reference)
             if agreement > AGREEMENT:
                 batch, taken = _best_batch(run, images, batches=batches, end=end, clock=clock)
-                found.append(Choice(way, batch=batch, seconds=taken, agreement=agreement))
+                found.append(Choice(precision, batch=batch, seconds=taken, agreement=agreement))
             else:
-                found.append(Choice(way, batch=batches[0], agreement=agreement))
-        except (RuntimeError, ImportError) as error:
-            if way == TORCH_FP32:
+                found.append(Choice(precision, batch=batches[0], agreement=agreement))
+        except RuntimeError as error:
+            if precision == "fp32":
                 raise
-            log.warning("tower_way_failed", way=str(way), reason=str(error).partition("\n")[0])
-            found.append(Choice(way, batch=batches[0], agreement=0.0))
+            reason = str(error).partition("\n")[0]
+            log.warning("tower_precision_failed", precision=precision, reason=reason)
+            found.append(Choice(precision, batch=batches[0], agreement=0.0))
     return tuple(found)
 
 
-def fastest(
-    choices: Sequence[Choice],
-    *,
-    engines: Sequence[Engine],
-    precision: Precision | None = None,
-) -> Choice | None:
-    """The fastest choice of a kind, but torch in float32 unless another is well ahead of it.
+def fastest(choices: Sequence[Choice], *, precision: Precision | None = None) -> Choice | None:
+    """The fastest choice, but float32 unless another is well ahead of it.
 
     Args:
         choices: what was measured.
-        engines: those that may be chosen.
         precision: the one that has to be chosen, or None for any.
     """
-    allowed = sorted(
+    return min(
         (
             choice
             for choice in choices
-            if math.isfinite(choice.seconds)
-            and choice.way.engine in engines
-            and precision in (None, choice.way.precision)
+            if math.isfinite(choice.seconds) and precision in (None, choice.precision)
         ),
-        key=lambda choice: choice.seconds * (1 if choice.way == TORCH_FP32 else WORTH),
+        key=lambda choice: choice.seconds * (1 if choice.precision == "fp32" else WORTH),
+        default=None,
     )
-    return allowed[0] if allowed else None
 
 
 def memory_file(folder: Path, *, digest: str, blocks: Sequence[int]) -> Path:
@@ -165,7 +132,6 @@ def memory_file(folder: Path, *, digest: str, blocks: Sequence[int]) -> Path:
         str(torch.cpu.get_capabilities().get("cpu_name", "")),
         str(torch.get_num_threads()),
         torch.__version__,
-        version("openvino") if find_spec("openvino") else "",
     ]
     key = hashlib.sha256("|".join([digest, str(tuple(blocks)), *machine]).encode()).hexdigest()
     return folder / "mediclip-dicom" / f"tower-{key[:16]}.json"
@@ -184,14 +150,14 @@ def remember(file: Path | None, choices: Sequence[Choice]) -> None:
         log.warning("tower_measurement_not_kept", file=str(file), reason=str(error))
 
 
-def recall(file: Path | None, ways: Sequence[Way]) -> tuple[Choice, ...]:
-    """Choices that were remembered; none if they do not cover the ways of today, or are damaged."""
+def recall(file: Path | None, precisions: Sequence[Precision]) -> tuple[Choice, ...]:
+    """Choices that were remembered; none if they do not cover the precisions, or are damaged."""
     try:
         stored = json.loads(file.read_text(encoding="utf-8")) if file else []
-        found = tuple(Choice(**{**values, "way": Way(**values["way"])}) for values in stored)
-    except (OSError, ValueError, TypeError, KeyError):
+        found = tuple(Choice(**values) for values in stored)
+    except (OSError, ValueError, TypeError):
         return ()
-    return found if {choice.way for choice in found} >= set(ways) else ()
+    return found if {choice.precision for choice in found} >= set(precisions) else ()
 
 
 def _best_batch(

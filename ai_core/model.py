@@ -11,8 +11,8 @@ from torch.nn import functional as F
 Fusion = Literal["softmax-then-mean", "mean-then-softmax"]
 """Order of Eq. 2: the paper's (softmax in each block) or the released code's (one softmax)."""
 
-_TINY = 1e-24
-"""Smallest squared length of an adapted token, so that a zero token has similarity 0."""
+_TINY = 1e-12
+"""Smallest length of an adapted token, so that a zero token has similarity 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,12 @@ class Adapters(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens (N, blocks, patches, width) to (N, blocks, patches, embed_dim)."""
-        # standardising goes into the weights, and each block gets one plain matrix product
+        # standardising goes into the weights, and each block is one matrix product
         weight = self.weight * self.scale.transpose(1, 2)
         bias = self.bias - (self.shift * self.scale) @ self.weight
-        blocks = zip(tokens.unbind(1), weight, bias, strict=True)
-        return torch.stack([x @ w + b for x, w, b in blocks], dim=1)
+        by_block = tokens.transpose(0, 1)
+        adapted = torch.baddbmm(bias, by_block.flatten(1, 2), weight)
+        return adapted.view(*by_block.shape[:3], weight.shape[-1]).transpose(0, 1)
 
 
 class FrozenProjection(nn.Module):
@@ -115,12 +116,13 @@ def similarities(adapted: Tensor, text: Tensor) -> Tensor:
     Returns:
         Values in [-1, 1], shape (N, blocks, 2, grid, grid).
     """
+    count, blocks, patches, _ = adapted.shape
+    grid = math.isqrt(patches)
+    by_block = adapted.transpose(0, 1)  # as the adapters left it in memory
     # dot product over length: the unit vectors themselves would be as large as the tokens
-    length = adapted.square().sum(-1, keepdim=True).clamp_min(_TINY).sqrt()
-    cosine = (adapted @ text.T) / length
-    grid = math.isqrt(cosine.shape[2])
-    count, blocks = cosine.shape[:2]
-    maps: Tensor = cosine.transpose(2, 3).reshape(count, blocks, 2, grid, grid)
+    length = torch.linalg.vector_norm(by_block, dim=-1, keepdim=True).clamp_min(_TINY)
+    cosine = (by_block @ text.T) / length
+    maps: Tensor = cosine.permute(1, 0, 3, 2).reshape(count, blocks, 2, grid, grid)
     return maps
 
 

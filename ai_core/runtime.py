@@ -9,18 +9,8 @@ import structlog
 import torch
 from torch import Tensor
 
-from ai_core.errors import DetectorError, DeviceMemoryError
-from ai_core.measuring import (
-    TORCH_FP32,
-    Choice,
-    Engine,
-    Way,
-    fastest,
-    measure,
-    recall,
-    remember,
-)
-from ai_core.openvino_tower import compile_tower, openvino_installed
+from ai_core.errors import DeviceMemoryError
+from ai_core.measuring import Choice, fastest, measure, recall, remember
 from ai_core.tower import Precision, Runner, Tower, TowerOutput
 
 CPU_BATCH, CUDA_BATCH = 8, 64
@@ -30,11 +20,11 @@ log = structlog.get_logger()
 
 
 class TowerRuntime:
-    """The tower in every precision that is asked for, each in the engine that is fastest here.
+    """The tower in every precision that is asked for, each in batches that suit the machine.
 
-    Precision touches results, so a fitted detector keeps the one of its fit. Engine and batch
-    only decide on time. Where the CPU leaves a choice, it is measured at the first use and
-    remembered in a file, so that neither time nor choice changes at the next start.
+    Precision touches results, so a fitted detector keeps the one of its fit; the batch only
+    decides on time. Where the CPU leaves a choice of precision, both are measured at the first
+    use and remembered in a file, so that neither time nor choice changes at the next start.
 
     Args:
         visual: the vision half of an open_clip model, float32, on its device.
@@ -42,7 +32,6 @@ class TowerRuntime:
         device: where it computes.
         precision: "auto" keeps a detector's own precision and measures for new ones; any other
             is used for all of them.
-        engine: "auto", or what is to compute.
         memory: the file in which measured choices are remembered; None for no measurement.
     """
 
@@ -53,7 +42,6 @@ class TowerRuntime:
         blocks: tuple[int, ...],
         device: torch.device,
         precision: Literal["auto"] | Precision = "auto",
-        engine: Literal["auto"] | Engine = "auto",
         memory: Path | None = None,
     ) -> None:
         self._visual = visual
@@ -62,10 +50,10 @@ class TowerRuntime:
         self._asked = precision
         self._memory = memory
         self._precisions = _precisions(device, precision)
-        self._engines = _engines(device, engine)
         self._lock = threading.RLock()
         self._measured: tuple[Choice, ...] | None = None
-        self._runners: dict[Way, Runner] = {}
+        self._runners: dict[Precision, Runner] = {}
+        self._replaced = False
         self._limit: int | None = None
 
     @property
@@ -75,26 +63,35 @@ class TowerRuntime:
             return self._precisions[0]
         if self._device.type == "cuda":
             return "bf16"
-        best = fastest(self._choices(), engines=self._engines)
-        return best.way.precision if best else "fp32"
+        best = fastest(self._choices()) if self._measures else None
+        return best.precision if best else "fp32"
 
     def settle(self, recorded: Precision | None) -> Precision:
         """The precision to run in, for a detector that was fitted in the recorded one.
 
         That one, unless another was asked for by name or the machine has no instructions for
-        it: then float32, whose results lie within rounding of the recorded ones.
+        it: then float32, whose results differ from the recorded ones by bfloat16's rounding. The
+        log is told of that once.
         """
         if recorded is None:
             return self.precision
-        return recorded if recorded in self._precisions else self._precisions[0]
+        if recorded in self._precisions:
+            return recorded
+        if self._asked == "auto":
+            self._tell_replaced(recorded)
+        return self._precisions[0]
+
+    @property
+    def _measures(self) -> bool:
+        return self._device.type == "cpu" and self._memory is not None and len(self._precisions) > 1
 
     def choice(self, precision: Precision) -> Choice:
-        """Engine and batch for this precision; measures at the first use if need be."""
+        """The batch for this precision; measures at the first use if need be."""
         default = CUDA_BATCH if self._device.type == "cuda" else CPU_BATCH
-        if self._memory is None or len(self._engines) * len(self._precisions) == 1:
-            return Choice(Way(self._engines[0], precision), batch=default)
-        found = fastest(self._choices(), engines=self._engines, precision=precision)
-        return found or Choice(Way(self._engines[0], precision), batch=1)
+        if not self._measures:
+            return Choice(precision, batch=default)
+        found = fastest(self._choices(), precision=precision)
+        return found or Choice(precision, batch=1)
 
     def batch_size(self, precision: Precision) -> int:
         """Images per call in this precision; less once the device's memory has run out."""
@@ -111,7 +108,7 @@ class TowerRuntime:
         Raises:
             DeviceMemoryError: the device's memory is too small for a single image.
         """
-        run = self._runner(self.choice(precision).way)
+        run = self._runner(precision)
         parts: list[TowerOutput] = []
         at = 0
         while at < len(x) or not parts:
@@ -143,28 +140,31 @@ class TowerRuntime:
             return self._measured
 
     def _recall_or_measure(self) -> tuple[Choice, ...]:
-        ways = [Way(engine, kind) for engine in self._engines for kind in self._precisions]
-        # the reference comes first, whether or not it may be chosen
-        ways = [TORCH_FP32, *(way for way in ways if way != TORCH_FP32)]
-        found = recall(self._memory, ways)
+        found = recall(self._memory, self._precisions)
         if not found:
-            log.info("tower_measurement_started", ways=[str(way) for way in ways])
-            found = measure({way: partial(self._runner, way) for way in ways})
+            log.info("tower_measurement_started", precisions=self._precisions)
+            found = measure({kind: partial(self._runner, kind) for kind in self._precisions})
             remember(self._memory, found)
         log.info("tower_measured", choices=[str(choice) for choice in found])
         return found
 
-    def _runner(self, way: Way) -> Runner:
+    def _runner(self, precision: Precision) -> Runner:
         with self._lock:
-            if way not in self._runners:
-                self._runners[way] = self._make(way)
-            return self._runners[way]
+            if precision not in self._runners:
+                tower = Tower(self._visual, blocks=self._blocks, precision=precision).eval()
+                self._runners[precision] = tower
+            return self._runners[precision]
 
-    def _make(self, way: Way) -> Runner:
-        if way.engine == "openvino":
-            plain = Tower(self._visual, blocks=self._blocks, precision="fp32").eval()
-            return compile_tower(plain, precision=way.precision)
-        return Tower(self._visual, blocks=self._blocks, precision=way.precision).eval()
+    def _tell_replaced(self, recorded: Precision) -> None:
+        with self._lock:
+            told, self._replaced = self._replaced, True
+        if not told:
+            log.warning(
+                "precision_replaced",
+                recorded=recorded,
+                taken=self._precisions[0],
+                reason=f"{self._device} has no instructions for {recorded}",
+            )
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -179,16 +179,3 @@ def _precisions(device: torch.device, asked: Literal["auto"] | Precision) -> tup
     if asked != "auto":
         return (asked,)
     return ("fp32", "bf16") if has_bf16(device) else ("fp32",)
-
-
-def _engines(device: torch.device, asked: Literal["auto"] | Engine) -> tuple[Engine, ...]:
-    if asked == "openvino" and device.type != "cpu":
-        raise DetectorError(f'runtime "openvino" computes on the CPU, not on {device}')
-    if asked == "openvino" and not openvino_installed():
-        raise DetectorError(
-            'runtime "openvino" asked for, but it is not installed: '
-            'pip install "mediclip-dicom[openvino]"'
-        )
-    if asked == "auto" and device.type == "cpu" and openvino_installed():
-        return ("torch", "openvino")
-    return ("torch",) if asked == "auto" else (asked,)

@@ -64,9 +64,7 @@ def make_folder(files: list[Path], folder: Path) -> None:
 
 
 def load(job: dict[str, Any]) -> Backbone:
-    return load_backbone(
-        job["model"], job["weights_file"], device=job["device"], runtime=job["runtime"]
-    )
+    return load_backbone(job["model"], job["weights_file"], device=job["device"])
 
 
 def run_ours(job: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +117,7 @@ def describe_gpu(backbone: Backbone) -> None:
     for batch in (64, 128, 256):
         images = torch.rand(batch, 3, IMAGE_SIZE, IMAGE_SIZE, device=backbone.device)
         normalised = (images - 0.45) / 0.27
-        run = backbone._runtime._runner(backbone._runtime.choice(backbone.precision).way)
+        run = backbone._runtime._runner(backbone.precision)
         taken = cuda_seconds(lambda x=normalised, run=run: run(x))
         speed = tower_flops(backbone) * batch / taken
         print(
@@ -166,7 +164,7 @@ def prepare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     tested = [options.data / name for name in normal + abnormal]
     files = [tested[index % len(tested)] for index in range(options.images)]
     make_folder(support, folder / "support")
-    backbone = load_backbone(options.model, options.weights, device="cpu", runtime="torch")
+    backbone = load_backbone(options.model, options.weights, device="cpu")
     from ai_core.architecture import read_architecture
 
     architecture = read_architecture(options.model, tag=None)
@@ -191,7 +189,6 @@ def prepare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "result": str(folder / "result.json"),
         "blocks": backbone.blocks,
         "device": options.device,
-        "runtime": options.runtime,
         "updates": options.updates,
         "k": options.k,
         "seed": options.seed,
@@ -248,7 +245,6 @@ def main() -> None:
     parser.add_argument("--model", default="ViT-L-14")
     parser.add_argument("--weights", default="openai")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--runtime", default="auto", help="auto, torch or openvino")
     parser.add_argument("--presets", default="default,paper")
     parser.add_argument("--k", type=int, default=16)
     parser.add_argument("--images", type=int, default=256, help="images to score")

@@ -5,6 +5,7 @@ from types import TracebackType
 import structlog
 
 from ai_core import Backbone, load_backbone
+from ai_core.allocator import keep_freed_memory
 from listener import Arrivals, ListenerSettings, Spool, StorageSCP, StudyActivity
 from mediclip_dicom.config import BackboneSettings, Settings
 from mediclip_dicom.database import open_database
@@ -19,11 +20,14 @@ log = structlog.get_logger()
 
 
 def open_backbone(settings: BackboneSettings) -> Backbone:
-    """The backbone that the configuration names.
+    """The backbone that the configuration names, for a process that is going to fit or score.
+
+    From here on the process keeps the memory that it frees.
 
     Raises:
         ai_core.BackboneUnavailableError: Its weights can't be had; the message says what to do.
     """
+    keep_freed_memory()
     return load_backbone(
         settings.model,
         settings.weights,

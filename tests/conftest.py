@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+# As the command line sets it, and before any test imports torch: OpenMP reads it only then.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 SHARED_DATA_VARIABLE = "MEDICLIP_SHARED_DATA"
 
 

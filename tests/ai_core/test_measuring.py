@@ -4,19 +4,7 @@ import math
 import pytest
 import torch
 
-from ai_core.measuring import (
-    TORCH_FP32,
-    Choice,
-    Way,
-    fastest,
-    measure,
-    memory_file,
-    recall,
-    remember,
-)
-
-BF16 = Way("torch", "bf16")
-OPENVINO = Way("openvino", "fp32")
+from ai_core.measuring import Choice, fastest, measure, memory_file, recall, remember
 
 
 class Clock:
@@ -40,53 +28,51 @@ def runner(clock, seconds, *, shift=0.0):
     return lambda: run
 
 
-def measured(clock, **ways):
-    names = {"plain": TORCH_FP32, "bf16": BF16, "openvino": OPENVINO}
-    makers = {names[name]: make for name, make in ways.items()}
+def measured(clock, **makers):
     found = measure(makers, batches=(1, 2, 4), clock=clock, seconds=100)
-    return {choice.way: choice for choice in found}
+    return {choice.precision: choice for choice in found}
 
 
 def test_the_batch_before_the_cliff_is_kept():
     clock = Clock()
     found = measured(
         clock,
-        plain=runner(clock, {1: 1.0, 2: 2.0, 4: 3.0}),
+        fp32=runner(clock, {1: 1.0, 2: 2.0, 4: 3.0}),
         bf16=runner(clock, {1: 0.3, 2: 0.5, 4: 30.0}),
     )
-    assert (found[TORCH_FP32].batch, found[TORCH_FP32].seconds) == (4, 0.75)
-    assert (found[BF16].batch, found[BF16].seconds) == (2, 0.25)
+    assert (found["fp32"].batch, found["fp32"].seconds) == (4, 0.75)
+    assert (found["bf16"].batch, found["bf16"].seconds) == (2, 0.25)
 
 
 def test_larger_batches_are_not_tried_behind_the_cliff_or_after_the_time():
     clock = Clock()
-    falls = measured(clock, plain=runner(clock, {1: 1.0, 2: 9.0}))
-    assert falls[TORCH_FP32].batch == 1
-    slow = measured(clock, plain=runner(clock, {1: 60.0}))
-    assert slow[TORCH_FP32].batch == 1
+    falls = measured(clock, fp32=runner(clock, {1: 1.0, 2: 9.0}))
+    assert falls["fp32"].batch == 1
+    slow = measured(clock, fp32=runner(clock, {1: 60.0}))
+    assert slow["fp32"].batch == 1
 
 
-def test_a_way_whose_tokens_disagree_is_never_chosen_however_fast():
+def test_a_precision_whose_tokens_disagree_is_never_chosen_however_fast():
     clock = Clock()
     found = measured(
         clock,
-        plain=runner(clock, {1: 1.0, 2: 2.0, 4: 4.0}),
+        fp32=runner(clock, {1: 1.0, 2: 2.0, 4: 4.0}),
         bf16=runner(clock, {1: 0.1, 2: 0.1, 4: 0.1}, shift=1.0),
     )
-    assert found[BF16].agreement < 0.999
-    assert found[BF16].seconds == math.inf
-    assert fastest(tuple(found.values()), engines=["torch"]).way == TORCH_FP32
-    assert fastest(tuple(found.values()), engines=["torch"], precision="bf16") is None
+    assert found["bf16"].agreement < 0.999
+    assert found["bf16"].seconds == math.inf
+    assert fastest(tuple(found.values())).precision == "fp32"
+    assert fastest(tuple(found.values()), precision="bf16") is None
 
 
-def test_a_way_that_fails_is_passed_over():
+def test_a_precision_that_fails_is_passed_over():
     def broken():
         raise RuntimeError("no such instruction")
 
     clock = Clock()
-    found = measured(clock, plain=runner(clock, dict.fromkeys((1, 2, 4), 1.0)), openvino=broken)
-    assert found[OPENVINO].seconds == math.inf
-    assert fastest(tuple(found.values()), engines=["torch", "openvino"]).way == TORCH_FP32
+    found = measured(clock, fp32=runner(clock, dict.fromkeys((1, 2, 4), 1.0)), bf16=broken)
+    assert found["bf16"].seconds == math.inf
+    assert fastest(tuple(found.values())).precision == "fp32"
 
 
 def test_the_reference_failing_is_told():
@@ -94,49 +80,46 @@ def test_the_reference_failing_is_told():
         raise RuntimeError("nothing works")
 
     with pytest.raises(RuntimeError, match="nothing works"):
-        measured(Clock(), plain=broken)
+        measured(Clock(), fp32=broken)
 
 
-@pytest.mark.parametrize(("seconds", "way"), [(0.9, TORCH_FP32), (0.7, OPENVINO)])
-def test_another_way_has_to_be_well_ahead(seconds, way):
-    choices = [Choice(TORCH_FP32, batch=8, seconds=1.0), Choice(OPENVINO, batch=1, seconds=seconds)]
+@pytest.mark.parametrize(("seconds", "precision"), [(0.9, "fp32"), (0.7, "bf16")])
+def test_another_precision_has_to_be_well_ahead(seconds, precision):
+    choices = [Choice("fp32", batch=8, seconds=1.0), Choice("bf16", batch=1, seconds=seconds)]
     for order in itertools.permutations(choices):
-        assert fastest(order, engines=["torch", "openvino"]).way == way
+        assert fastest(order).precision == precision
 
 
-def test_only_the_engine_and_precision_that_are_asked_for():
-    choices = [
-        Choice(TORCH_FP32, batch=8, seconds=1.0),
-        Choice(BF16, batch=1, seconds=0.1),
-        Choice(OPENVINO, batch=1, seconds=0.5),
-    ]
-    assert fastest(choices, engines=["torch"], precision="fp32").way == TORCH_FP32
-    assert fastest(choices, engines=["torch"]).way == BF16
-    assert fastest(choices, engines=["openvino"]).way == OPENVINO
+def test_only_the_precision_that_is_asked_for():
+    choices = [Choice("fp32", batch=8, seconds=1.0), Choice("bf16", batch=1, seconds=0.1)]
+    assert fastest(choices, precision="fp32").batch == 8
+    assert fastest(choices, precision="bf16").batch == 1
+    assert fastest(choices[:1], precision="bf16") is None
 
 
-def test_choices_are_remembered_for_the_ways_that_they_cover(tmp_path):
+def test_choices_are_remembered_for_the_precisions_that_they_cover(tmp_path):
     file = memory_file(tmp_path, digest="abc", blocks=(2, 3, 4))
-    assert recall(file, [TORCH_FP32]) == ()
-    choices = (Choice(TORCH_FP32, batch=8, seconds=1.0), Choice(BF16, batch=1, agreement=0.5))
+    assert recall(file, ["fp32"]) == ()
+    choices = (Choice("fp32", batch=8, seconds=1.0), Choice("bf16", batch=1, agreement=0.5))
+    remember(file, choices[:1])
+    assert recall(file, ["fp32"]) == choices[:1]
+    assert recall(file, ["fp32", "bf16"]) == ()
     remember(file, choices)
-    assert recall(file, [TORCH_FP32]) == choices
-    assert recall(file, [BF16, TORCH_FP32]) == choices
-    assert recall(file, [OPENVINO]) == ()
-    assert recall(None, [TORCH_FP32]) == ()
+    assert recall(file, ["bf16", "fp32"]) == choices
+    assert recall(None, ["fp32"]) == ()
 
 
 def test_a_damaged_memory_is_as_good_as_none(tmp_path):
     file = tmp_path / "tower.json"
-    for content in ("", "{", '[{"way": 1}]', '{"a": 1}'):
+    for content in ("", "{", '[{"precision": "fp32"}]', '[{"way": 1}]', '{"a": 1}'):
         file.write_text(content)
-        assert recall(file, [TORCH_FP32]) == ()
+        assert recall(file, ["fp32"]) == ()
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path):
     blocked = tmp_path / "file"
     blocked.touch()
-    remember(blocked / "tower.json", (Choice(TORCH_FP32, batch=1),))
+    remember(blocked / "tower.json", (Choice("fp32", batch=1),))
     assert blocked.is_file()
 
 

@@ -120,6 +120,25 @@ def test_similarities_are_cosines_on_a_grid_read_row_by_row():
     torch.testing.assert_close(found, expected[None, None])
 
 
+def test_every_image_and_block_keeps_its_own_similarities():
+    module = Adapters(blocks=3, width=4, embed_dim=5, generator=seeded(0))
+    tokens = torch.randn(2, 3, 9, 4, generator=seeded(1))
+    text = torch.nn.functional.normalize(torch.randn(2, 5, generator=seeded(2)), dim=-1)
+    found = similarities(module(tokens), text).detach()
+    assert found.shape == (2, 3, 2, 3, 3)
+    for image in range(2):
+        for block in range(3):
+            weight, bias = module.weight[block].detach(), module.bias[block, 0].detach()
+            patches = tokens[image, block] @ weight + bias
+            cosine = torch.cosine_similarity(patches[None], text[:, None], dim=-1)
+            torch.testing.assert_close(found[image, block], cosine.view(2, 3, 3))
+
+
+def test_a_token_that_is_mapped_to_zero_is_similar_to_nothing():
+    found = similarities(torch.zeros(1, 1, 4, 3), torch.eye(2, 3))
+    assert torch.equal(found, torch.zeros(1, 1, 2, 2, 2))
+
+
 def adapters(seed: int = 0, *, width: int = 4) -> Adapters:
     return Adapters(blocks=2, width=width, embed_dim=3, generator=seeded(seed))
 

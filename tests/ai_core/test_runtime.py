@@ -3,13 +3,13 @@ from functools import partial
 
 import pytest
 import torch
+from structlog.testing import capture_logs
 
 import ai_core.runtime
-from ai_core import DetectorError, load_backbone
+from ai_core import load_backbone
 from ai_core.errors import DeviceMemoryError
 from ai_core.images import IMAGE_SIZE
-from ai_core.measuring import TORCH_FP32, Choice, Way, measure, remember
-from ai_core.openvino_tower import openvino_installed
+from ai_core.measuring import Choice, measure, remember
 from ai_core.runtime import TowerRuntime
 from ai_core.tower import Tower
 
@@ -91,7 +91,9 @@ def test_batches_do_not_change_what_an_image_gives(backbone):
 def test_a_precision_that_is_named_holds_for_every_detector(backbone):
     runtime = TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=CPU, precision="bf16")
     assert runtime.precision == "bf16"
-    assert runtime.settle("fp32") == "bf16"
+    with capture_logs() as logs:
+        assert runtime.settle("fp32") == "bf16"
+    assert logs == []
     assert runtime.settle(None) == "bf16"
 
 
@@ -100,12 +102,10 @@ def test_a_detector_keeps_the_precision_of_its_fit_where_the_machine_has_it(
 ):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     memory = tmp_path / "tower.json"
-    bf16 = Choice(Way("torch", "bf16"), batch=2, seconds=0.1)
-    fp32 = Choice(TORCH_FP32, batch=4, seconds=1.0)
+    bf16 = Choice("bf16", batch=2, seconds=0.1)
+    fp32 = Choice("fp32", batch=4, seconds=1.0)
     remember(memory, (fp32, bf16))
-    runtime = TowerRuntime(
-        backbone.model.visual, blocks=BLOCKS, device=CPU, engine="torch", memory=memory
-    )
+    runtime = TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=CPU, memory=memory)
     assert runtime.precision == "bf16"
     assert runtime.settle("fp32") == "fp32"
     assert runtime.settle("bf16") == "bf16"
@@ -113,11 +113,44 @@ def test_a_detector_keeps_the_precision_of_its_fit_where_the_machine_has_it(
     assert runtime.batch_size("fp32") == 4
 
 
-def test_without_instructions_for_bf16_float32_takes_its_place(backbone, monkeypatch):
+def test_without_instructions_for_bf16_float32_takes_its_place_and_the_log_says_so_once(
+    backbone, monkeypatch
+):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
     runtime = TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=CPU)
-    assert runtime.precision == "fp32"
-    assert runtime.settle("bf16") == "fp32"
+    with capture_logs() as logs:
+        assert runtime.precision == "fp32"
+        assert runtime.settle("fp32") == "fp32"
+        assert logs == []
+        assert [runtime.settle("bf16") for _ in range(3)] == ["fp32"] * 3
+    (told,) = logs
+    assert (told["event"], told["log_level"]) == ("precision_replaced", "warning")
+    assert (told["recorded"], told["taken"]) == ("bf16", "fp32")
+
+
+def test_where_there_is_one_precision_nothing_is_measured(backbone, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    memory = tmp_path / "tower.json"
+    runtime = TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=CPU, memory=memory)
+    assert (runtime.precision, runtime.batch_size("fp32")) == ("fp32", 8)
+    assert not memory.exists()
+
+
+def test_without_a_memory_nothing_is_measured_and_float32_taken(backbone, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    runtime = TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=CPU)
+    with capture_logs() as logs:
+        assert (runtime.precision, runtime.batch_size("bf16")) == ("fp32", 8)
+    assert logs == []
+
+
+def test_a_card_with_bf16_takes_it_unmeasured(backbone, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    card, memory = torch.device("cuda"), tmp_path / "tower.json"
+    runtime = TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=card, memory=memory)
+    assert (runtime.precision, runtime.batch_size("bf16")) == ("bf16", 64)
+    assert runtime.settle("fp32") == "fp32"
+    assert not memory.exists()
 
 
 def test_what_was_measured_is_kept_for_the_next_start(backbone, monkeypatch, tmp_path):
@@ -126,34 +159,14 @@ def test_what_was_measured_is_kept_for_the_next_start(backbone, monkeypatch, tmp
     memory = tmp_path / "deep" / "tower.json"
 
     def start():
-        return TowerRuntime(
-            backbone.model.visual, blocks=BLOCKS, device=CPU, engine="torch", memory=memory
-        )
+        return TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=CPU, memory=memory)
 
     first = start()
     chosen = first.choice("fp32")
-    assert chosen.way == TORCH_FP32
+    assert chosen.precision == "fp32"
     assert chosen.seconds > 0
     stored = json.loads(memory.read_text())
-    assert {entry["way"]["precision"] for entry in stored} == {"fp32", "bf16"}
+    assert {entry["precision"] for entry in stored} == {"fp32", "bf16"}
     again = start()
     assert again.choice("fp32") == chosen
     assert again.precision == first.precision
-
-
-def test_openvino_that_is_missing_is_told(backbone):
-    if openvino_installed():
-        pytest.skip("OpenVINO is installed here")
-    with pytest.raises(DetectorError, match=r"mediclip-dicom\[openvino\]"):
-        load_backbone("untrained", "untrained", device="cpu", runtime="openvino")
-
-
-def test_openvino_gives_the_tokens_of_torch(backbone):
-    if not openvino_installed():
-        pytest.skip("OpenVINO is not installed (the extra openvino)")
-    runtime = TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=CPU, engine="openvino")
-    x = images(3)
-    tokens, embedding = runtime.run(x, precision="fp32")
-    expected, whole = Tower(backbone.model.visual, blocks=BLOCKS, precision="fp32")(x)
-    torch.testing.assert_close(tokens, expected, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(embedding, whole, rtol=1e-3, atol=1e-3)

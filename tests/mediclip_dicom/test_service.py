@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -47,6 +51,24 @@ from tests.mediclip_dicom.studies import (
 LIMIT_S = 60.0
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
+
+COUNTS = """
+import resource
+import torch
+from mediclip_dicom.config import BackboneSettings
+from mediclip_dicom.service import open_backbone
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(2**23)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+plain = faults()
+open_backbone(BackboneSettings(model="untrained", weights="untrained", device="cpu"))
+faults()
+print(plain, faults())
+"""
 
 
 class Destination:
@@ -399,3 +421,13 @@ def test_the_results_lie_on_disk_where_there_is_no_destination(
         (run,) = runs_of(session, study_uid(26))
         files = [node_settings.storage.results / result.path for result in run.results]
     assert "SR" in {str(dcmread(file).Modality) for file in files}
+
+
+def test_a_process_that_opened_the_backbone_uses_freed_memory_again() -> None:
+    if not (sys.platform.startswith("linux") and hasattr(ctypes.CDLL(None), "mallopt")):
+        pytest.skip("this C library has no mallopt")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", COUNTS]
+    found = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    plain, kept = found.stdout.split()[-2:]
+    assert int(kept) < int(plain) / 10
