@@ -12,6 +12,7 @@ from ai_core.backbone import Backbone, Encoded
 from ai_core.errors import CorruptDetectorError, WeightsMismatchError
 from ai_core.fitting import train_head
 from ai_core.images import IMAGE_SIZE, check_images, check_support, image_digests
+from ai_core.memory import Memory
 from ai_core.model import fuse, similarities
 from ai_core.presets import DEFAULT, Preset
 from ai_core.progress import Progress, silent
@@ -140,15 +141,16 @@ class Detector:
         Args:
             tokens: as `Encoded.tokens`, shape (N, blocks, patches, width), N at least 1.
         """
-        preset = self.info.preset
+        preset, head = self.info.preset, self._head
         maps = fuse(
-            similarities(self._head.adapters(tokens), self._head.text),
+            similarities(head.adapters(tokens), head.text),
             temperature=preset.temperature,
             side=IMAGE_SIZE,
             fusion=preset.fusion,
             align_corners=preset.align_corners,
         )
-        reported = reported_map(maps, preset=preset).cpu()
+        surprise = None if head.memory is None else head.memory.surprise(tokens)
+        reported = reported_map(maps, preset=preset, surprise=surprise).cpu()
         return reported, image_scores(reported, preset=preset)
 
     def to_bytes(self) -> bytes:
@@ -217,12 +219,18 @@ def describe_fit(
 
 def _tensors(head: Head) -> dict[str, Tensor]:
     tensors = {f"adapters.{name}": value for name, value in head.adapters.state_dict().items()}
-    return {
-        **tensors,
+    tensors |= {
         "text": head.text,
         "scope.embeddings": head.scope.embeddings,
         "scope.limit": head.scope.limit,
     }
+    if head.memory is not None:
+        tensors |= {
+            "memory.bank": head.memory.bank,
+            "memory.mean": head.memory.mean,
+            "memory.deviation": head.memory.deviation,
+        }
+    return tensors
 
 
 def _restore_head(tensors: dict[str, Tensor], *, backbone: Backbone, preset: Preset) -> Head:
@@ -241,6 +249,13 @@ def _restore_head(tensors: dict[str, Tensor], *, backbone: Backbone, preset: Pre
             scope=Scope(
                 embeddings=tensors["scope.embeddings"].to(place),
                 limit=tensors["scope.limit"].to(place),
+            ),
+            memory=None
+            if preset.memory is None
+            else Memory(
+                bank=tensors["memory.bank"].to(place),
+                mean=tensors["memory.mean"].to(place),
+                deviation=tensors["memory.deviation"].to(place),
             ),
         )
     except (KeyError, RuntimeError) as error:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ai_core.backbone import Backbone
+from ai_core.memory import Memory, fit_memory
 from ai_core.pool import Pool, build_pool, support_order
 from ai_core.presets import Preset
 from ai_core.progress import FitProgress, Progress, silent
@@ -108,8 +109,9 @@ def train_on_pool(
     training = preset.training
     trainer = Trainer(backbone, preset, normal_tokens=support.encoded.tokens, generator=generator)
     scope = _scope(support, pool)
+    memory = _memory(support, preset=preset, generator=generator)
     if not trainer.learns:
-        return trainer.finish(scope)
+        return trainer.finish(scope, memory)
     remember_from = round(training.updates * (1 - training.average_last))
     batches = -(-len(pool) // training.batch)
     for update in range(training.updates):
@@ -122,7 +124,7 @@ def train_on_pool(
             trainer.remember()
         if update % 10 == 9 or update + 1 == training.updates:
             progress(FitProgress("train", update + 1, training.updates, loss))
-    return trainer.finish(scope)
+    return trainer.finish(scope, memory)
 
 
 def train_on_stream(
@@ -146,8 +148,9 @@ def train_on_stream(
     """
     training = preset.training
     trainer = Trainer(backbone, preset, normal_tokens=support.encoded.tokens, generator=generator)
+    memory = _memory(support, preset=preset, generator=generator)
     if not trainer.learns:
-        return trainer.finish(_scope(support, None))
+        return trainer.finish(_scope(support, None), memory)
     k = len(support)
     one_fold = torch.zeros(k, dtype=torch.int64)
     scope: Scope | None = None
@@ -174,7 +177,7 @@ def train_on_stream(
                 if training.average_last and done > remember_from:
                     trainer.remember()
         progress(FitProgress("train", done, updates, loss))
-    return trainer.finish(scope or _scope(support, None))
+    return trainer.finish(scope or _scope(support, None), memory)
 
 
 def _scope(support: Support, pool: Pool | None) -> Scope:
@@ -183,4 +186,12 @@ def _scope(support: Support, pool: Pool | None) -> Scope:
         support.groups,
         synthetic=None if pool is None else pool.embedding[pool.rows],
         synthetic_groups=None if pool is None else pool.groups[pool.rows],
+    )
+
+
+def _memory(support: Support, *, preset: Preset, generator: torch.Generator) -> Memory | None:
+    if preset.memory is None:
+        return None
+    return fit_memory(
+        support.encoded.tokens, support.groups, size=preset.memory.size, generator=generator
     )

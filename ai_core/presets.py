@@ -52,6 +52,19 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MemorySettings:
+    """A bank of normal patches whose distance is added to log(S_a / S_n).
+
+    Attributes:
+        size: most patches that the bank keeps.
+        weight: log-odds for each deviation that a patch lies farther than normal ones do.
+    """
+
+    size: int = 4096
+    weight: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
 class Preset:
     """Every choice that makes a detector, apart from the backbone and the seed.
 
@@ -69,6 +82,7 @@ class Preset:
             sigmoid(log(S_a / S_n) / 4), which ranks alike and does not tie near 1.
         image_score: "max" of the map, or the mean of its top share, "top-mean".
         top_share: share of pixels that "top-mean" takes.
+        memory: the bank of normal patches; None leaves the anomaly map to Eq. 2 alone.
         synthesis: how synthetic anomalies are drawn.
         training: the fine-tune.
     """
@@ -83,6 +97,7 @@ class Preset:
     map_scale: Literal["probability", "log-odds"] = "probability"
     image_score: Literal["max", "top-mean"] = "max"
     top_share: float = 0.005
+    memory: MemorySettings | None = None
     synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
@@ -116,6 +131,8 @@ def _restore(kind: type[T], values: dict[str, Any]) -> T:
 
 
 def _restore_value(kind: Any, value: Any) -> Any:
+    if kind == MemorySettings | None:
+        return None if value is None else _restore(MemorySettings, value)
     if is_dataclass(kind) and isinstance(kind, type):
         return _restore(kind, value)
     return tuple(value) if isinstance(value, list) else value

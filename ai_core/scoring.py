@@ -1,7 +1,10 @@
 """From S_n and S_a to the reported map, and from the map to the image score."""
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ai_core.model import LogMaps
 from ai_core.presets import Preset
@@ -11,15 +14,25 @@ LOG_ODDS_STRETCH = 4.0
 sigmoid is flat beyond ±16."""
 
 
-def reported_map(maps: LogMaps, *, preset: Preset) -> Tensor:
+def reported_map(maps: LogMaps, *, preset: Preset, surprise: Tensor | None = None) -> Tensor:
     """The anomaly map on the preset's scale, float32 in [0, 1], shape (N, H, W).
 
     "probability" is S_a (MediCLIP Eq. 2). "log-odds" is sigmoid(log(S_a / S_n) / 4): the same
     order of pixels and of maxima, with the top of the scale kept apart instead of rounded to 1.
+
+    Args:
+        maps: log S_n and log S_a, shape (N, H, W).
+        preset: says the scale, and what surprise weighs.
+        surprise: of the memory, in deviations, shape (N, patches), where the preset has one. It
+            goes into the log-odds, bilinear between patches.
     """
-    if preset.map_scale == "probability":
+    odds = maps.log_odds
+    if surprise is not None and preset.memory is not None:
+        odds = odds + preset.memory.weight * _at_pixels(surprise, side=odds.shape[-1])
+    elif preset.map_scale == "probability":
         return maps.anomaly.exp().clamp(0, 1)
-    return torch.sigmoid(maps.log_odds / LOG_ODDS_STRETCH)
+    stretch = LOG_ODDS_STRETCH if preset.map_scale == "log-odds" else 1.0
+    return torch.sigmoid(odds / stretch)
 
 
 def image_scores(maps: Tensor, *, preset: Preset) -> Tensor:
@@ -35,3 +48,9 @@ def image_scores(maps: Tensor, *, preset: Preset) -> Tensor:
     count = max(1, round(preset.top_share * flat.shape[1]))
     mean = flat.topk(count, dim=1).values.double().mean(1).float()
     return torch.minimum(mean, highest)
+
+
+def _at_pixels(patches: Tensor, *, side: int) -> Tensor:
+    grid = math.isqrt(patches.shape[1])
+    maps = patches.view(-1, 1, grid, grid)
+    return F.interpolate(maps, (side, side), mode="bilinear", align_corners=False)[:, 0]

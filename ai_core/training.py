@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ai_core.backbone import Backbone
 from ai_core.losses import medical_anomaly_loss
+from ai_core.memory import Memory
 from ai_core.model import Adapters, FrozenProjection, fuse, similarities
 from ai_core.presets import Preset
 from ai_core.prompts import LearnablePrompts, TextTower
@@ -21,11 +22,13 @@ class Head:
         adapters: one linear map per tapped block, or what stands in for them.
         text: two unit vectors {normal, anomaly}, float32, shape (2, embed_dim).
         scope: which images are of the support set's kind.
+        memory: normal patches, where the preset keeps any.
     """
 
     adapters: Adapters | FrozenProjection
     text: Tensor
     scope: Scope
+    memory: Memory | None = None
 
 
 class Trainer:
@@ -101,13 +104,15 @@ class Trainer:
         self._summed += 1
 
     @torch.no_grad()
-    def finish(self, scope: Scope) -> Head:
+    def finish(self, scope: Scope, memory: Memory | None) -> Head:
         """The averaged weights, or the last ones where none were remembered."""
         if self._summed:
             for total, parameter in zip(self._sums, self._parameters, strict=True):
                 parameter.copy_(total / self._summed)
         self._adapters.requires_grad_(requires_grad=False)
-        return Head(adapters=self._adapters, text=self._prompts().detach(), scope=scope)
+        return Head(
+            adapters=self._adapters, text=self._prompts().detach(), scope=scope, memory=memory
+        )
 
 
 def start_adapters(

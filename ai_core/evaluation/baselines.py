@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from ai_core.backbone import Backbone
 from ai_core.evaluation.methods import Method, Scored
 from ai_core.images import IMAGE_SIZE
+from ai_core.memory import coreset, join_blocks, nearest_distances
 from ai_core.placement import Mode
 from ai_core.presets import Preset
 from ai_core.progress import Progress
@@ -30,8 +31,8 @@ class NearestNeighbour:
     """Distance of each patch to the nearest patch of the support set, as PatchCore measures it.
 
     The tapped blocks' tokens, each at unit length so that no block outweighs another, are joined.
-    The bank keeps all of them up to `BANK_TOKENS`, more than a coreset would: the baseline loses
-    nothing to a choice of ours. Image score: the mean of the 3 highest patches.
+    The bank keeps all of them up to `BANK_TOKENS`, then a greedy coreset of that size. Image
+    score: the mean of the 3 highest patches.
     """
 
     geometry: Mode
@@ -54,12 +55,11 @@ class NearestNeighbour:
     ) -> "FittedNearestNeighbour":
         """Fill the bank; each unit's own score is against the bank of all the others."""
         tokens = prepare_support(images, groups=units, backbone=backbone).encoded.tokens
-        joined = _joined(tokens)
+        joined = join_blocks(tokens)
         bank = joined.flatten(0, 1)
         owner = torch.tensor(list(units)).repeat_interleave(joined.shape[1]).to(bank.device)
-        if len(bank) > BANK_TOKENS:
-            keep = torch.randperm(len(bank), generator=generator)[:BANK_TOKENS].to(bank.device)
-            bank, owner = bank[keep], owner[keep]
+        keep = coreset(bank, size=BANK_TOKENS, generator=generator).to(bank.device)
+        bank, owner = bank[keep], owner[keep]
         return FittedNearestNeighbour(
             bank=bank, normal_scores=_left_out_scores(joined, units, bank=bank, owner=owner)
         )
@@ -74,7 +74,7 @@ class FittedNearestNeighbour:
 
     def score(self, tokens: Tensor) -> Scored:
         """Distances in [0, 2], bilinear between patches."""
-        distances = torch.stack([_distances(one, self.bank) for one in _joined(tokens)])
+        distances = torch.stack([nearest_distances(one, self.bank) for one in join_blocks(tokens)])
         return Scored(maps=_upsampled(distances), scores=_highest(distances).cpu())
 
 
@@ -142,20 +142,6 @@ def baselines_for(presets: Sequence[Preset]) -> list[Method]:
     return found
 
 
-def _joined(tokens: Tensor) -> Tensor:
-    """Tokens (N, blocks, patches, width) to unit vectors (N, patches, blocks * width)."""
-    unit = F.normalize(tokens.float(), dim=-1) / math.sqrt(tokens.shape[1])
-    return unit.transpose(1, 2).flatten(2)
-
-
-def _distances(patches: Tensor, bank: Tensor, *, allowed: Tensor | None = None) -> Tensor:
-    """Euclidean distance of each patch, (P, D), to the nearest allowed bank entry, shape (P,)."""
-    cosine = patches.to(bank.device) @ bank.T
-    if allowed is not None:
-        cosine = cosine.masked_fill(~allowed, -1)
-    return (2 - 2 * cosine.amax(1)).clamp_min(0).sqrt()
-
-
 def _left_out_scores(
     joined: Tensor, units: Sequence[int], *, bank: Tensor, owner: Tensor
 ) -> tuple[float, ...] | None:
@@ -163,7 +149,7 @@ def _left_out_scores(
         return None
     best: dict[int, float] = {}
     for patches, unit in zip(joined, units, strict=True):
-        distances = _distances(patches, bank, allowed=owner != unit)
+        distances = nearest_distances(patches, bank, allowed=owner != unit)
         best[unit] = max(best.get(unit, 0.0), float(_highest(distances[None])))
     return tuple(best[unit] for unit in sorted(best))
 
