@@ -15,6 +15,8 @@ from torch.nn import functional as F
 CANDIDATES = 16384
 """Patches, drawn evenly, among which the coreset is picked: it costs candidates times bank."""
 
+_LINEAR = 3.0
+
 _SKETCH = 64
 """Random directions in which the coreset measures distances."""
 
@@ -36,12 +38,15 @@ class Memory:
     def surprise(self, tokens: Tensor) -> Tensor:
         """How many deviations farther than a normal patch each patch lies, (N, patches).
 
+        Beyond `_LINEAR` deviations it grows as a logarithm: a very uniform support set has tiny
+        deviations, and what lies thousands of them away must not drown everything else.
+
         Args:
             tokens: as `Encoded.tokens`, shape (N, blocks, patches, width).
         """
         bank = self.bank.float()
         distances = torch.stack([nearest_distances(one, bank) for one in join_blocks(tokens)])
-        return (distances - self.mean) / self.deviation
+        return _LINEAR * torch.asinh((distances - self.mean) / (_LINEAR * self.deviation))
 
 
 def fit_memory(tokens: Tensor, groups: Tensor, *, size: int, generator: torch.Generator) -> Memory:

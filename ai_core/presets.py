@@ -61,7 +61,7 @@ class MemorySettings:
     """
 
     size: int = 4096
-    weight: float = 4.0
+    weight: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,7 @@ DEFAULT = Preset(
     map_scale="log-odds",
     image_score="top-mean",
     top_share=0.002,
+    memory=MemorySettings(),
     synthesis=DEFAULT_SYNTHESIS,
     training=TrainingSettings(
         pool_images=256, updates=300, batch=16, average_last=0.25, standardise=True, loss_side=56

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ai_core import DEFAULT, Detector
 from ai_core import memory as memory_module
-from ai_core.memory import coreset, fit_memory, join_blocks, nearest_distances
+from ai_core.memory import Memory, coreset, fit_memory, join_blocks, nearest_distances
 from ai_core.model import LogMaps
 from ai_core.presets import MemorySettings
 from ai_core.scoring import LOG_ODDS_STRETCH, reported_map
@@ -102,9 +102,16 @@ def test_what_is_in_the_bank_surprises_less_than_what_is_not():
     known, unknown = found.surprise(random_tokens(4)), found.surprise(random_tokens(4, seed=9))
     assert known.shape == (4, 9)
     assert float(known.max()) < float(unknown.min())
-    torch.testing.assert_close(
-        known, torch.full_like(known, -float(found.mean / found.deviation)), rtol=0.05, atol=0
-    )
+
+
+def test_surprise_counts_deviations_and_grows_slowly_far_from_everything_normal():
+    bank, far = torch.tensor([[1.0, 0.0]]), torch.tensor([[[[0.0, 1.0]]]])
+    distance = 2**0.5
+    for deviations, expected in ((0.1, 0.1), (1.0, 0.98), (1000.0, 19.5)):
+        memory = Memory(
+            bank=bank.half(), mean=torch.tensor(0.0), deviation=torch.tensor(distance / deviations)
+        )
+        torch.testing.assert_close(float(memory.surprise(far)), expected, rtol=0.01, atol=0)
 
 
 def test_surprise_goes_into_the_log_odds_by_its_weight():
