@@ -14,7 +14,7 @@ from ai_core.errors import (
     WeightsMismatchError,
 )
 from ai_core.operating_point import OperatingPoint, Verdict, aggregate, normals_needed
-from ai_core.presets import DEFAULT, OFFICIAL, PAPER, Preset, get_preset, preset_names
+from ai_core.presets import DEFAULT, OFFICIAL, PAPER, QUICK, Preset, get_preset, preset_names
 from ai_core.progress import FitProgress, Progress
 from ai_core.storage import DetectorInfo
 
@@ -22,6 +22,7 @@ __all__ = [
     "DEFAULT",
     "OFFICIAL",
     "PAPER",
+    "QUICK",
     "Backbone",
     "BackboneUnavailableError",
     "CalibratedFit",

@@ -1,6 +1,6 @@
 """Frozen sets of choices: the paper's text, the released code, and what we make the default."""
 
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from ai_core.errors import PresetError
@@ -163,9 +163,16 @@ DEFAULT = Preset(
         pool_images=256, updates=300, batch=16, average_last=0.25, standardise=True, loss_side=56
     ),
 )
-"""The paper's model, fitted on a cached pool, with the aspect ratio kept."""
+"""The paper's model, fitted on a cached pool, with the aspect ratio kept and a memory beside it."""
 
-_PRESETS = (DEFAULT, PAPER, OFFICIAL)
+QUICK = replace(
+    DEFAULT,
+    name="quick",
+    training=replace(DEFAULT.training, pool_images=96, updates=120, prompts_every=4),
+)
+"""The default on a third of the images and updates: for a large tower on a small machine."""
+
+_PRESETS = (DEFAULT, QUICK, PAPER, OFFICIAL)
 
 
 def preset_names() -> tuple[str, ...]:

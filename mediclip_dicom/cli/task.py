@@ -46,7 +46,7 @@ def register(
         typer.Option(help="Fix the window: centre and width, as in --window 40 80 for a brain CT."),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="How it is fitted: default, paper or official.")
+        str | None, typer.Option(help="How it is fitted: default, quick, paper or official.")
     ] = None,
     false_positive_rate: Annotated[
         float | None,
