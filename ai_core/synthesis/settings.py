@@ -1,6 +1,6 @@
 """The choices behind synthetic anomalies: the paper's, the released code's, and our default."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ai_core.synthesis.laws import Law
@@ -158,22 +158,5 @@ OFFICIAL_SYNTHESIS = SynthesisSettings(
 Not reproduced: its spline interpolation (ours is bilinear), and rounding to 256 grey levels.
 """
 
-_DEFAULT_SIDE = Law("log-uniform", 0.05, 0.45)
-
-DEFAULT_SYNTHESIS = SynthesisSettings(
-    place="body",
-    cutpaste=CutPasteSettings(
-        side=_DEFAULT_SIDE, scale=Law("log-uniform", 0.8, 1.25), reach=0.25, label="visible"
-    ),
-    intensity=IntensitySettings(
-        side=_DEFAULT_SIDE,
-        gamma=Law("uniform", 0.12, 0.6),
-        noise_sigma=Law("uniform", 4.0, 12.0),
-        edge_sigma=Law("uniform", 0.5, 4.0),
-        ellipse_share=0.5,
-        flat_share=0.5,
-        label="visible",
-    ),
-    source=SourceSettings(side=_DEFAULT_SIDE, label="visible"),
-)
-"""Ours: lesions from small to large, faint to strong, on the body, labelled where they show."""
+DEFAULT_SYNTHESIS = replace(OFFICIAL_SYNTHESIS, place="body", visible=0.03, attempts=8)
+"""Ours: the released code's anomalies, but on the body, and drawn again until they show."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from ai_core.synthesis import DEFAULT_SYNTHESIS, OFFICIAL_SYNTHESIS, PAPER_SYNTHESIS, Law
+from ai_core.synthesis import OFFICIAL_SYNTHESIS, PAPER_SYNTHESIS, Law
 from ai_core.synthesis.boxes import make_box, window_around
 from ai_core.synthesis.cutpaste import Piece, cut_paste, draw_piece
 from ai_core.synthesis.draws import Draws
@@ -82,8 +82,8 @@ def test_turn_scale_and_place_follow_the_stated_laws(settings: CutPasteSettings)
     assert rows.std() > 30
 
 
-def test_the_default_takes_pieces_from_nearby() -> None:
-    pieces = [piece_of(DEFAULT_SYNTHESIS.cutpaste, seed) for seed in range(200)]
+def test_pieces_come_from_as_nearby_as_the_reach_says() -> None:
+    pieces = [piece_of(CutPasteSettings(reach=0.25), seed) for seed in range(200)]
     assert max(abs(piece.row - 60) for piece in pieces) <= 0.25 * SIZE
     assert max(abs(piece.column - 66) for piece in pieces) <= 0.25 * SIZE
 

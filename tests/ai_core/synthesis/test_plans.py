@@ -1,5 +1,7 @@
 """Sides and places of anomalies follow the settings' laws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -8,6 +10,7 @@ from ai_core.synthesis import (
     DEFAULT_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
+    Law,
     SynthesisSettings,
     Task,
 )
@@ -73,9 +76,12 @@ def test_source_boxes_are_turned_every_way_and_sheared_only_where_asked() -> Non
     assert stats.kstest(angles, stats.uniform(0, np.pi).cdf).pvalue > 0.01
 
 
-def test_the_default_draws_small_lesions_as_often_as_large_ones() -> None:
-    """Sides are log-uniform: the area's root is unchanged by the turn."""
-    drawn = plans(DEFAULT_SYNTHESIS, "cutpaste", 1500)
+def test_small_lesions_are_drawn_as_often_as_large_ones_where_sides_are_even_on_a_log_scale() -> (
+    None
+):
+    """The area's root is unchanged by the turn."""
+    cutpaste = replace(DEFAULT_SYNTHESIS.cutpaste, side=Law("log-uniform", 0.05, 0.45))
+    drawn = plans(replace(DEFAULT_SYNTHESIS, cutpaste=cutpaste), "cutpaste", 1500)
     areas = np.array([1 / abs(a * d - b * c) for a, b, c, d in (plan.box.matrix for plan in drawn)])
     mean_side = 2 * np.sqrt(areas) / SIZE
     assert np.log(mean_side).mean() == pytest.approx(np.log([0.05, 0.45]).mean(), abs=0.05)
