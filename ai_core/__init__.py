@@ -1,7 +1,7 @@
 """The detector: MediCLIP on arrays and tensors, with no DICOM, database or configuration."""
 
 from ai_core.backbone import Backbone, Encoded, load_backbone
-from ai_core.calibration import CalibratedFit, cross_fit, fit_calibrated
+from ai_core.calibration import CalibratedFit, fit_calibrated
 from ai_core.detector import Detector, Scores
 from ai_core.errors import (
     BackboneUnavailableError,
@@ -43,7 +43,6 @@ __all__ = [
     "Verdict",
     "WeightsMismatchError",
     "aggregate",
-    "cross_fit",
     "fit_calibrated",
     "get_preset",
     "load_backbone",

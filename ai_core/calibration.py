@@ -11,27 +11,10 @@ from ai_core.detector import Detector, describe_fit
 from ai_core.errors import CalibrationError
 from ai_core.fitting import make_pool, train_on_pool, train_on_stream
 from ai_core.images import check_support
-from ai_core.operating_point import (
-    Aggregate,
-    OperatingPoint,
-    Verdict,
-    aggregate,
-    normals_needed,
-)
+from ai_core.operating_point import Aggregate, aggregate
 from ai_core.presets import DEFAULT, Preset
 from ai_core.progress import FitProgress, Progress, silent
 from ai_core.support import Support, prepare_support
-
-__all__ = [
-    "Aggregate",
-    "CalibratedFit",
-    "OperatingPoint",
-    "Verdict",
-    "aggregate",
-    "cross_fit",
-    "fit_calibrated",
-    "normals_needed",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +23,8 @@ class CalibratedFit:
 
     Attributes:
         detector: fitted on all images.
-        normal_scores: one study score per group, each by a detector that never saw the group.
+        normal_scores: one score per study, in ascending order of the study index, each by a
+            detector that never saw the study.
     """
 
     detector: Detector
@@ -50,44 +34,6 @@ class CalibratedFit:
 HeldOut = Callable[[int], Iterable[Tensor] | None]
 """Gives all images of a study by its index, in batches as `Detector.score` takes them; None where
 the support set holds them all already."""
-
-
-def cross_fit(
-    images: Tensor,
-    groups: Sequence[int],
-    *,
-    backbone: Backbone,
-    preset: Preset = DEFAULT,
-    folds: int = 2,
-    generator: torch.Generator,
-    progress: Progress | None = None,
-    method: Aggregate = "max",
-    held_out: HeldOut | None = None,
-) -> tuple[float, ...]:
-    """Score every study of a support set by a detector that was fitted without its fold.
-
-    Args:
-        images: normal images of all studies, float32 in [0, 1], shape (n, 3, 224, 224).
-        groups: study index of each image; studies are the exchangeable units.
-        backbone: the frozen towers.
-        preset: as for the final fit.
-        folds: number of folds, at least 2; images of one study never part.
-        generator: the source of every draw.
-        progress: told now and then.
-        method: how image scores become a study score.
-        held_out: all images of a study, where `images` holds only some of them. A score of the
-            highest of many images stands beside new studies only if it saw as many itself.
-
-    Returns:
-        One score per study, in ascending order of the study index.
-
-    Raises:
-        CalibrationError: fewer than 2 folds, or too few studies for them.
-        ImageInputError, SupportSetError: as `Detector.fit`.
-    """
-    plan = _Plan.make(images, groups, folds=folds, backbone=backbone, generator=generator)
-    fit = _Fit(plan, backbone, preset, generator, progress or silent)
-    return _study_scores(fit, held_out=held_out, method=method)
 
 
 def fit_calibrated(
@@ -102,11 +48,27 @@ def fit_calibrated(
     method: Aggregate = "max",
     held_out: HeldOut | None = None,
 ) -> CalibratedFit:
-    """Fit the final detector and cross-fit its normals on one shared pool of features.
+    """Fit a detector, and score every study by one that was fitted without the study's fold.
 
-    The synthetic images of a fold take nothing from another fold, so leaving a fold's part of
-    the pool out leaves out every trace of its studies, and no synthetic image passes the frozen
-    tower twice. Arguments and errors as `cross_fit`.
+    All of them learn from one shared pool of features, where the preset pools: the synthetic
+    images of a fold take nothing from another fold, so leaving a fold's part of the pool out
+    leaves out every trace of its studies, and no synthetic image passes the frozen tower twice.
+
+    Args:
+        images: normal images of all studies, float32 in [0, 1], shape (n, 3, 224, 224).
+        groups: study index of each image; studies are the exchangeable units.
+        backbone: the frozen towers.
+        preset: every other choice.
+        folds: number of folds, at least 2; images of one study never part.
+        generator: the source of every draw.
+        progress: told now and then.
+        method: how image scores become a study score.
+        held_out: all images of a study, where `images` holds only some of them. A score of the
+            highest of many images stands beside new studies only if it saw as many itself.
+
+    Raises:
+        CalibrationError: fewer than 2 folds, or too few studies for them.
+        ImageInputError, SupportSetError: as `Detector.fit`.
     """
     plan = _Plan.make(images, groups, folds=folds, backbone=backbone, generator=generator)
     fit = _Fit(plan, backbone, preset, generator, progress or silent)
