@@ -1,5 +1,6 @@
 """Honest evaluation: data sets, methods, figures, and runs that can be taken up again."""
 
+from ai_core.evaluation.ablation import ablations
 from ai_core.evaluation.baselines import NearestNeighbour, ZeroShot, baselines_for
 from ai_core.evaluation.examples import draw_sheet
 from ai_core.evaluation.folders import from_folder
@@ -23,6 +24,7 @@ __all__ = [
     "RunFolder",
     "Subset",
     "ZeroShot",
+    "ablations",
     "at_operating_point",
     "aupro",
     "backbone_facts",

@@ -250,6 +250,10 @@ def evaluate(
         typer.Option("--k", help="Support pictures; repeat, or part by commas: 4,8,16,32."),
     ] = None,
     seeds: Annotated[list[str] | None, _SEEDS] = None,
+    ablate: Annotated[
+        bool,
+        typer.Option("--ablate", help="Each preset also with one of its choices taken back."),
+    ] = False,
     subset: Annotated[
         Literal["test", "dev"],
         typer.Option(help="Report on test; choose presets and settings on dev."),
@@ -284,6 +288,7 @@ def evaluate(
         cache=cache,
         subset=subset,
         baselines=baselines,
+        ablate=ablate,
         false_positive_rate=_rate(false_positive_rate, settings.tasks.false_positive_rate),
         folds=settings.tasks.folds if operating_point else 0,
     )

@@ -21,6 +21,7 @@ from ai_core.evaluation import (
     Row,
     RunFolder,
     Subset,
+    ablations,
     baselines_for,
     cells_of,
     draw_sheet,
@@ -55,6 +56,7 @@ class EvaluateRequest:
     cache: Path | None
     subset: Subset
     baselines: bool
+    ablate: bool
     false_positive_rate: float
     folds: int
 
@@ -67,6 +69,8 @@ def evaluate_data(backbone_settings: BackboneSettings, request: EvaluateRequest)
         ai_core.EvaluationError: The data allow no honest figure.
     """
     presets = presets_named(request.presets)
+    if request.ablate:
+        presets = tuple(variant for preset in presets for variant in ablations(preset))
     datasets = _read_datasets(request)
     methods: list[Method] = [Mediclip(preset, folds=request.folds) for preset in presets]
     if request.baselines:

@@ -1,0 +1,34 @@
+"""Variants of a preset, each with one choice taken back."""
+
+from dataclasses import fields, replace
+
+from ai_core import DEFAULT, PAPER, Preset
+from ai_core.evaluation import ablations
+
+
+def differences(variant: Preset, preset: Preset) -> list[str]:
+    return [
+        item.name
+        for item in fields(Preset)
+        if item.name != "name" and getattr(variant, item.name) != getattr(preset, item.name)
+    ]
+
+
+def test_each_variant_takes_back_one_choice_and_says_which():
+    preset, *variants = ablations(DEFAULT)
+    assert preset == DEFAULT
+    assert {variant.name: differences(variant, DEFAULT) for variant in variants} == {
+        "default, no memory": ["memory"],
+        "default, last weights": ["training"],
+        "default, channels as they are": ["training"],
+        "default, maximum of the map": ["image_score"],
+        "default, stretched": ["geometry"],
+        "default, anomalies off the body": ["synthesis"],
+        "default, the paper's anomalies": ["synthesis"],
+    }
+
+
+def test_what_a_preset_does_without_already_is_no_variant():
+    assert ablations(PAPER) == (PAPER,)
+    plain = replace(DEFAULT, memory=None)
+    assert "default, no memory" not in {variant.name for variant in ablations(plain)}
