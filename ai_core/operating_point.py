@@ -122,7 +122,8 @@ def aggregate(scores: Sequence[float], *, method: Aggregate = "max", top: int = 
     if method == "max":
         return highest[0]
     taken = highest[: max(1, top)]
-    return min(highest[0], math.fsum(taken) / len(taken))
+    # a mean of equal numbers may round to a neighbour of theirs
+    return min(taken[0], max(taken[-1], math.fsum(taken) / len(taken)))
 
 
 def _check_score(score: float) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from mediclip_dicom.cli import peer, study, task
-from mediclip_dicom.cli.context import CliContext, settings_of
+from mediclip_dicom.cli.context import CliContext, preset_named, settings_of
 from mediclip_dicom.cli.display import console
 from mediclip_dicom.config import BackboneSettings
 
@@ -142,20 +142,14 @@ def synth(
 
     Example: `mediclip-dicom synth --out sheet.png normals/`
     """
-    from ai_core import get_preset, preset_names
     from mediclip_dicom.cli.synth import SynthRequest, show_synthesis
     from mediclip_dicom.cli.task import window_option
 
     settings = settings_of(context)
-    name = preset or settings.tasks.preset
-    if name not in preset_names():
-        raise typer.BadParameter(
-            f"no preset {name!r}; there are {', '.join(preset_names())}", param_hint="--preset"
-        )
     request = SynthRequest(
         paths=paths,
         task=task.value,
-        preset=get_preset(name),
+        preset=preset_named(preset or settings.tasks.preset),
         modality=modality,
         window=None if window is None else window_option(*window),
         images_per_study=images_per_study or settings.tasks.images_per_study,

@@ -11,8 +11,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.progress import Progress
 
-from ai_core import Backbone, Preset, get_preset
-from ai_core.errors import PresetError
+from ai_core import Backbone, Preset
 from ai_core.evaluation import (
     Dataset,
     Mediclip,
@@ -35,6 +34,7 @@ from ai_core.evaluation import (
 from ai_core.evaluation.record import describe_run, what_must_not_change
 from ai_core.evaluation.safe_write import write_text
 from ai_core.evaluation.table import SHORT, method_title
+from mediclip_dicom.cli.context import preset_named
 from mediclip_dicom.cli.display import console, make_table, plain, progress_bars
 from mediclip_dicom.config import BackboneSettings
 from mediclip_dicom.service import open_backbone
@@ -124,10 +124,7 @@ def presets_named(names: Sequence[str]) -> tuple[Preset, ...]:
     Raises:
         typer.BadParameter: There is none of that name.
     """
-    try:
-        return tuple(get_preset(name) for name in dict.fromkeys(names))
-    except PresetError as error:
-        raise typer.BadParameter(str(error), param_hint="--preset") from error
+    return tuple(preset_named(name) for name in dict.fromkeys(names))
 
 
 def whole_numbers(texts: Sequence[str], *, option: str, least: int) -> tuple[int, ...]:

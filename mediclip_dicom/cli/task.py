@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mediclip_dicom.cli.context import settings_of
+from mediclip_dicom.cli.context import preset_named, settings_of
 from mediclip_dicom.cli.display import (
     console,
     count_progress,
@@ -65,7 +65,6 @@ def register(
 
     Example: `mediclip-dicom task register brain-mr --modality MR --body-part BRAIN normals/`
     """
-    from ai_core import get_preset
     from mediclip_dicom.database import open_database
     from mediclip_dicom.registration import TaskRequest, register_from_paths
     from mediclip_dicom.routing import Route
@@ -77,7 +76,7 @@ def register(
         name=name,
         route=Route(modality, body_part, view, series),
         window=None if window is None else window_option(*window),
-        preset=get_preset(preset or defaults.preset),
+        preset=preset_named(preset or defaults.preset),
         false_positive_rate=(
             defaults.false_positive_rate if false_positive_rate is None else false_positive_rate
         ),

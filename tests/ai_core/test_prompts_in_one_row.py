@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ai_core import load_backbone
-from ai_core.prompts import LearnablePrompts, TextTower
+from ai_core.prompts import LearnablePrompts, PromptSettings, TextTower
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +13,11 @@ def tower():
 
 
 def prompts(tower, context):
-    return LearnablePrompts(tower, context=context, generator=torch.Generator().manual_seed(0))
+    return LearnablePrompts(
+        tower,
+        settings=PromptSettings(context=context),
+        generator=torch.Generator().manual_seed(0),
+    )
 
 
 @pytest.mark.parametrize("context", [0, 1, 8])
@@ -26,7 +30,7 @@ def test_features_and_gradients_are_those_of_whole_prompts(tower, context, monke
     learnt.context.grad = None
 
     encode = tower.encode
-    monkeypatch.setattr(tower, "encode", lambda x, ends, shared: encode(x, ends, cut=False))
+    monkeypatch.setattr(tower, "encode", lambda x, ends, **_: encode(x, ends, cut=False))
     whole = learnt()
     torch.testing.assert_close(packed, whole, rtol=1e-5, atol=1e-6)
     if context:

@@ -96,7 +96,7 @@ def test_pictures_are_taken_and_their_names_are_not_repeated(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--preset", "defualt"), "no preset 'defualt'; there are default, paper"),
+        (("--preset", "defualt"), "no preset 'defualt'; there are default"),
         (("--false-positive-rate", "0"), "must lie within 0 and 1"),
         (("--false-positive-rate", "1"), "must lie within 0 and 1"),
         (("--window", "40", "0"), "a window's width must be at least 1"),
