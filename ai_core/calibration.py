@@ -1,12 +1,12 @@
 """Calibration: scores of the support set by detectors that never saw them."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from ai_core.backbone import Backbone
+from ai_core.backbone import Backbone, Encoded
 from ai_core.detector import Detector, describe_fit
 from ai_core.errors import CalibrationError
 from ai_core.fitting import make_pool, train_on_pool, train_on_stream
@@ -14,6 +14,7 @@ from ai_core.images import check_support
 from ai_core.operating_point import Aggregate, aggregate
 from ai_core.presets import DEFAULT, Preset
 from ai_core.progress import FitProgress, Progress, silent
+from ai_core.scope import farthest_distance
 from ai_core.support import Support, prepare_support
 
 
@@ -64,7 +65,8 @@ def fit_calibrated(
         progress: told now and then.
         method: how image scores become a study score.
         held_out: all images of a study, where `images` holds only some of them. A score of the
-            highest of many images stands beside new studies only if it saw as many itself.
+            highest of many images stands beside new studies only if it saw as many itself; and
+            the ends of a series are in scope only if they were seen.
 
     Raises:
         CalibrationError: fewer than 2 folds, or too few studies for them.
@@ -72,8 +74,8 @@ def fit_calibrated(
     """
     plan = _Plan.make(images, groups, folds=folds, backbone=backbone, generator=generator)
     fit = _Fit(plan, backbone, preset, generator, progress or silent)
-    scores = _study_scores(fit, held_out=held_out, method=method)
-    return CalibratedFit(detector=fit.detector(None), normal_scores=scores)
+    scores, farthest = _score_studies(fit, held_out=held_out, method=method)
+    return CalibratedFit(detector=fit.detector(None, farthest=farthest), normal_scores=scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +144,11 @@ class _Fit:
             else None
         )
 
-    def detector(self, without: int | None) -> Detector:
-        """A detector fitted on every fold but one, or on all of them."""
+    def detector(self, without: int | None, *, farthest: float = 0.0) -> Detector:
+        """A detector fitted on every fold but one, or on all of them.
+
+        Its scope has room for a normal image that lies ``farthest`` from other studies.
+        """
         plan = self.plan
         kept = plan.folds != without if without is not None else plan.folds >= 0
         stage = "train" if without is None else f"cross-fit {without + 1}/{plan.count}"
@@ -168,25 +173,38 @@ class _Fit:
         info = describe_fit(
             support.images, backbone=self.backbone, preset=self.preset, generator=self.generator
         )
+        head = replace(head, scope=head.scope.widened(farthest))
         return Detector(head, backbone=self.backbone, info=info)
 
 
-def _study_scores(fit: _Fit, *, held_out: HeldOut | None, method: Aggregate) -> tuple[float, ...]:
-    plan = fit.plan
+def _score_studies(
+    fit: _Fit, *, held_out: HeldOut | None, method: Aggregate
+) -> tuple[tuple[float, ...], float]:
+    """A score for each study, and the distance of their farthest image from other studies."""
+    plan, groups = fit.plan, fit.plan.support.groups
     by_study: dict[int, float] = {}
-    groups = plan.support.groups
+    farthest = 0.0
     total = len(set(groups.tolist()))
     for fold in range(plan.count):
         detector = fit.detector(fold)
         for study in plan.studies_of(fold):
-            batches = held_out(study) if held_out is not None else None
-            if batches is None:
-                found = detector.score_encoded(plan.support.part(groups == study).encoded).scores
-            else:
-                found = torch.cat([detector.score(batch).scores for batch in batches])
-            by_study[study] = aggregate(found.tolist(), method=method)
+            others = plan.support.part(groups != study).encoded.embedding
+            scores: list[float] = []
+            for encoded in _encoded_study(fit, study, held_out):
+                scores += detector.score_encoded(encoded).scores.tolist()
+                farthest = max(farthest, farthest_distance(encoded.embedding, others))
+            by_study[study] = aggregate(scores, method=method)
             fit.progress(FitProgress("calibrate", len(by_study), total))
-    return tuple(by_study[study] for study in sorted(by_study))
+    return tuple(by_study[study] for study in sorted(by_study)), farthest
+
+
+def _encoded_study(fit: _Fit, study: int, held_out: HeldOut | None) -> Iterator[Encoded]:
+    batches = held_out(study) if held_out is not None else None
+    if batches is None:
+        yield fit.plan.support.part(fit.plan.support.groups == study).encoded
+        return
+    for batch in batches:
+        yield fit.backbone.encode(batch)
 
 
 def _named(progress: Progress, stage: str) -> Progress:

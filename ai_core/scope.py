@@ -1,6 +1,6 @@
 """Whether an image is of the kind that a detector was fitted on, from its global embedding."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -33,6 +33,21 @@ class Scope:
             embedding: global embeddings of N images, any length, shape (N, embed_dim).
         """
         return (_distances(embedding, self.embeddings).amin(1) <= self.limit).cpu()
+
+    def widened(self, distance: float) -> "Scope":
+        """The same with room for an image at this distance from the normals of other studies."""
+        limit = torch.full_like(self.limit, SLACK * distance)
+        return replace(self, limit=torch.maximum(self.limit, limit))
+
+
+def farthest_distance(embedding: Tensor, others: Tensor) -> float:
+    """How far the farthest of some images lies from the nearest of others, a cosine distance.
+
+    Args:
+        embedding: global embeddings of the images, shape (N, embed_dim), N at least 1.
+        others: global embeddings of the others, shape (n, embed_dim), n at least 1.
+    """
+    return float(_distances(embedding, F.normalize(others.float(), dim=-1)).amin(1).amax())
 
 
 def fit_scope(

@@ -2,7 +2,7 @@
 
 import torch
 
-from ai_core.scope import SLACK, SYNTHETIC_SHARE, fit_scope
+from ai_core.scope import SLACK, SYNTHETIC_SHARE, farthest_distance, fit_scope
 
 
 def at_angle(*degrees: float) -> torch.Tensor:
@@ -57,3 +57,12 @@ def test_what_lies_near_any_image_of_the_support_set_is_in_scope_whatever_its_le
     scope = fit_scope(at_angle(0, 10, 90, 100), torch.tensor([0, 1, 2, 3]))
     asked = 1000 * at_angle(5, 95, -11, 50, 180)
     assert scope.contains(asked).tolist() == [True, True, True, False, False]
+
+
+def test_a_scope_is_widened_for_a_normal_image_farther_away_and_never_narrowed() -> None:
+    scope = fit_scope(at_angle(0, 10), torch.tensor([0, 1]))
+    wide = scope.widened(farthest_distance(at_angle(5, 40), at_angle(0, 10)))
+    torch.testing.assert_close(float(wide.limit), SLACK * distance(30), rtol=1e-4, atol=0)
+    assert torch.equal(wide.widened(distance(1)).limit, wide.limit)
+    assert scope.contains(at_angle(40)).tolist() == [False]
+    assert wide.contains(at_angle(40)).tolist() == [True]

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import dcmread
 from sqlalchemy import func, select
@@ -16,6 +17,7 @@ from mediclip_dicom.errors import SupportSetReadError, TaskError
 from mediclip_dicom.registration import register_from_paths
 from mediclip_dicom.routing import Route
 from mediclip_dicom.service import open_backbone
+from mediclip_dicom.support import read_support_set
 from mediclip_dicom.tasks import DetectorStore, active_version
 from tests.mediclip_dicom import sources
 from tests.mediclip_dicom.conftest import SMALLEST, TASK, FittedTask, K, request_for
@@ -231,3 +233,22 @@ def test_a_normal_study_is_calibrated_on_all_its_images_and_not_only_on_those_fi
     ).version.operating_point
     assert unusual.normal_scores[0] > plain.normal_scores[0]
     assert unusual.normal_scores[1:] == plain.normal_scores[1:]
+
+
+def test_the_ends_of_a_normal_series_are_in_scope_although_none_was_fitted_on(
+    tmp_path: Path, sessions: sessionmaker[Session], backbone: Backbone
+) -> None:
+    paths = [p for n in range(K + 1) for p in mr_study(tmp_path / f"normal-{n}", n, slices=4)]
+    for path in paths[::4]:  # the first of four slices is one that the support set leaves out
+        dataset = dcmread(path)
+        stripes = np.indices((dataset.Rows, dataset.Columns))[1] % 8 < 4
+        dataset.PixelData = (stripes * 900 + dataset.pixel_array // 64).astype("<u2").tobytes()
+        dataset.save_as(path, enforce_file_format=True)
+    version = register_from_paths(
+        sessions, paths[: 4 * K], request_for(images_per_study=1), backbone=backbone
+    ).version
+    detector = DetectorStore(sessions, backbone).get(version.id)
+    support = read_support_set(
+        paths[4 * K :], route=Route("MR"), mode="pad", window=None, images_per_study=4
+    )
+    assert detector.score(support.images).in_scope.tolist() == [True] * 4
