@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         _run(given)
-    except DetectorError as error:
+    except (DetectorError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,6 +1,7 @@
 """The teacher's features of fixed crops, computed once and kept on disk."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ai_core.backbone import Backbone
+from ai_core.errors import PretrainingError
 from ai_core.pretraining.augmentation import crops
 from ai_core.pretraining.distillation import Seen, see
 from ai_core.pretraining.pictures import Pictures
@@ -82,7 +84,8 @@ class FixedCrops:
     def _compute(
         self, path: Path, shape: tuple[int, int], *, teacher: Backbone, grid: int, report: Report
     ) -> None:
-        features = np.memmap(path, dtype=np.float16, mode="w+", shape=shape)
+        _reserve(path, 2 * shape[0] * shape[1])
+        features = np.memmap(path, dtype=np.float16, mode="r+", shape=shape)
         for entries in torch.split(torch.arange(len(self)), _BATCH):
             seen = see(teacher, self._crops(entries), grid=grid)
             rows = torch.cat([seen.tokens.flatten(1), seen.embedding], dim=1)
@@ -101,6 +104,19 @@ class FixedCrops:
             "grid": grid,
             **{name: settings[name] for name in ("seed", "crops_per_image", "crops")},
         }
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Take the room at once: a disk that fills up under a mapping kills the process."""
+    try:
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise PretrainingError(
+            f"no room for {size / 1e9:.1f} GB of teacher features in {path.parent} ({error}); "
+            f"take fewer crops per image, or 0 for none on disk"
+        ) from error
 
 
 def _is_marked(path: Path, mark: Path, *, identity: dict[str, Any], size: int) -> bool:

@@ -100,3 +100,17 @@ def test_a_split_files_pool_can_be_trained_on(files, tmp_path):
     assert read_pool(split, root=tmp_path / "data") == tuple(files[:2])
     pictures = gather_pictures([split], exclusion=read_exclusion([]), root=tmp_path / "data")
     assert pictures.digests == tuple(sorted(sha256(file) for file in files[:2]))
+
+
+def test_of_real_chest_films_only_those_outside_dev_and_test_are_left(shared_data):
+    split = shared_data / "splits" / "cxr.json"
+    exclusion = read_exclusion([split], root=shared_data)
+    held_out = sum(
+        len(names)
+        for name, names in json.loads(split.read_text()).items()
+        if name.startswith(("dev_", "test_"))
+    )
+    pool = gather_pictures([split], exclusion=exclusion, root=shared_data)
+    assert (len(pool), pool.counts[0].excluded) == (50, 0)
+    (count,) = gather_pictures([shared_data / "cxr"], exclusion=exclusion).counts
+    assert count.excluded == held_out
