@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from ai_core.architecture import Architecture, build_model
+from ai_core.untrained import VISION_PREFIX, initialise_text
 
 _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
+
+SEEDED_TEXT = "seeded_text"
+"""Metadata of a safetensors file that holds a vision tower alone: the seed of its text tower."""
 
 UNREADABLE = (
     RuntimeError,
@@ -28,7 +32,8 @@ def load_checkpoint(file: Path, architecture: Architecture) -> tuple[Architectur
     """Build the model and fill it from a file: safetensors, a state dict, or OpenAI's archive.
 
     OpenAI publishes its towers as TorchScript archives and nobody else does, so such a file
-    brings QuickGELU with it. Position embeddings of another resolution are resampled.
+    brings QuickGELU with it. Position embeddings of another resolution are resampled. A
+    safetensors file that names a seed under `SEEDED_TEXT` has its text tower drawn from that.
 
     Raises:
         One of `UNREADABLE`: the file does not hold this model.
@@ -40,7 +45,13 @@ def load_checkpoint(file: Path, architecture: Architecture) -> tuple[Architectur
         architecture = architecture.with_quick_gelu()
     state = _archive_state(file) if archive else _plain_state(file)
     model = build_model(architecture)
+    seed = _text_seed(file)
+    if seed is not None:
+        initialise_text(model, seed=seed)
     own = model.state_dict()
+    if seed is not None:
+        drawn = {name: own[name] for name in own if not name.startswith(VISION_PREFIX)}
+        state = {**drawn, **state}
     for scalar in ("logit_scale", "logit_bias"):
         if scalar in state and scalar in own:
             state[scalar] = state[scalar].reshape(own[scalar].shape)
@@ -62,6 +73,14 @@ def _plain_state(file: Path) -> dict[str, Any]:
     except (AttributeError, TypeError, StopIteration) as error:
         raise ValueError("it holds something else than named tensors") from error
     return dict(state)
+
+
+def _text_seed(file: Path) -> int | None:
+    if file.suffix != ".safetensors":
+        return None
+    with safe_open(str(file), framework="pt") as opened:
+        found = (opened.metadata() or {}).get(SEEDED_TEXT)
+    return None if found is None else int(found)
 
 
 def _archive_state(file: Path) -> dict[str, Any]:

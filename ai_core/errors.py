@@ -57,3 +57,7 @@ class PictureError(DetectorError, ValueError):
 
 class EvaluationError(DetectorError, ValueError):
     """A data set, support set or output folder from which no honest figure can be made."""
+
+
+class PretrainingError(DetectorError, ValueError):
+    """Pictures, lists, settings or a checkpoint from which no honest backbone can be trained."""

@@ -39,25 +39,32 @@ class Tower(nn.Module):
     def forward(self, x: Tensor) -> TowerOutput:
         """Run the tower on normalised images, float32, shape (N, 3, 224, 224)."""
         if not self._mixed:
-            return self._run(x)
+            return run_tower(self._visual, x, blocks=self._blocks)
         with torch.autocast(x.device.type, dtype=torch.bfloat16):
-            return self._run(x)
+            return run_tower(self._visual, x, blocks=self._blocks)
 
-    def _run(self, x: Tensor) -> TowerOutput:
-        visual = self._visual
-        x = visual.conv1(x).flatten(2).transpose(1, 2).float()
-        first = visual.class_embedding.expand(x.shape[0], 1, -1)
-        # float32 from here on: open_clip would let the residual stream round to bfloat16
-        x = visual.ln_pre(torch.cat([first, x], dim=1) + visual.positional_embedding)
-        taken = []
-        for number, block in enumerate(visual.transformer.resblocks, start=1):
-            x = block(x)
-            if number in self._blocks:
-                taken.append(x[:, 1:])
-        pooled, _ = visual._pool(x)
-        if visual.proj is not None:
-            pooled = pooled @ visual.proj
-        return torch.stack(taken, dim=1).float(), pooled.float()
+
+def run_tower(visual: Any, x: Tensor, *, blocks: tuple[int, ...]) -> TowerOutput:
+    """Run an open_clip vision tower and tap its residual stream; gradients flow.
+
+    Args:
+        visual: the vision half of an open_clip model.
+        x: normalised images, float32, shape (N, 3, 224, 224), on the tower's device.
+        blocks: the tapped blocks, counted from 1.
+    """
+    x = visual.conv1(x).flatten(2).transpose(1, 2).float()
+    first = visual.class_embedding.expand(x.shape[0], 1, -1)
+    # float32 from here on: open_clip would let the residual stream round to bfloat16
+    x = visual.ln_pre(torch.cat([first, x], dim=1) + visual.positional_embedding)
+    taken = []
+    for number, block in enumerate(visual.transformer.resblocks, start=1):
+        x = block(x)
+        if number in blocks:
+            taken.append(x[:, 1:])
+    pooled, _ = visual._pool(x)
+    if visual.proj is not None:
+        pooled = pooled @ visual.proj
+    return torch.stack(taken, dim=1).float(), pooled.float()
 
 
 def _with_bf16_weights(visual: Any) -> Any:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 NAME = "untrained"
 SEED = 20240224
+VISION_PREFIX = "visual."
+"""How open_clip starts the names of the vision tower's parameters."""
 
 _POSITION_SHARE = 0.5
 """Size of the position in a token, against the size of its content."""
@@ -64,6 +66,15 @@ def initialise(model: nn.Module, *, seed: int = SEED) -> None:
         weight = block.attn.in_proj_weight
         weight[width : 2 * width] = weight[:width]  # attend to tokens like the asking one
         weight[:width] *= _SHARPNESS
+
+
+@torch.no_grad()
+def initialise_text(model: nn.Module, *, seed: int = SEED) -> None:
+    """Overwrite every parameter outside the vision tower, from one seed; same bytes everywhere."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in sorted(model.named_parameters()):
+        if not name.startswith(VISION_PREFIX):
+            parameter.copy_(_draw(name, parameter, generator))
 
 
 def _draw(name: str, parameter: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,163 @@
+"""Unlabelled pictures in memory, eight bits a value, none of them excluded."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ai_core.errors import PictureError, PretrainingError
+from ai_core.evaluation.folders import is_mask
+from ai_core.images import IMAGE_SIZE
+from ai_core.pictures import PICTURE_SUFFIXES, read_picture
+from ai_core.placement import Placement
+from ai_core.pretraining.exclusion import Exclusion, read_pool, sha256_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceCount:
+    """What became of the pictures of one folder or split file.
+
+    Attributes:
+        source: the folder or file as it was given.
+        seen: pictures found there, masks not counted.
+        excluded: left out because a list says so, by content.
+        repeated: left out as copies of pictures already taken.
+        unreadable: left out because they are damaged or no single picture.
+    """
+
+    source: str
+    seen: int
+    excluded: int
+    repeated: int
+    unreadable: int
+
+    @property
+    def used(self) -> int:
+        """Pictures that are trained on."""
+        return self.seen - self.excluded - self.repeated - self.unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Pictures to train on.
+
+    Attributes:
+        values: uint8, each of shape (1, 224, 224) where it is grey, otherwise (3, 224, 224).
+        digests: SHA-256 of each picture's file.
+        counts: what became of each source's pictures.
+    """
+
+    values: tuple[Tensor, ...]
+    digests: tuple[str, ...]
+    counts: tuple[SourceCount, ...]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def sha256(self) -> str:
+        """Digest over the pictures' digests, in their order."""
+        return hashlib.sha256("\n".join(self.digests).encode()).hexdigest()
+
+    def batch(self, indices: Tensor) -> Tensor:
+        """Some pictures as float32 RGB in [0, 1], shape (N, 3, 224, 224)."""
+        chosen = [self.values[index].expand(3, -1, -1) for index in indices.tolist()]
+        return torch.stack(chosen).float() / 255
+
+
+def gather_pictures(
+    sources: Sequence[Path], *, exclusion: Exclusion, root: Path | None = None
+) -> Pictures:
+    """Read every picture below folders, or of split files' pools, less what is excluded.
+
+    Pictures are placed in the square with their aspect kept, as the detector's are. Their order
+    is that of their digests, so that names and places of files change nothing.
+
+    Args:
+        sources: folders, or split files (JSON) whose pool is meant.
+        exclusion: pictures that must not be seen.
+        root: the folder that a split file's paths start from; by default its own.
+
+    Raises:
+        PretrainingError: a source is missing, or no picture is left.
+    """
+    taken: dict[str, Tensor] = {}
+    counts = tuple(
+        _gather(source, taken, exclusion=exclusion, root=root) for source in dict.fromkeys(sources)
+    )
+    if not taken:
+        raise PretrainingError(
+            f"no picture is left to train on: {sum(c.seen for c in counts)} seen, "
+            f"{sum(c.excluded for c in counts)} excluded, "
+            f"{sum(c.unreadable for c in counts)} unreadable"
+        )
+    digests = tuple(sorted(taken))
+    return Pictures(values=tuple(taken[d] for d in digests), digests=digests, counts=counts)
+
+
+def check_exclusion(pictures: Pictures, exclusion: Exclusion) -> None:
+    """The last look before training: none of the pictures is excluded.
+
+    Raises:
+        PretrainingError: one is.
+    """
+    forbidden = exclusion.digests.intersection(pictures.digests)
+    if forbidden:
+        raise PretrainingError(
+            f"{len(forbidden)} excluded pictures are among those to train on, such as the one "
+            f"with SHA-256 {min(forbidden)}; the run does not start"
+        )
+
+
+def _gather(
+    source: Path, taken: dict[str, Tensor], *, exclusion: Exclusion, root: Path | None
+) -> SourceCount:
+    files = _files(source, root=root)
+    excluded = repeated = unreadable = 0
+    for file in files:
+        digest = sha256_of(file)
+        if digest in exclusion.digests:
+            excluded += 1
+        elif digest in taken:
+            repeated += 1
+        else:
+            try:
+                taken[digest] = _read(file)
+            except PictureError:
+                unreadable += 1
+    return SourceCount(
+        source=str(source),
+        seen=len(files),
+        excluded=excluded,
+        repeated=repeated,
+        unreadable=unreadable,
+    )
+
+
+def _files(source: Path, *, root: Path | None) -> list[Path]:
+    if source.suffix == ".json":
+        return sorted(read_pool(source, root=root))
+    if not source.is_dir():
+        raise PretrainingError(f"there is no folder {source}")
+    return sorted(
+        path
+        for path in source.rglob("*")
+        if path.suffix.lower() in PICTURE_SUFFIXES
+        and path.is_file()
+        and not path.name.startswith(".")
+        and not is_mask(path)
+    )
+
+
+def _read(file: Path) -> Tensor:
+    rgb = read_picture(file)
+    rows, columns, _ = rgb.shape
+    square = Placement(rows=rows, columns=columns, size=IMAGE_SIZE).to_input(rgb)
+    values = torch.from_numpy(np.rint(square * 255).clip(0, 255).astype(np.uint8))
+    grey = torch.equal(values[0], values[1]) and torch.equal(values[0], values[2])
+    # a copy, or the other two channels would stay in memory with the view
+    return values[:1].clone() if grey else values

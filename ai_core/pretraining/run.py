@@ -1,0 +1,281 @@
+"""A distillation from start or checkpoint to the student's files."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ai_core.backbone import Backbone
+from ai_core.errors import PretrainingError
+from ai_core.pretraining.augmentation import crops
+from ai_core.pretraining.distillation import (
+    Distiller,
+    Heads,
+    Losses,
+    Seen,
+    learning_rate,
+    make_optimiser,
+    see,
+    standards,
+)
+from ai_core.pretraining.exclusion import Exclusion
+from ai_core.pretraining.features import FixedCrops
+from ai_core.pretraining.pictures import Pictures, check_exclusion
+from ai_core.pretraining.record import LossRow, make_record, write_losses, write_record
+from ai_core.pretraining.report import Report, silent
+from ai_core.pretraining.sampling import Sampler
+from ai_core.pretraining.settings import PretrainingSettings
+from ai_core.pretraining.state import (
+    STATE_FILE,
+    load_state,
+    optimiser_tensors,
+    restore_optimiser,
+    save_state,
+)
+from ai_core.pretraining.student import build_student, save_student, student_config
+
+CHECKPOINT_EVERY = 100
+
+_STANDARD_BATCH = 16
+
+
+def pretrain(
+    pictures: Pictures,
+    *,
+    exclusion: Exclusion,
+    teacher: Backbone,
+    settings: PretrainingSettings,
+    folder: Path,
+    config: dict[str, Any] | None = None,
+    resume: bool = False,
+    checkpoint_every: int = CHECKPOINT_EVERY,
+    stop_after: int | None = None,
+    report: Report = silent,
+) -> None:
+    """Distil a teacher into a student and write student, record and losses.
+
+    Args:
+        pictures: what is learnt from.
+        exclusion: what must not be among them.
+        teacher: the frozen tower that is imitated.
+        settings: of the run.
+        folder: where everything is written; made where it is missing.
+        config: the student's open_clip config; `student_config` by default.
+        resume: go on from the folder's checkpoint; the result has the bytes of a run that was
+            never interrupted, on the same machine with as many threads.
+        checkpoint_every: updates between checkpoints.
+        stop_after: leave after the checkpoint at this update, without results.
+        report: told how far it is.
+
+    Raises:
+        PretrainingError: an excluded picture is among the others, the folder holds another run, or
+            its checkpoint is damaged.
+    """
+    check_exclusion(pictures, exclusion)
+    started = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    if not resume and (folder / STATE_FILE).exists():
+        raise PretrainingError(f"{folder} holds a run already; resume it, or take another folder")
+    run = _Run(
+        pictures,
+        teacher=teacher,
+        settings=settings,
+        config=config or student_config(),
+        folder=folder,
+        resume=resume,
+        report=report,
+    )
+    before = run.seconds
+    while run.step < settings.steps:
+        run.update()
+        if run.step % checkpoint_every == 0 or run.step in (settings.steps, stop_after):
+            run.seconds = before + time.monotonic() - started
+            run.save()
+        if run.step == stop_after:
+            return
+    save_student(folder, run.average, run.config)
+    write_losses(folder, run.losses)
+    record = make_record(
+        pictures,
+        exclusion=exclusion,
+        teacher=teacher,
+        settings=settings,
+        seconds=run.seconds,
+        last=run.losses[-1],
+        folder=folder,
+    )
+    write_record(folder, record)
+
+
+class _Run:
+    """Everything that a checkpoint holds, and one update of it."""
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        *,
+        teacher: Backbone,
+        settings: PretrainingSettings,
+        config: dict[str, Any],
+        folder: Path,
+        resume: bool,
+        report: Report,
+    ) -> None:
+        self._pictures = pictures
+        self._teacher = teacher
+        self._settings = settings
+        self._folder = folder
+        self._report = report
+        self.config = config
+        self.step = 0
+        self.seconds = 0.0
+        self.losses: list[LossRow] = []
+        found = load_state(folder / STATE_FILE) if resume else None
+        if found:
+            self._check_same(found[1])
+        generator = torch.Generator().manual_seed(settings.seed)
+        visual = build_student(config, seed=settings.seed)
+        heads = Heads(visual, teacher, generator=generator)
+        self._grid = _grid(visual)
+        self._standard = (
+            _part(found[0], "standard")
+            if found
+            else _standards(pictures, teacher=teacher, grid=self._grid, settings=settings)
+        )
+        self._distiller = Distiller(
+            visual.to(teacher.device),
+            heads.to(teacher.device),
+            standard={name: value.to(teacher.device) for name, value in self._standard.items()},
+            embedding_weight=settings.embedding_weight,
+        )
+        self._optimiser = make_optimiser(self._distiller, settings)
+        self._generator = generator
+        self._fixed = self._fix_crops() if settings.crops_per_image else None
+        entries = len(self._fixed) if self._fixed else len(pictures)
+        self._sampler = Sampler(entries, generator=generator)
+        self.average = {name: value.detach().clone() for name, value in visual.named_parameters()}
+        if found:
+            self._restore(*found)
+
+    def update(self) -> None:
+        """One optimiser step on one batch."""
+        settings = self._settings
+        rate = learning_rate(self.step, settings)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        images, seen = self._batch(self._sampler.take(settings.batch))
+        total, of_tokens, of_embedding = self._distiller(images, seen)
+        losses = Losses(*(float(part.detach()) for part in (total, of_tokens, of_embedding)))
+        if not math.isfinite(losses.total):
+            raise PretrainingError(
+                f"the loss of update {self.step + 1} is {losses.total}; take a lower learning rate"
+            )
+        self._optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        nn.utils.clip_grad_norm_(self._distiller.parameters(), settings.clip)
+        self._optimiser.step()
+        self._average()
+        self.step += 1
+        self.losses.append(LossRow(step=self.step, losses=losses, learning_rate=rate))
+        self._report(f"step {self.step} of {settings.steps}: loss {losses.total:.4f}")
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        tensors = {
+            **_named("model", self._distiller.state_dict()),
+            **_named("average", self.average),
+            **_named("standard", self._standard),
+            **optimiser_tensors(self._optimiser),
+            "generator": self._generator.get_state(),
+            "rest": self._sampler.rest,
+        }
+        description = {
+            **self._identity(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "losses": [row.to_list() for row in self.losses],
+        }
+        save_state(self._folder / STATE_FILE, tensors, description)
+
+    def _batch(self, entries: Tensor) -> tuple[Tensor, Seen]:
+        if self._fixed:
+            return self._fixed.batch(entries)
+        seeds = torch.randint(2**62, (len(entries),), generator=self._generator)
+        images = crops(self._pictures.batch(entries), seeds=seeds, settings=self._settings.crops)
+        return images.to(self._teacher.device), see(self._teacher, images, grid=self._grid)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # young averages forget faster, or they would keep the start for a thousand updates
+        decay = min(self._settings.average, (1 + self.step) / (10 + self.step))
+        for name, value in self._distiller.visual.named_parameters():
+            self.average[name].lerp_(value, 1 - decay)
+
+    def _fix_crops(self) -> FixedCrops:
+        return FixedCrops(
+            self._pictures,
+            teacher=self._teacher,
+            grid=self._grid,
+            settings=self._settings,
+            folder=self._folder,
+            report=self._report,
+        )
+
+    def _restore(self, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+        self._distiller.load_state_dict(_part(tensors, "model"))
+        restore_optimiser(self._optimiser, tensors)
+        for name, value in _part(tensors, "average").items():
+            self.average[name].copy_(value)
+        self._generator.set_state(tensors["generator"])
+        self._sampler.rest = tensors["rest"]
+        self.step = description["step"]
+        self.seconds = description["seconds"]
+        self.losses = [LossRow.from_list(row) for row in description["losses"]]
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "config": self.config,
+            "settings": self._settings.to_dict(),
+            "teacher": self._teacher.sha256,
+            "blocks": list(self._teacher.blocks),
+            "precision": self._teacher.precision,
+            "pictures": self._pictures.sha256,
+        }
+
+    def _check_same(self, description: dict[str, Any]) -> None:
+        other = [name for name, value in self._identity().items() if description.get(name) != value]
+        if other:
+            raise PretrainingError(
+                f"the checkpoint in {self._folder} is of another run: {', '.join(other)} differ"
+            )
+
+
+def _standards(
+    pictures: Pictures, *, teacher: Backbone, grid: int, settings: PretrainingSettings
+) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(settings.seed)
+    chosen = torch.randperm(len(pictures), generator=generator)[: settings.standard_images]
+    parts = [
+        see(teacher, pictures.batch(batch), grid=grid)
+        for batch in torch.split(chosen, _STANDARD_BATCH)
+    ]
+    seen = Seen(
+        torch.cat([part.tokens for part in parts]), torch.cat([part.embedding for part in parts])
+    )
+    return standards(seen)
+
+
+def _grid(visual: Any) -> int:
+    return int(visual.grid_size[0])
+
+
+def _named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": value for name, value in tensors.items()}
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {name[len(start) :]: value for name, value in tensors.items() if name.startswith(start)}

@@ -1,0 +1,67 @@
+"""What the student is pulled towards."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ai_core.pretraining.distillation import (
+    Distiller,
+    Heads,
+    Seen,
+    learning_rate,
+    see,
+    standards,
+)
+from ai_core.pretraining.settings import PretrainingSettings
+from ai_core.pretraining.student import build_student
+from tests.ai_core.conftest import seeded, textured
+from tests.ai_core.pretraining.conftest import STUDENT
+
+
+def test_a_teachers_tokens_are_resampled_to_the_students_grid(teacher):
+    images = textured(2, seed=1)
+    own = see(teacher, images, grid=teacher.grid)
+    finer = see(teacher, images, grid=14)
+    assert torch.equal(own.tokens, teacher.encode(images).tokens)
+    assert finer.tokens.shape == (2, 3, 196, teacher.width)
+    pooled = finer.tokens.view(2, 3, 7, 2, 7, 2, -1).mean(dim=(3, 5)).flatten(2, 3)
+    inner = torch.arange(49).view(7, 7)[1:-1, 1:-1].flatten()
+    assert float((pooled - own.tokens)[:, :, inner].abs().mean()) < float(own.tokens.std()) / 3
+
+
+def test_standardised_targets_make_every_channel_count_alike(teacher):
+    seen = see(teacher, textured(4, seed=2), grid=7)
+    louder = Seen(seen.tokens.clone(), seen.embedding)
+    louder.tokens[..., 0] = louder.tokens[..., 0] * 1000 + 50
+    visual = build_student(STUDENT, seed=0)
+    heads = Heads(visual, teacher, generator=seeded(1))
+    found = [
+        Distiller(visual, heads, standard=standards(view), embedding_weight=0.5)(
+            textured(4, seed=2), view
+        )
+        for view in (seen, louder)
+    ]
+    torch.testing.assert_close(found[0][1], found[1][1], rtol=0, atol=1e-4)
+    total, tokens, embedding = found[0]
+    torch.testing.assert_close(total, tokens + 0.5 * embedding)
+
+
+def test_every_parameter_learns(teacher):
+    images = textured(2, seed=3)
+    seen = see(teacher, images, grid=7)
+    visual = build_student(STUDENT, seed=0)
+    heads = Heads(visual, teacher, generator=seeded(1))
+    distiller = Distiller(visual, heads, standard=standards(seen), embedding_weight=0.5)
+    distiller(images, seen)[0].backward()
+    without = [n for n, p in distiller.named_parameters() if p.grad is None]
+    assert without == []
+
+
+def test_the_learning_rate_rises_then_falls_to_nearly_nothing():
+    settings = PretrainingSettings(steps=100, warmup=0.1, learning_rate=1.0)
+    rates = [learning_rate(step, settings) for step in range(100)]
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10] == pytest.approx(1.0)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert 0 < rates[-1] < 0.01
