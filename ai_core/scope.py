@@ -1,4 +1,8 @@
-"""Whether an image is of the kind that a detector was fitted on, from its global embedding."""
+"""Whether an image is of the kind that a detector was fitted on, from its global embedding.
+
+A coarse guard, made to leave lesions alone: with few normals, and with some backbones, an image of
+another modality may pass it. Routing is what keeps those away.
+"""
 
 from dataclasses import dataclass, replace
 
