@@ -1,6 +1,5 @@
 """The fitted detector: images in, anomaly maps and image scores out."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from ai_core.memory import Memory
 from ai_core.model import fuse, similarities
 from ai_core.presets import DEFAULT, Preset
 from ai_core.progress import Progress, silent
+from ai_core.safe_write import write_bytes
 from ai_core.scope import Scope
 from ai_core.scoring import image_scores, reported_map
 from ai_core.storage import DetectorInfo, pack, read_info, tensors_sha256, unpack
@@ -187,13 +187,7 @@ class Detector:
 
     def save(self, path: Path | str) -> None:
         """Write the detector to a file, whole or not at all."""
-        target = Path(path)
-        partial = target.with_name(target.name + ".partial")
-        with partial.open("wb") as file:
-            file.write(self.to_bytes())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
+        write_bytes(Path(path), self.to_bytes())
 
     @classmethod
     def load(cls, path: Path | str, *, backbone: Backbone) -> "Detector":

@@ -16,8 +16,8 @@ from ai_core.backbone import Backbone
 from ai_core.errors import EvaluationError
 from ai_core.evaluation.items import Item, digest_of
 from ai_core.evaluation.reading import read_item
-from ai_core.evaluation.safe_write import write_text
 from ai_core.placement import Mode, Placement
+from ai_core.safe_write import write_text
 
 BATCH = 8
 """Pictures whose tokens are in memory at once."""

@@ -15,8 +15,8 @@ from ai_core.pretraining.augmentation import crops
 from ai_core.pretraining.distillation import Seen, see
 from ai_core.pretraining.pictures import Pictures
 from ai_core.pretraining.report import Report
-from ai_core.pretraining.safe_bytes import write_bytes
 from ai_core.pretraining.settings import PretrainingSettings
+from ai_core.safe_write import write_bytes
 
 FEATURES_FILE, MARK_FILE = "teacher-features.f16", "teacher-features.json"
 

@@ -25,7 +25,7 @@ from ai_core import untrained
 from ai_core.architecture import Architecture, build_model
 from ai_core.backbone import tapped_blocks
 from ai_core.checkpoint import SEEDED_TEXT
-from ai_core.pretraining.safe_bytes import write_bytes
+from ai_core.safe_write import write_bytes
 
 NAME = "student"
 CONFIG_FILE, WEIGHTS_FILE = "student.json", "student.safetensors"

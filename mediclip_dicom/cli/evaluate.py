@@ -32,8 +32,8 @@ from ai_core.evaluation import (
     to_markdown,
 )
 from ai_core.evaluation.record import describe_run, what_must_not_change
-from ai_core.evaluation.safe_write import write_text
 from ai_core.evaluation.table import SHORT, method_title
+from ai_core.safe_write import write_text
 from mediclip_dicom.cli.context import preset_named
 from mediclip_dicom.cli.display import console, make_table, plain, progress_bars
 from mediclip_dicom.config import BackboneSettings

@@ -13,7 +13,7 @@ from ai_core.evaluation.paper import (
     needed_sets,
 )
 from ai_core.evaluation.paper_tables import make_plan, paper_cells, pivot
-from ai_core.evaluation.safe_write import write_text
+from ai_core.safe_write import write_text
 from mediclip_dicom.cli.display import console, plain
 from mediclip_dicom.cli.evaluate import backbone_caption, compute, presets_named, print_table
 from mediclip_dicom.config import BackboneSettings

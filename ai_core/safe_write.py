@@ -1,4 +1,4 @@
-"""Writing a binary file whole or not at all."""
+"""Writing a file whole or not at all."""
 
 import os
 from pathlib import Path
@@ -17,3 +17,8 @@ def write_bytes(path: Path, data: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def write_text(path: Path, text: str) -> None:
+    """The same for text, in UTF-8 and with line ends as they are."""
+    write_bytes(path, text.encode())
