@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ai_core.errors import EvaluationError
 from ai_core.evaluation.items import Dataset, Item, Subset
 from ai_core.evaluation.reading import read_item, read_truth
+from ai_core.sheets import BACKGROUND, MARK, MUTED, TEXT, Floats, font, tile, tint
 
 SHEET_FILE = "sheet.png"
 ABNORMAL_EXAMPLES = 4
@@ -23,19 +24,13 @@ _GAP = 8
 _SIDE = 128
 _TOP = 74
 _FOOT = 40
-_BACKGROUND = (16, 18, 22)
-_TEXT = (232, 232, 236)
-_MUTED = (150, 152, 160)
 _LABELS = {True: (255, 140, 120), False: (120, 210, 140)}
-_TRUTH = (60, 200, 255)
 _HEAT = np.array(
     [(0, 0, 40), (60, 20, 130), (190, 40, 100), (250, 130, 40), (255, 240, 130)], dtype=np.float32
 )
 
 _RANK_POWER = 6
 """Half of the colours go to the highest eleventh of the pixels."""
-
-Floats = npt.NDArray[np.float32]
 
 
 def choose_examples(items: Sequence[Item]) -> frozenset[int]:
@@ -90,10 +85,10 @@ def draw_sheet(
         return None
     width = sum(block.width for block in blocks) + _GAP
     height = _TOP + max(block.height for block in blocks) + _FOOT
-    sheet = Image.new("RGB", (width, height), _BACKGROUND)
+    sheet = Image.new("RGB", (width, height), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    draw.text((2 * _GAP, 12), "Image, anomaly map and truth", fill=_TEXT, font=_font(24))
-    draw.text((2 * _GAP, 44), caption, fill=_MUTED, font=_font(14))
+    draw.text((2 * _GAP, 12), "Image, anomaly map and truth", fill=TEXT, font=font(24))
+    draw.text((2 * _GAP, 44), caption, fill=MUTED, font=font(14))
     left = 0
     for block in blocks:
         sheet.paste(block, (left, _TOP))
@@ -102,8 +97,8 @@ def draw_sheet(
         (2 * _GAP, height - _FOOT + 10),
         "picked by position in the list, not by score · map: coloured by rank among these maps, "
         "the highest brightest",
-        fill=_MUTED,
-        font=_font(14),
+        fill=MUTED,
+        font=font(14),
     )
     path = folder / SHEET_FILE
     partial = path.with_suffix(".partial")
@@ -154,22 +149,23 @@ def _draw_block(name: str, examples: Sequence[_Example]) -> Image.Image:
     ranked = np.sort(np.concatenate([example.map.ravel() for example in examples]))
     head = 48
     width = _SIDE + 3 * (_TILE + _GAP) + 2 * _GAP
-    block = Image.new("RGB", (width, head + len(examples) * (_TILE + _GAP)), _BACKGROUND)
+    block = Image.new("RGB", (width, head + len(examples) * (_TILE + _GAP)), BACKGROUND)
     draw = ImageDraw.Draw(block)
-    draw.text((2 * _GAP, 0), name, fill=_TEXT, font=_font(20))
+    draw.text((2 * _GAP, 0), name, fill=TEXT, font=font(20))
     for column, title in enumerate(("image", "map", "truth")):
-        draw.text((_SIDE + column * (_TILE + _GAP), 26), title, fill=_MUTED, font=_font(14))
+        draw.text((_SIDE + column * (_TILE + _GAP), 26), title, fill=MUTED, font=font(14))
     for number, example in enumerate(examples):
         top = head + number * (_TILE + _GAP)
         label = "abnormal" if example.item.abnormal else "normal"
-        draw.text((2 * _GAP, top + 4), label, fill=_LABELS[example.item.abnormal], font=_font(16))
+        draw.text((2 * _GAP, top + 4), label, fill=_LABELS[example.item.abnormal], font=font(16))
         draw.text(
-            (2 * _GAP, top + 28), f"highest {example.map.max():.3f}", fill=_MUTED, font=_font(13)
+            (2 * _GAP, top + 28), f"highest {example.map.max():.3f}", fill=MUTED, font=font(13)
         )
         if example.truth is None:
-            draw.text((2 * _GAP, top + 48), "lesion not drawn", fill=_MUTED, font=_font(13))
-        for column, tile in enumerate(_tiles(example, ranked)):
-            block.paste(_fit(tile, example), (_SIDE + column * (_TILE + _GAP), top))
+            draw.text((2 * _GAP, top + 48), "lesion not drawn", fill=MUTED, font=font(13))
+        for column, image in enumerate(_tiles(example, ranked)):
+            fitted = tile(image, _TILE, rows=example.rows, columns=example.columns)
+            block.paste(fitted, (_SIDE + column * (_TILE + _GAP), top))
     return block
 
 
@@ -180,29 +176,9 @@ def _tiles(example: _Example, ranked: Floats) -> tuple[Floats, ...]:
     grey = example.image.mean(axis=-1, keepdims=True)
     share = 0.25 + 0.5 * strength[..., None]
     blended = (1 - share) * grey + share * heat
-    truth = example.image.copy()
-    if example.truth is not None and example.truth.any():
-        colour = np.asarray(_TRUTH, dtype=np.float32) / 255
-        truth[example.truth] = 0.5 * truth[example.truth] + 0.5 * colour
+    truth = example.image if example.truth is None else tint(example.image, example.truth, MARK)
     return example.image, blended.astype(np.float32), truth
-
-
-def _fit(tile: Floats, example: _Example) -> Image.Image:
-    """The tile in its own aspect ratio within a square."""
-    picture = Image.fromarray(np.rint(np.clip(tile, 0, 1) * 255).astype(np.uint8))
-    scale = _TILE / max(example.rows, example.columns)
-    size = (max(1, round(example.columns * scale)), max(1, round(example.rows * scale)))
-    square = Image.new("RGB", (_TILE, _TILE))
-    square.paste(
-        picture.resize(size, Image.Resampling.BILINEAR),
-        ((_TILE - size[0]) // 2, (_TILE - size[1]) // 2),
-    )
-    return square
 
 
 def _file_name(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size=size)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from ai_core.sheets import BACKGROUND, MARK, MUTED, TEXT, Bools, Floats, font, tile, tint
 from mediclip_dicom.results import bands
 
 TILE = 210
@@ -15,14 +15,8 @@ GAP = 10
 LABEL_WIDTH = 200
 TOP = 96
 BOTTOM = 64
-BACKGROUND = (16, 18, 22)
-TEXT = (232, 232, 236)
-MUTED = (150, 152, 160)
 VERDICT_COLOURS = {"abnormal": (255, 110, 90), "normal": (110, 210, 130)}
-TRUTH_COLOUR = (60, 200, 255)
 COLUMNS = ("image", "anomaly map", "bands, as in the SEG", "truth")
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +36,9 @@ class OverviewRow:
 
     name: str
     label: str
-    image: FloatArray
-    map: FloatArray
-    truth: npt.NDArray[np.bool_] | None
+    image: Floats
+    map: Floats
+    truth: Bools | None
     verdict: str
     score: float | None
     operating_point: float | None
@@ -56,53 +50,53 @@ def draw_overview(rows: Sequence[OverviewRow], path: Path, *, caption: str) -> N
     height = TOP + len(rows) * (TILE + GAP) + BOTTOM
     picture = Image.new("RGB", (width, height), BACKGROUND)
     draw = ImageDraw.Draw(picture)
-    draw.text((GAP, 14), "What the node found", fill=TEXT, font=_font(26))
-    draw.text((GAP, 48), "Not for diagnostic use", fill=MUTED, font=_font(15))
+    draw.text((GAP, 14), "What the node found", fill=TEXT, font=font(26))
+    draw.text((GAP, 48), "Not for diagnostic use", fill=MUTED, font=font(15))
     for index, title in enumerate(COLUMNS):
-        draw.text((_left(index), TOP - 24), title, fill=MUTED, font=_font(15))
+        draw.text((_left(index), TOP - 24), title, fill=MUTED, font=font(15))
     low = min(float(row.map.min()) for row in rows)
     high = max(float(row.map.max()) for row in rows)
     for number, row in enumerate(rows):
         top = TOP + number * (TILE + GAP)
         _draw_label(draw, row, top)
-        for index, tile in enumerate(_tiles(row, low=low, high=high)):
-            picture.paste(_fit(tile), (_left(index), top))
+        for index, image in enumerate(_tiles(row, low=low, high=high)):
+            picture.paste(tile(image, TILE), (_left(index), top))
     foot = height - BOTTOM + 12
-    draw.text((GAP, foot), caption, fill=TEXT, font=_font(15))
+    draw.text((GAP, foot), caption, fill=TEXT, font=font(15))
     draw.text(
         (GAP, foot + 22),
         f"map colours: {low:.3f} (dark) to {high:.3f} (bright)   "
         "bands: yellow, orange, red from the operating point up   truth: blue",
         fill=MUTED,
-        font=_font(14),
+        font=font(14),
     )
     picture.save(path)
 
 
 def _draw_label(draw: ImageDraw.ImageDraw, row: OverviewRow, top: int) -> None:
-    draw.text((GAP, top + 8), row.name, fill=TEXT, font=_font(24))
-    draw.text((GAP, top + 46), f"truth: {row.label}", fill=MUTED, font=_font(16))
+    draw.text((GAP, top + 8), row.name, fill=TEXT, font=font(24))
+    draw.text((GAP, top + 46), f"truth: {row.label}", fill=MUTED, font=font(16))
     draw.text(
         (GAP, top + 72),
         row.verdict,
         fill=VERDICT_COLOURS.get(row.verdict, (240, 200, 90)),
-        font=_font(20),
+        font=font(20),
     )
     score = "none" if row.score is None else f"{row.score:.4f}"
     point = "none" if row.operating_point is None else f"{row.operating_point:.4f}"
-    draw.text((GAP, top + 104), f"score {score}", fill=TEXT, font=_font(16))
-    draw.text((GAP, top + 126), f"operating point {point}", fill=MUTED, font=_font(14))
+    draw.text((GAP, top + 104), f"score {score}", fill=TEXT, font=font(16))
+    draw.text((GAP, top + 126), f"operating point {point}", fill=MUTED, font=font(14))
     if row.verdict != "undetermined":
         right = row.verdict == row.label
         draw.text(
             (GAP, top + 152),
             "right" if right else "wrong",
             fill=VERDICT_COLOURS["normal" if right else "abnormal"],
-            font=_font(16),
+            font=font(16),
         )
 
 
-def _tiles(row: OverviewRow, *, low: float, high: float) -> tuple[FloatArray, ...]:
+def _tiles(row: OverviewRow, *, low: float, high: float) -> tuple[Floats, ...]:
     strength = np.clip((row.map - low) / max(high - low, 1e-6), 0, 1)[..., None]
     heat = np.concatenate([strength, strength**2 * 0.8, 0.25 * (1 - strength)], axis=-1)
     blended = row.image * (1 - 0.75 * strength) + heat * 0.75 * strength
@@ -110,27 +104,10 @@ def _tiles(row: OverviewRow, *, low: float, high: float) -> tuple[FloatArray, ..
     if row.operating_point is not None and row.verdict == "abnormal":
         for band in bands(row.operating_point):
             inside = row.map > band.threshold
-            colour = np.asarray(band.colour, dtype=np.float32) / 255
-            marked[inside] = 0.45 * row.image[inside] + 0.55 * colour
-    truth = row.image.copy()
-    if row.truth is not None:
-        colour = np.asarray(TRUTH_COLOUR, dtype=np.float32) / 255
-        truth[row.truth] = 0.45 * row.image[row.truth] + 0.55 * colour
+            marked[inside] = tint(row.image, inside, band.colour, share=0.55)[inside]
+    truth = row.image if row.truth is None else tint(row.image, row.truth, MARK, share=0.55)
     return row.image, blended.astype(np.float32), marked, truth
-
-
-def _fit(tile: FloatArray) -> Image.Image:
-    """The tile within its square, aspect ratio kept."""
-    picture = Image.fromarray(np.rint(np.clip(tile, 0, 1) * 255).astype(np.uint8))
-    picture.thumbnail((TILE, TILE), Image.Resampling.BILINEAR)
-    square = Image.new("RGB", (TILE, TILE))
-    square.paste(picture, ((TILE - picture.width) // 2, (TILE - picture.height) // 2))
-    return square
 
 
 def _left(column: int) -> int:
     return LABEL_WIDTH + GAP + column * (TILE + GAP)
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size=size)

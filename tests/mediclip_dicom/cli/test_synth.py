@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from ai_core import preset_names
-from mediclip_dicom.cli.synth_sheet import BACKGROUND, LABEL_WIDTH, OUTLINE, TILE, TOP
+from ai_core.sheets import BACKGROUND, MARK
 from mediclip_dicom.cli.synth_sheet import GAP as SPACE
+from mediclip_dicom.cli.synth_sheet import LABEL_WIDTH, TILE, TOP
 from tests.mediclip_dicom import sources
 from tests.mediclip_dicom.cli.conftest import Cli
 from tests.mediclip_dicom.studies import mr_study
@@ -62,8 +63,8 @@ def test_a_sheet_shows_normal_synthetic_label_and_difference_of_each_task(
     for row in range(6):
         changed = np.abs(synthetic[row] - normal[row]).max(-1) > 2
         assert 0.0002 < changed.mean() < 0.5
-        outline = (np.abs(label[row] - OUTLINE).max(-1) == 0) & (
-            np.abs(synthetic[row] - OUTLINE).max(-1) > 0
+        outline = (np.abs(label[row] - MARK).max(-1) == 0) & (
+            np.abs(synthetic[row] - MARK).max(-1) > 0
         )
         assert outline.any()
         still = ~outline

@@ -15,7 +15,7 @@ from mediclip_dicom.demo.overview import (
     draw_overview,
 )
 
-SIDE = 105  # pixels of the source; a tile shows each of them once, in the middle
+SIDE = TILE  # pixels of the source; a tile shows each of them once
 
 
 def row(*, verdict: str, lesion: bool) -> OverviewRow:
