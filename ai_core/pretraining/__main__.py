@@ -38,7 +38,8 @@ def _run(given: argparse.Namespace) -> None:
     )
     report = _every(given.report_every)
     exclusion = read_exclusion(given.exclude, root=given.exclude_root)
-    pictures = gather_pictures(given.images, exclusion=exclusion, root=given.exclude_root)
+    sources, turns = zip(*given.images, strict=True)
+    pictures = gather_pictures(sources, exclusion=exclusion, root=given.exclude_root, turns=turns)
     for count in pictures.counts:
         print(
             f"{count.source}: {count.seen} pictures, {count.used} used, {count.excluded} excluded, "
@@ -87,7 +88,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--teacher-model", required=True, help="open_clip model name, or a config file (JSON)")
     add("--teacher-weights", required=True, help="open_clip tag, or a weights file")
     add("--teacher-precision", choices=("fp32", "bf16"), default="fp32")
-    add("--images", required=True, nargs="+", type=Path, metavar="DIR", help="folders, or splits")
+    add(
+        "--images",
+        required=True,
+        nargs="+",
+        type=_source,
+        metavar="DIR[:N]",
+        help="folders or splits; each picture comes N times in a round (1)",
+    )
     add(
         "--exclude", default=[], nargs="+", type=Path, metavar="FILE", help="paths, SHA-256, splits"
     )
@@ -103,6 +111,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", default="cpu", help='"cpu", "cuda" or "auto"')
     add("--resume", action="store_true", help="go on from the checkpoint in --out")
     return parser
+
+
+def _source(text: str) -> tuple[Path, int]:
+    path, colon, turns = text.rpartition(":")
+    return (Path(path), _positive(turns)) if colon and turns.isdigit() else (Path(text), 1)
 
 
 def _positive(text: str) -> int:

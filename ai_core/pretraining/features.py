@@ -25,7 +25,7 @@ _BATCH = 16
 
 
 class FixedCrops:
-    """Every picture's fixed crops and what the teacher says of them.
+    """Fixed crops of each picture, for every turn that it has, and what the teacher says of them.
 
     The features lie in a file that is read batch by batch; the crops are made anew each time, from
     their seeds. A mark beside the file, written last, says of what it is; without the right mark
@@ -35,7 +35,7 @@ class FixedCrops:
         pictures: the pictures.
         teacher: the frozen tower.
         grid: cells along a side of the student's grid.
-        settings: crops per image, their seed, and how they are drawn.
+        settings: crops per image and turn, their seed, and how they are drawn.
         folder: where the file lies.
         report: told how far it is.
     """
@@ -55,7 +55,8 @@ class FixedCrops:
         self._device = teacher.device
         self._tokens_shape = (len(teacher.blocks), grid**2, teacher.width)
         self._tokens = int(np.prod(self._tokens_shape))
-        count = len(pictures) * settings.crops_per_image
+        self._round = pictures.round
+        count = len(self._round) * settings.crops_per_image
         generator = torch.Generator().manual_seed(settings.seed)
         self._seeds = torch.randint(2**62, (count,), generator=generator)
         path, mark = folder / FEATURES_FILE, folder / MARK_FILE
@@ -78,7 +79,8 @@ class FixedCrops:
         return self._crops(entries).to(self._device), Seen(tokens, rows[:, self._tokens :])
 
     def _crops(self, entries: Tensor) -> Tensor:
-        images = self._pictures.batch(entries // self._settings.crops_per_image)
+        chosen = self._round[entries // self._settings.crops_per_image]
+        images = self._pictures.batch(chosen)
         return crops(images, seeds=self._seeds[entries], settings=self._settings.crops)
 
     def _compute(

@@ -23,6 +23,7 @@ class SourceCount:
 
     Attributes:
         source: the folder or file as it was given.
+        turns: how often each of its pictures comes in a round.
         seen: pictures found there, masks not counted.
         excluded: left out because a list says so, by content.
         repeated: left out as copies of pictures already taken.
@@ -30,6 +31,7 @@ class SourceCount:
     """
 
     source: str
+    turns: int
     seen: int
     excluded: int
     repeated: int
@@ -48,11 +50,13 @@ class Pictures:
     Attributes:
         values: uint8, each of shape (1, 224, 224) where it is grey, otherwise (3, 224, 224).
         digests: SHA-256 of each picture's file.
+        turns: how often each comes in a round.
         counts: what became of each source's pictures.
     """
 
     values: tuple[Tensor, ...]
     digests: tuple[str, ...]
+    turns: tuple[int, ...]
     counts: tuple[SourceCount, ...]
 
     def __len__(self) -> int:
@@ -60,8 +64,14 @@ class Pictures:
 
     @property
     def sha256(self) -> str:
-        """Digest over the pictures' digests, in their order."""
-        return hashlib.sha256("\n".join(self.digests).encode()).hexdigest()
+        """Digest over the pictures' digests, in their order, and their turns."""
+        lines = [f"{one} {n}" for one, n in zip(self.digests, self.turns, strict=True)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    @property
+    def round(self) -> Tensor:
+        """Indices of the pictures of one round, each as often as it has turns, int64."""
+        return torch.repeat_interleave(torch.arange(len(self)), torch.tensor(self.turns))
 
     def batch(self, indices: Tensor) -> Tensor:
         """Some pictures as float32 RGB in [0, 1], shape (N, 3, 224, 224)."""
@@ -70,7 +80,11 @@ class Pictures:
 
 
 def gather_pictures(
-    sources: Sequence[Path], *, exclusion: Exclusion, root: Path | None = None
+    sources: Sequence[Path],
+    *,
+    exclusion: Exclusion,
+    root: Path | None = None,
+    turns: Sequence[int] | None = None,
 ) -> Pictures:
     """Read every picture below folders, or of split files' pools, less what is excluded.
 
@@ -81,13 +95,19 @@ def gather_pictures(
         sources: folders, or split files (JSON) whose pool is meant.
         exclusion: pictures that must not be seen.
         root: the folder that a split file's paths start from; by default its own.
+        turns: how often the pictures of each source come in a round, so that a small source is
+            not drowned by a large one; once by default. Copies count for the first source.
 
     Raises:
-        PretrainingError: a source is missing, or no picture is left.
+        PretrainingError: a source is missing or has no turn, or no picture is left.
     """
-    taken: dict[str, Tensor] = {}
+    turn_of = dict(zip(sources, turns or [1] * len(sources), strict=True))
+    if min(turn_of.values(), default=1) < 1:
+        raise PretrainingError("every source of pictures needs at least one turn in a round")
+    taken: dict[str, _Taken] = {}
     counts = tuple(
-        _gather(source, taken, exclusion=exclusion, root=root) for source in dict.fromkeys(sources)
+        _gather(source, taken, exclusion=exclusion, root=root, turns=count)
+        for source, count in turn_of.items()
     )
     if not taken:
         raise PretrainingError(
@@ -96,7 +116,12 @@ def gather_pictures(
             f"{sum(c.unreadable for c in counts)} unreadable"
         )
     digests = tuple(sorted(taken))
-    return Pictures(values=tuple(taken[d] for d in digests), digests=digests, counts=counts)
+    return Pictures(
+        values=tuple(taken[d].values for d in digests),
+        digests=digests,
+        turns=tuple(taken[d].turns for d in digests),
+        counts=counts,
+    )
 
 
 def check_exclusion(pictures: Pictures, exclusion: Exclusion) -> None:
@@ -113,8 +138,19 @@ def check_exclusion(pictures: Pictures, exclusion: Exclusion) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    values: Tensor
+    turns: int
+
+
 def _gather(
-    source: Path, taken: dict[str, Tensor], *, exclusion: Exclusion, root: Path | None
+    source: Path,
+    taken: dict[str, _Taken],
+    *,
+    exclusion: Exclusion,
+    root: Path | None,
+    turns: int,
 ) -> SourceCount:
     files = _files(source, root=root)
     excluded = repeated = unreadable = 0
@@ -126,11 +162,12 @@ def _gather(
             repeated += 1
         else:
             try:
-                taken[digest] = _read(file)
+                taken[digest] = _Taken(_read(file), turns)
             except PictureError:
                 unreadable += 1
     return SourceCount(
         source=str(source),
+        turns=turns,
         seen=len(files),
         excluded=excluded,
         repeated=repeated,

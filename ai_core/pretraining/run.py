@@ -154,7 +154,8 @@ class _Run:
         self._optimiser = make_optimiser(self._distiller, settings)
         self._generator = generator
         self._fixed = self._fix_crops() if settings.crops_per_image else None
-        entries = len(self._fixed) if self._fixed else len(pictures)
+        self._round = pictures.round
+        entries = len(self._fixed) if self._fixed else len(self._round)
         self._sampler = Sampler(entries, generator=generator)
         self.average = {name: value.detach().clone() for name, value in visual.named_parameters()}
         if found:
@@ -204,7 +205,8 @@ class _Run:
         if self._fixed:
             return self._fixed.batch(entries)
         seeds = torch.randint(2**62, (len(entries),), generator=self._generator)
-        images = crops(self._pictures.batch(entries), seeds=seeds, settings=self._settings.crops)
+        chosen = self._pictures.batch(self._round[entries])
+        images = crops(chosen, seeds=seeds, settings=self._settings.crops)
         return images.to(self._teacher.device), see(self._teacher, images, grid=self._grid)
 
     @torch.no_grad()

@@ -66,8 +66,8 @@ class PretrainingSettings:
         average: decay of the weights' moving average, which is what is kept in the end.
         clip: largest norm of the gradient.
         embedding_weight: weight of the global embedding against the patch tokens.
-        crops_per_image: fixed crops of a picture, whose teacher features are computed once and
-            kept on disk; 0 for new crops, and the teacher's work, at every step.
+        crops_per_image: fixed crops of a picture for each of its turns, whose teacher features are
+            computed once and kept on disk; 0 for new crops, and the teacher's work, at every step.
         standard_images: pictures from which mean and deviation of the teacher's channels come.
         crops: how pictures are changed.
     """

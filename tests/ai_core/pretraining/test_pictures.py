@@ -57,3 +57,23 @@ def test_nothing_left_or_no_folder_is_told(tmp_path):
         gather_pictures([tmp_path], exclusion=NOTHING)
     with pytest.raises(PretrainingError, match="no folder"):
         gather_pictures([tmp_path / "gone"], exclusion=NOTHING)
+
+
+def test_a_small_source_comes_more_often_in_a_round(tmp_path):
+    write_pictures(tmp_path / "many", 3, seed=7)
+    write_pictures(tmp_path / "few", 1, seed=8)
+    sources = [tmp_path / "many", tmp_path / "few"]
+    weighed = gather_pictures(sources, exclusion=NOTHING, turns=[1, 4])
+    plain = gather_pictures(sources, exclusion=NOTHING)
+    few = gather_pictures([tmp_path / "few"], exclusion=NOTHING).digests[0]
+    place = weighed.digests.index(few)
+    assert torch.bincount(weighed.round).tolist() == [4 if n == place else 1 for n in range(4)]
+    assert plain.round.tolist() == [0, 1, 2, 3]
+    assert weighed.sha256 != plain.sha256
+    assert [count.turns for count in weighed.counts] == [1, 4]
+
+
+def test_a_source_without_a_turn_is_refused(tmp_path):
+    write_pictures(tmp_path, 1, seed=9)
+    with pytest.raises(PretrainingError, match="at least one turn"):
+        gather_pictures([tmp_path], exclusion=NOTHING, turns=[0])
