@@ -7,7 +7,6 @@ from ai_core.errors import PresetError
 from ai_core.model import Fusion
 from ai_core.prompts import PromptSettings
 from ai_core.synthesis import (
-    DEFAULT_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
     SynthesisSettings,
@@ -61,7 +60,7 @@ class MemorySettings:
     """
 
     size: int = 4096
-    weight: float = 2.0
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,16 +153,18 @@ OFFICIAL = Preset(
 DEFAULT = Preset(
     name="default",
     geometry="pad",
+    temperature=1.0,
+    fusion="mean-then-softmax",
     map_scale="log-odds",
     image_score="top-mean",
     top_share=0.002,
     memory=MemorySettings(),
-    synthesis=DEFAULT_SYNTHESIS,
+    synthesis=OFFICIAL_SYNTHESIS,
     training=TrainingSettings(
         pool_images=256, updates=300, batch=16, average_last=0.25, standardise=True, loss_side=56
     ),
 )
-"""The paper's model, fitted on a cached pool, with the aspect ratio kept and a memory beside it."""
+"""The released code's model and anomalies, on a cached pool, aspect ratio kept, with a memory."""
 
 QUICK = replace(
     DEFAULT,

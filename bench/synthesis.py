@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from ai_core.synthesis import (
-    DEFAULT_SYNTHESIS,
+    BODY_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
     SynthesisSettings,
@@ -26,7 +26,7 @@ from ai_core.synthesis import (
 )
 
 SETTINGS = {
-    "default": DEFAULT_SYNTHESIS,
+    "body": BODY_SYNTHESIS,
     "paper": PAPER_SYNTHESIS,
     "official": OFFICIAL_SYNTHESIS,
 }

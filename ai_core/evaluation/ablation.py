@@ -1,4 +1,4 @@
-"""A preset with one choice taken back at a time, so that each has to earn its place."""
+"""A preset with one choice changed at a time, so that each has to earn its place."""
 
 from dataclasses import replace
 
@@ -7,20 +7,21 @@ from ai_core.synthesis import PAPER_SYNTHESIS
 
 
 def ablations(preset: Preset) -> tuple[Preset, ...]:
-    """The preset itself, then one variant for each choice in which it differs from the paper's.
+    """The preset itself, then one variant for each choice that could be otherwise.
 
-    A variant is named after what it does without, as in "default, no memory".
+    A variant is named after what is changed, as in "default, no memory".
     """
-    training, synthesis = preset.training, preset.synthesis
+    training = preset.training
     variants = {
         "no memory": replace(preset, memory=None),
         "last weights": replace(preset, training=replace(training, average_last=0.0)),
         "channels as they are": replace(preset, training=replace(training, standardise=False)),
         "maximum of the map": replace(preset, image_score="max"),
         "stretched": replace(preset, geometry="stretch"),
-        "anomalies off the body": replace(preset, synthesis=replace(synthesis, place="inside")),
-        "the paper's anomalies": replace(
-            preset, synthesis=replace(PAPER_SYNTHESIS, place=synthesis.place)
+        "the paper's Eq. 2": replace(preset, temperature=0.07, fusion="softmax-then-mean"),
+        "the paper's anomalies": replace(preset, synthesis=PAPER_SYNTHESIS),
+        "anomalies on the body": replace(
+            preset, synthesis=replace(preset.synthesis, place="body", visible=0.03, attempts=8)
         ),
     }
     changed = [

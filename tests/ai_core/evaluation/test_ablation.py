@@ -1,4 +1,4 @@
-"""Variants of a preset, each with one choice taken back."""
+"""Variants of a preset, each with one choice changed."""
 
 from dataclasses import fields, replace
 
@@ -14,7 +14,7 @@ def differences(variant: Preset, preset: Preset) -> list[str]:
     ]
 
 
-def test_each_variant_takes_back_one_choice_and_says_which():
+def test_each_variant_changes_one_choice_and_says_which():
     preset, *variants = ablations(DEFAULT)
     assert preset == DEFAULT
     assert {variant.name: differences(variant, DEFAULT) for variant in variants} == {
@@ -23,12 +23,16 @@ def test_each_variant_takes_back_one_choice_and_says_which():
         "default, channels as they are": ["training"],
         "default, maximum of the map": ["image_score"],
         "default, stretched": ["geometry"],
-        "default, anomalies off the body": ["synthesis"],
+        "default, the paper's Eq. 2": ["temperature", "fusion"],
         "default, the paper's anomalies": ["synthesis"],
+        "default, anomalies on the body": ["synthesis"],
     }
 
 
 def test_what_a_preset_does_without_already_is_no_variant():
-    assert ablations(PAPER) == (PAPER,)
+    assert [variant.name for variant in ablations(PAPER)] == [
+        "paper",
+        "paper, anomalies on the body",
+    ]
     plain = replace(DEFAULT, memory=None)
     assert "default, no memory" not in {variant.name for variant in ablations(plain)}

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from ai_core.synthesis import (
-    DEFAULT_SYNTHESIS,
+    BODY_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
     Law,
@@ -80,8 +80,8 @@ def test_small_lesions_are_drawn_as_often_as_large_ones_where_sides_are_even_on_
     None
 ):
     """The area's root is unchanged by the turn."""
-    cutpaste = replace(DEFAULT_SYNTHESIS.cutpaste, side=Law("log-uniform", 0.05, 0.45))
-    drawn = plans(replace(DEFAULT_SYNTHESIS, cutpaste=cutpaste), "cutpaste", 1500)
+    cutpaste = replace(BODY_SYNTHESIS.cutpaste, side=Law("log-uniform", 0.05, 0.45))
+    drawn = plans(replace(BODY_SYNTHESIS, cutpaste=cutpaste), "cutpaste", 1500)
     areas = np.array([1 / abs(a * d - b * c) for a, b, c, d in (plan.box.matrix for plan in drawn)])
     mean_side = 2 * np.sqrt(areas) / SIZE
     assert np.log(mean_side).mean() == pytest.approx(np.log([0.05, 0.45]).mean(), abs=0.05)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ai_core.errors import ImageInputError
 from ai_core.synthesis import (
-    DEFAULT_SYNTHESIS,
+    BODY_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
     Samples,
@@ -21,7 +21,7 @@ from ai_core.synthesis import (
 )
 from tests.ai_core.synthesis.conftest import bodies
 
-ALL = {"default": DEFAULT_SYNTHESIS, "paper": PAPER_SYNTHESIS, "official": OFFICIAL_SYNTHESIS}
+ALL = {"body": BODY_SYNTHESIS, "paper": PAPER_SYNTHESIS, "official": OFFICIAL_SYNTHESIS}
 TASKS: tuple[Task, ...] = ("cutpaste", "intensity", "source")
 
 
@@ -70,10 +70,10 @@ def test_anomalies_do_not_depend_on_the_split_into_batches(name: str, normals: T
 def test_a_seed_is_all_that_an_images_anomaly_depends_on(normals: Tensor) -> None:
     seeds = torch.arange(12)
     sources = normals.roll(1, 0)
-    whole = synthesise_seeded(normals, sources, settings=DEFAULT_SYNTHESIS, seeds=seeds)
+    whole = synthesise_seeded(normals, sources, settings=BODY_SYNTHESIS, seeds=seeds)
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
     mixed = synthesise_seeded(
-        normals[order], sources[order], settings=DEFAULT_SYNTHESIS, seeds=seeds[order]
+        normals[order], sources[order], settings=BODY_SYNTHESIS, seeds=seeds[order]
     )
     assert torch.allclose(mixed.images, whole.images[order], atol=1e-5)
 
@@ -122,11 +122,11 @@ def test_cuda_gives_the_same_anomalies(name: str, normals: Tensor) -> None:
 
 def test_the_normal_images_are_left_alone(normals: Tensor) -> None:
     before = normals.clone()
-    made(normals, DEFAULT_SYNTHESIS)
+    made(normals, BODY_SYNTHESIS)
     assert torch.equal(normals, before)
 
 
-@pytest.mark.parametrize(("name", "kinds"), [("paper", 3), ("default", 4), ("official", 4)])
+@pytest.mark.parametrize(("name", "kinds"), [("paper", 3), ("body", 4), ("official", 4)])
 def test_tasks_have_equal_odds(name: str, kinds: int) -> None:
     settings = replace(ALL[name], anomalies=(1,))
     _, samples = made(bodies(1, size=64), settings, repeat=800)
@@ -180,7 +180,7 @@ def test_a_support_of_two_images(name: str, normals: Tensor) -> None:
 @pytest.mark.parametrize("size", [(16, 16), (40, 96), (224, 224), (300, 250)])
 def test_any_size_of_image(size: tuple[int, int]) -> None:
     images = torch.rand(6, 3, *size, generator=torch.Generator().manual_seed(0))
-    _, samples = made(images, DEFAULT_SYNTHESIS)
+    _, samples = made(images, BODY_SYNTHESIS)
     assert samples.images.shape == images.shape
     assert samples.labels.any()
 
@@ -193,7 +193,7 @@ def test_an_empty_batch_is_an_empty_batch() -> None:
 
 
 def test_the_defaults_anomalies_lie_on_the_body(normals: Tensor) -> None:
-    targets, samples = made(normals, DEFAULT_SYNTHESIS, repeat=4)
+    targets, samples = made(normals, BODY_SYNTHESIS, repeat=4)
     body = targets[:, 0] > 0
     on_body = [
         float((label & inside).sum() / label.sum())
@@ -206,7 +206,7 @@ def test_the_defaults_anomalies_lie_on_the_body(normals: Tensor) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_image_with_structure_gets_an_anomaly(task: Task, normals: Tensor) -> None:
-    _, samples = made(normals, replace(DEFAULT_SYNTHESIS, tasks=(task,)), repeat=3)
+    _, samples = made(normals, replace(BODY_SYNTHESIS, tasks=(task,)), repeat=3)
     assert samples.tasks.count(task) >= 34
 
 

@@ -8,18 +8,18 @@ import pytest
 from ai_core.errors import PresetError
 from ai_core.presets import DEFAULT, PAPER, Preset
 from ai_core.synthesis import (
-    DEFAULT_SYNTHESIS,
+    BODY_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
     Law,
     SynthesisSettings,
 )
 
-ALL = {"default": DEFAULT_SYNTHESIS, "official": OFFICIAL_SYNTHESIS, "paper": PAPER_SYNTHESIS}
+ALL = {"body": BODY_SYNTHESIS, "official": OFFICIAL_SYNTHESIS, "paper": PAPER_SYNTHESIS}
 
 
 def test_the_presets_hold_them() -> None:
-    assert DEFAULT.synthesis is DEFAULT_SYNTHESIS
+    assert DEFAULT.synthesis is OFFICIAL_SYNTHESIS
     assert PAPER.synthesis is PAPER_SYNTHESIS
     assert SynthesisSettings() == PAPER_SYNTHESIS
 
