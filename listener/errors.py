@@ -38,12 +38,20 @@ class StorageFullError(SpoolWriteError):
     """The disk of the spool is full, or below the low mark that was set for it."""
 
 
+class TLSError(ListenerError):
+    """Certificates can't be used, or a TLS handshake failed; the text says why."""
+
+
 class PeerError(ListenerError):
     """Base of what a peer can do to us as an SCU."""
 
 
 class PeerUnreachableError(PeerError):
     """No TCP connection, or no answer to the association request in time."""
+
+
+class PeerTLSError(PeerError):
+    """The TLS handshake with a peer failed; the text says why in plain words."""
 
 
 class AssociationRejectedError(PeerError):

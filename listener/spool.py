@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from listener.disk import Space, measure
 from listener.durable import DurableFolders, sync_folder, write_errors, write_temporary
 from listener.errors import InvalidInstanceError
 from listener.inspection import DEFAULT_INFLATED_LIMIT, inspect
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from listener.inspection import InstanceIdentity
 
-__all__ = ["Spool", "SpooledInstance", "StoredInstance", "newest", "statvfs_free_bytes"]
+__all__ = ["Spool", "SpooledInstance", "StoredInstance", "newest"]
 
 _DATA_SET_DOES_NOT_MATCH = 0xA900
 
@@ -72,19 +72,13 @@ class StoredInstance:
     new: bool
 
 
-def statvfs_free_bytes(root: Path) -> int:
-    """Return the bytes that this user may still write on the file system of a folder."""
-    status = os.statvfs(root)
-    return status.f_bavail * status.f_frsize
-
-
 class Spool:
     """The durable inbox below one folder. Safe for many threads; many processes may share it.
 
     Args:
         root: made if missing. All of it must be on one file system.
         choose_current: which of several contents under one SOP Instance UID counts.
-        measure_free: gives the free bytes of the file system that `root` is on.
+        measure: gives the space of the file system that `root` is on.
         inflated_limit: bytes that a deflated data set may inflate to.
 
     Raises:
@@ -96,14 +90,14 @@ class Spool:
         root: Path,
         *,
         choose_current: Callable[[Sequence[SpooledInstance]], SpooledInstance] = newest,
-        measure_free: Callable[[Path], int] = statvfs_free_bytes,
+        measure: Callable[[Path], Space] = measure,
         inflated_limit: int = DEFAULT_INFLATED_LIMIT,
     ) -> None:
         self.root = Path(root).absolute()
         self._studies = self.root / "studies"
         self._incoming = self.root / "incoming"
         self._choose_current = choose_current
-        self._measure_free = measure_free
+        self._measure = measure
         self._inflated_limit = inflated_limit
         self._folders = DurableFolders(self.root)
         self._publish_lock = threading.Lock()
@@ -196,9 +190,9 @@ class Spool:
         """Yield the data sets that were refused, oldest first."""
         return self._quarantine.entries()
 
-    def free_bytes(self) -> int:
-        """Return the free bytes of the file system of the spool."""
-        return self._measure_free(self.root)
+    def space(self) -> Space:
+        """Return the space of the file system of the spool."""
+        return self._measure(self.root)
 
     def _identify(self, data: bytes | memoryview, reception: Reception) -> InstanceIdentity:
         identity = inspect(

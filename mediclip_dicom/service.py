@@ -6,10 +6,12 @@ import structlog
 
 from ai_core import Backbone, load_backbone
 from ai_core.allocator import keep_freed_memory
-from listener import Arrivals, ListenerSettings, Spool, StorageSCP, StudyActivity
+from listener import Arrivals, Spool, StorageSCP, StudyActivity
+from listener.errors import TLSError
 from mediclip_dicom.config import BackboneSettings, Settings
 from mediclip_dicom.database import open_database
 from mediclip_dicom.errors import NodeStartError, TaskError
+from mediclip_dicom.peers import listener_settings
 from mediclip_dicom.tasks import DetectorStore, versions_of_another_backbone
 from mediclip_dicom.workflow.delivering import Delivering
 from mediclip_dicom.workflow.engine import WorkflowEngine
@@ -79,7 +81,7 @@ class Node:
             self._on_activity, min_interval_s=settings.gathering.quiet_period_s / 2
         )
         self._scp = StorageSCP(
-            _listener_settings(settings),
+            listener_settings(settings),
             self._spool,
             on_stored=self._arrivals.stored,
             on_association_end=lambda end: self._arrivals.flush(end.study_instance_uids),
@@ -87,8 +89,8 @@ class Node:
 
     @property
     def port(self) -> int:
-        """The TCP port that the node listens on."""
-        return self._scp.port
+        """The TCP port that the node listens on; that for TLS where there is no other."""
+        return self._scp.tls_port if self._settings.tls.only else self._scp.port
 
     def start(self) -> None:
         """Start the workflows, pick up what was left, then listen.
@@ -136,19 +138,8 @@ class Node:
                 f"can't listen at {node.host}:{node.port}: {error.strerror or error}. Stop what "
                 "uses the port, a second node perhaps, or set [node] host and port"
             ) from error
+        except TLSError as error:
+            raise NodeStartError(f"{error}; see [tls]") from error
 
     def _on_activity(self, activity: StudyActivity) -> None:
         self._engine.study_changed(activity.study_instance_uid)
-
-
-def _listener_settings(settings: Settings) -> ListenerSettings:
-    node = settings.node
-    return ListenerSettings(
-        ae_title=node.ae_title,
-        host=node.host,
-        port=node.port,
-        calling_ae_titles=frozenset(node.calling_ae_titles) or None,
-        max_associations=node.max_associations,
-        network_timeout_s=node.network_timeout_s,
-        min_free_bytes=settings.storage.min_free_mb * 2**20,
-    )

@@ -8,10 +8,11 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import ListenerError, Peer, StoreCategory, StoreOutcome, store
-from mediclip_dicom.config import DestinationSettings, Settings
+from listener import ListenerError, StoreCategory, StoreOutcome, store
+from mediclip_dicom.config import Settings
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, RunState
 from mediclip_dicom.errors import DeliveryError
+from mediclip_dicom.peers import destination_peer
 from mediclip_dicom.workflow.runs import set_state
 
 log = structlog.get_logger()
@@ -134,14 +135,3 @@ class Delivering:
                     delivery.comment = outcome.comment
                     if outcome.category is not StoreCategory.REFUSED:
                         delivery.state = DeliveryState.DELIVERED
-
-
-def destination_peer(settings: Settings, destination: DestinationSettings) -> Peer:
-    """The destination as the DICOM network knows it."""
-    return Peer(
-        ae_title=destination.ae_title,
-        host=destination.host,
-        port=destination.port,
-        calling_ae_title=settings.node.ae_title,
-        connect_timeout_s=settings.delivery.connect_timeout_s,
-    )

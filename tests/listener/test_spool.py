@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from listener.disk import Space
 from listener.errors import InvalidInstanceError, StorageFullError
 from listener.scu import store
 from listener.spool import Spool
@@ -207,7 +208,7 @@ def test_a_low_disk_refuses_with_out_of_resources_and_recovers_by_itself(
     tmp_path, start_scp, make_ct
 ):
     free = [10_000]
-    with Spool(tmp_path / "low", measure_free=lambda _: free[0]) as spool:
+    with Spool(tmp_path / "low", measure=lambda _: Space(free[0], 10**12)) as spool:
         scp = start_scp(into=spool, min_free_bytes=1_000_000)
         paths = [make_ct("1.2.3", "1.2.3.1")]
         assert [outcome.status for outcome in store(peer_of(scp), paths)] == [0xA700]

@@ -171,7 +171,7 @@ def make_node(
 
 def _settings(root: Path, *, node_port: int, pacs: DemoPacs | None) -> Settings:
     sections = {
-        "node": {"host": "127.0.0.1", "port": node_port},
+        "node": {"host": "127.0.0.1", "port": node_port, "open": True},
         "storage": {"root": str(root / "storage"), "min_free_mb": 16},
         "backbone": {"weights": "untrained", "device": "cpu"},
         "gathering": {"quiet_period_s": QUIET_PERIOD_S},
