@@ -3,6 +3,7 @@
     <root>/studies/<study uid>/<series uid>/<sop uid>.<sha256 of the data set as received>.dcm
     <root>/incoming/      being written; never acknowledged
     <root>/quarantine/    refused data sets, each with a JSON file that says why
+    <root>/removing/      studies on their way out
 
 An instance is reported as stored only after its bytes and every folder entry that leads to it have
 been synced. A name holds the digest of the content, so a repeat is known by its name, and the same
@@ -25,6 +26,7 @@ from listener.errors import InvalidInstanceError
 from listener.inspection import DEFAULT_INFLATED_LIMIT, inspect
 from listener.part10 import Reception, file_header, read_header
 from listener.quarantine import Quarantine, QuarantinedDataSet
+from listener.removal import StudyRemoval, size_of
 from listener.uids import clean_uid
 from listener.versions import (
     SUFFIX,
@@ -104,9 +106,16 @@ class Spool:
         self._clock_lock = threading.Lock()
         self._last_ns = 0
         with write_errors():
-            for folder in (self._studies, self._incoming, self.root / "quarantine"):
+            names = ("studies", "incoming", "quarantine", "removing", "locks")
+            for folder in (self.root / name for name in names):
                 self._folders.ensure(folder)
             self._quarantine = Quarantine(self.root / "quarantine", temporary=self._incoming)
+            self._removal = StudyRemoval(
+                studies=self._studies,
+                removing=self.root / "removing",
+                locks=self.root / "locks",
+            )
+            self._removal.finish()
             self._in_use = (self.root / "in-use.lock").open("ab")
             self._remove_leftovers()
 
@@ -186,6 +195,33 @@ class Spool:
             digest.update(f"{instance.sop_instance_uid} {instance.sha256}\n".encode("ascii"))
         return digest.hexdigest()
 
+    def remove_study(self, study_instance_uid: str, *, content_digest: str) -> bool:
+        """Remove a study, unless its content is no longer what the caller has dealt with.
+
+        Args:
+            study_instance_uid: which.
+            content_digest: of the content that is done with.
+
+        Returns:
+            Whether it was removed.
+
+        Raises:
+            InvalidUIDError: the argument is no UID.
+            OSError: the disk failed. What is half deleted is deleted at the next start.
+        """
+        study = clean_uid(study_instance_uid, name="StudyInstanceUID")
+        return self._removal.remove(
+            study, is_as_expected=lambda: self.content_digest(study) == content_digest
+        )
+
+    def study_bytes(self, study_instance_uid: str) -> int:
+        """Return the bytes that a study takes."""
+        return size_of(self._studies / clean_uid(study_instance_uid, name="StudyInstanceUID"))
+
+    def clear_quarantine(self, *, before: datetime) -> int:
+        """Remove what was refused before a moment; return how many data sets."""
+        return self._quarantine.clear(before=before)
+
     def quarantined(self) -> Iterator[QuarantinedDataSet]:
         """Yield the data sets that were refused, oldest first."""
         return self._quarantine.entries()
@@ -222,17 +258,20 @@ class Spool:
         path = folder / f"{identity.sop_instance_uid}.{digest}{SUFFIX}"
         received_ns = self._next_ns()
         with write_errors():
-            new = not _is_stored(path, reception, size=len(data))
-            if new:
+            temporary = None
+            if not _is_stored(path, reception, size=len(data)):
                 parts = (file_header(reception), data)
                 temporary = write_temporary(self._incoming, parts, modified_ns=received_ns)
-                new = self._publish(temporary, path, reception, size=len(data))
-            else:
-                # Whoever wrote it may have been killed between the rename and the sync.
-                self._folders.ensure(folder)
-            sync_folder(folder)
-            if not new:
-                received_ns = path.stat().st_mtime_ns
+            with self._removal.storing(identity.study_instance_uid):
+                if temporary is None:
+                    # Whoever wrote it may have been killed between the rename and the sync.
+                    self._folders.ensure(folder)
+                new = temporary is not None and self._publish(
+                    temporary, path, reception, size=len(data)
+                )
+                sync_folder(folder)
+                if not new:
+                    received_ns = path.stat().st_mtime_ns
         return StoredInstance(
             study_instance_uid=identity.study_instance_uid,
             series_instance_uid=identity.series_instance_uid,

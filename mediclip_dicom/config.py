@@ -69,6 +69,15 @@ class StorageSettings(Section):
         return self.root / "runs"
 
 
+class RetentionSettings(Section):
+    """When studies that are finished and delivered leave the disk."""
+
+    keep_days: Annotated[float, Field(ge=0)] = 0.0
+    keep_gb: Annotated[float, Field(ge=0)] = 0.0
+    quarantine_days: Annotated[float, Field(ge=0)] = 30.0
+    check_every_s: Annotated[float, Field(gt=0)] = 600.0
+
+
 class DatabaseSettings(Section):
     """SQLAlchemy URLs; empty means an SQLite file under `storage.root`."""
 
@@ -161,6 +170,7 @@ class Settings(BaseSettings):
 
     node: NodeSettings = NodeSettings()
     storage: StorageSettings = StorageSettings()
+    retention: RetentionSettings = RetentionSettings()
     database: DatabaseSettings = DatabaseSettings()
     backbone: BackboneSettings = BackboneSettings()
     gathering: GatheringSettings = GatheringSettings()

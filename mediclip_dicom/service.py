@@ -12,6 +12,7 @@ from mediclip_dicom.config import BackboneSettings, Settings
 from mediclip_dicom.database import open_database
 from mediclip_dicom.errors import NodeStartError, TaskError
 from mediclip_dicom.peers import listener_settings
+from mediclip_dicom.retention import Retention
 from mediclip_dicom.tasks import DetectorStore, versions_of_another_backbone
 from mediclip_dicom.workflow.delivering import Delivering
 from mediclip_dicom.workflow.engine import WorkflowEngine
@@ -76,6 +77,7 @@ class Node:
             scoring=Scoring(settings, sessions, self._spool, detectors),
             delivering=Delivering(settings, sessions),
         )
+        self._retention = Retention(settings, sessions, self._spool)
         # A report per study and half quiet period is enough to keep its gathering waiting.
         self._arrivals = Arrivals(
             self._on_activity, min_interval_s=settings.gathering.quiet_period_s / 2
@@ -103,6 +105,7 @@ class Node:
             self._engine.start()
             self._engine.resume_unread()
             self._arrivals.start()
+            self._retention.start()
             self._listen()
         except BaseException:
             self.stop()
@@ -113,6 +116,7 @@ class Node:
         """Stop listening, hand over what has arrived, then stop the workflows."""
         self._scp.stop()
         self._arrivals.stop()
+        self._retention.stop()
         self._engine.stop()
         self._spool.close()
         log.info("node stopped")

@@ -52,11 +52,17 @@ class RunState(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """How far a result object has come on its way to a destination."""
+    """How far a result object has come on its way to a destination.
+
+    Delivered: accepted by C-STORE. Confirmed: the destination has taken responsibility for it, by
+    storage commitment. Failed: given up. Cancelled: by an administrator.
+    """
 
     PENDING = "pending"
     DELIVERED = "delivered"
+    CONFIRMED = "confirmed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class Base(DeclarativeBase):

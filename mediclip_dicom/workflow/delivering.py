@@ -65,7 +65,7 @@ class Delivering:
                     .where(
                         ResultFile.run_id == run_id,
                         Delivery.destination == destination_name,
-                        Delivery.state != DeliveryState.DELIVERED,
+                        Delivery.state == DeliveryState.PENDING,
                     )
                 )
             }
