@@ -26,6 +26,7 @@ from mediclip_dicom.demo.pacs import DemoPacs, free_port
 from mediclip_dicom.registration import TaskRequest, register_from_paths
 from mediclip_dicom.routing import Route
 from mediclip_dicom.service import open_backbone
+from tests.listener.conftest import make_ct  # noqa: F401 (a fixture)
 from tests.mediclip_dicom.sources import STUDY_UID, mr_series
 
 START_LIMIT_S = 90.0
