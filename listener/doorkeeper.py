@@ -122,9 +122,14 @@ class Doorkeeper:
 
     def on_closed(self, event: evt.Event) -> None:
         """Forget a connection that was lost before it became an association."""
-        record = self._associations.get(event.assoc)
+        association = event.assoc
+        record = self._associations.get(association)
         if record is not None and not record.established:
-            self._associations.close(event.assoc)
+            self._associations.close(association)
+        if association.requestor.primitive is None:
+            # Its thread waits for a request that can't come any more; nothing is how the queue
+            # says so.
+            association.dul.to_user_queue.put(None)
 
     def _end(self, association: Association, *, released: bool) -> None:
         record = self._associations.close(association)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import structlog
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.transport import AssociationSocket
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from pynetdicom.association import Association
     from pynetdicom.pdu_primitives import P_DATA
+
+_log = structlog.get_logger()
 
 _HEADER = 6
 _P_DATA_TF = 0x04
@@ -119,4 +122,9 @@ class BoundedMessages(DIMSEServiceProvider):
             if fragment > room:
                 values[index] = (context_id, value[: 1 + max(room, 0)])
             self._held += min(fragment, max(room, 0))
-        super().receive_primitive(primitive)
+        try:
+            super().receive_primitive(primitive)
+        except Exception as error:  # noqa: BLE001  the library's parser meets whatever was sent
+            _log.warning("message.broken", reason=type(error).__name__)
+            self.message = None
+            self.dul.event_queue.put("Evt19")  # PS3.8 9.2: answered with A-ABORT
