@@ -8,7 +8,7 @@ from listener.query import find, get, move
 from listener.scp import StorageSCP
 from listener.scu import EchoResult, StoreCategory, StoreOutcome, echo, store
 from listener.settings import AssociationEnd, ListenerSettings, ListenerStatistics, TLSPort
-from listener.spool import Spool, SpooledInstance, StoredInstance
+from listener.spool import Spool, SpooledInstance, StoredInstance, newest, oldest
 from listener.tls import TLSFiles
 
 __all__ = [
@@ -35,5 +35,7 @@ __all__ = [
     "find",
     "get",
     "move",
+    "newest",
+    "oldest",
     "store",
 ]

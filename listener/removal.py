@@ -50,7 +50,7 @@ class StudyRemoval:
             except FileNotFoundError:
                 return False
             sync_folder(self._studies)
-        shutil.rmtree(target)
+        shutil.rmtree(target, ignore_errors=True)  # what is left goes at the next start
         return True
 
     def finish(self) -> None:

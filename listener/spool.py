@@ -34,6 +34,7 @@ from listener.versions import (
     entries_in,
     folders_in,
     newest,
+    oldest,
     utc,
     versions_in,
 )
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from listener.inspection import InstanceIdentity
 
-__all__ = ["Spool", "SpooledInstance", "StoredInstance", "newest"]
+__all__ = ["Spool", "SpooledInstance", "StoredInstance", "newest", "oldest"]
 
 _DATA_SET_DOES_NOT_MATCH = 0xA900
 

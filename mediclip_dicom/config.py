@@ -107,6 +107,8 @@ class GatheringSettings(Section):
 
     quiet_period_s: Annotated[float, Field(gt=0)] = 30.0
     longest_wait_s: Annotated[float, Field(gt=0)] = 1800.0
+    after_association_s: Annotated[float, Field(gt=0)] = 1.0
+    same_uid: Literal["replace", "keep-first"] = "replace"
 
     @model_validator(mode="after")
     def _wait_covers_the_quiet_period(self) -> "GatheringSettings":

@@ -6,8 +6,17 @@ import structlog
 
 from ai_core import Backbone, load_backbone
 from ai_core.allocator import keep_freed_memory
-from listener import Arrivals, Spool, StorageSCP, StudyActivity
+from listener import (
+    Arrivals,
+    AssociationEnd,
+    Spool,
+    StorageSCP,
+    StudyActivity,
+    newest,
+    oldest,
+)
 from listener.errors import TLSError
+from mediclip_dicom.completion import Completion
 from mediclip_dicom.config import BackboneSettings, Settings
 from mediclip_dicom.database import open_database
 from mediclip_dicom.errors import NodeStartError, TaskError
@@ -69,7 +78,11 @@ class Node:
                 )
         detectors = DetectorStore(sessions, backbone)
         detectors.load_active()
-        self._spool = Spool(settings.storage.spool)
+        self._completion = Completion(settings)
+        self._spool = Spool(
+            settings.storage.spool,
+            choose_current=newest if settings.gathering.same_uid == "replace" else oldest,
+        )
         self._engine = WorkflowEngine(
             settings,
             sessions,
@@ -79,14 +92,12 @@ class Node:
         )
         self._retention = Retention(settings, sessions, self._spool)
         # A report per study and half quiet period is enough to keep its gathering waiting.
-        self._arrivals = Arrivals(
-            self._on_activity, min_interval_s=settings.gathering.quiet_period_s / 2
-        )
+        self._arrivals = Arrivals(self._on_activity, min_interval_s=self._completion.shortest_s / 2)
         self._scp = StorageSCP(
             listener_settings(settings),
             self._spool,
             on_stored=self._arrivals.stored,
-            on_association_end=lambda end: self._arrivals.flush(end.study_instance_uids),
+            on_association_end=self._on_association_end,
         )
 
     @property
@@ -146,4 +157,13 @@ class Node:
             raise NodeStartError(f"{error}; see [tls]") from error
 
     def _on_activity(self, activity: StudyActivity) -> None:
-        self._engine.study_changed(activity.study_instance_uid)
+        self._engine.study_changed(
+            activity.study_instance_uid, quiet_s=self._completion.wait_after_s(activity)
+        )
+
+    def _on_association_end(self, end: AssociationEnd) -> None:
+        self._arrivals.flush(end.study_instance_uids)
+        quiet_s = self._completion.wait_after_end_s(end)
+        if quiet_s is not None:
+            for study in end.study_instance_uids:
+                self._engine.study_changed(study, quiet_s=quiet_s)

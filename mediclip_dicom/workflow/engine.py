@@ -19,17 +19,23 @@ from mediclip_dicom.config import Settings
 from mediclip_dicom.errors import DatabaseError, StudyNotFoundError
 from mediclip_dicom.workflow.delivering import Delivering
 from mediclip_dicom.workflow.intake import Intake
+from mediclip_dicom.workflow.names import (
+    ANALYZE,
+    ANALYZE_QUEUE,
+    APPLICATION_NAME,
+    DELIVER,
+    GATHER,
+    GATHER_QUEUE,
+    WORKFLOW_VERSION,
+    delivery_queue,
+)
 from mediclip_dicom.workflow.runs import fail
 from mediclip_dicom.workflow.scoring import Scoring
 
 log = structlog.get_logger()
 
-GATHER_QUEUE = "gather"
-ANALYZE_QUEUE = "analyze"
 CONCURRENT_GATHERINGS = 4
 POLLING_INTERVAL_S = 0.5
-# Fixed, so that a new release of the node takes over the work that an older one left behind.
-WORKFLOW_VERSION = "1"
 STEP_ATTEMPTS = 4
 STEP_FIRST_RETRY_S = 2.0
 
@@ -56,9 +62,9 @@ class WorkflowEngine:
         self._delivering = delivering
         DBOS(config=_engine_config(settings))
         # Methods can't be workflows that are debounced, so the engine is given plain functions.
-        self._gather = DBOS.workflow(name="gather")(lambda study: self._run_gather(study))
-        self._analyze = DBOS.workflow(name="analyze")(lambda run_id: self._run_analyze(run_id))
-        self._deliver = DBOS.workflow(name="deliver")(
+        self._gather = DBOS.workflow(name=GATHER)(lambda study: self._run_gather(study))
+        self._analyze = DBOS.workflow(name=ANALYZE)(lambda run_id: self._run_analyze(run_id))
+        self._deliver = DBOS.workflow(name=DELIVER)(
             lambda run_id, destination: self._run_deliver(run_id, destination)
         )
         self._debouncer: Debouncer[[str], None] = Debouncer.create(
@@ -86,7 +92,7 @@ class WorkflowEngine:
             ANALYZE_QUEUE: self._settings.analysis.concurrent_studies,
         }
         for destination in self._settings.destinations:
-            queues[_delivery_queue(destination.name)] = self._settings.delivery.concurrent_studies
+            queues[delivery_queue(destination.name)] = self._settings.delivery.concurrent_studies
         for name, concurrency in queues.items():
             DBOS.register_queue(
                 name,
@@ -99,11 +105,16 @@ class WorkflowEngine:
         """Stop taking up work; a step that runs now runs again at the next start."""
         DBOS.destroy(destroy_registry=True)
 
-    def study_changed(self, study_instance_uid: str) -> None:
-        """An instance of the study has come: gather it once it has been quiet for long enough."""
-        self._debouncer.debounce(
-            study_instance_uid, self._settings.gathering.quiet_period_s, study_instance_uid
-        )
+    def study_changed(self, study_instance_uid: str, *, quiet_s: float | None = None) -> None:
+        """An instance of the study has come: gather it once it has been quiet for long enough.
+
+        Args:
+            study_instance_uid: The study.
+            quiet_s: Seconds from now without another call; None takes the configuration's.
+        """
+        if quiet_s is None:
+            quiet_s = self._settings.gathering.quiet_period_s
+        self._debouncer.debounce(study_instance_uid, quiet_s, study_instance_uid)
 
     def resume_unread(self) -> None:
         """Gather every study whose present content was never analysed."""
@@ -138,7 +149,7 @@ class WorkflowEngine:
         for destination in destinations:
             with SetWorkflowID(f"{run_id}-to-{destination}"):
                 DBOS.enqueue_workflow(
-                    _delivery_queue(destination), self._deliver, run_id, destination
+                    delivery_queue(destination), self._deliver, run_id, destination
                 )
 
     def _run_deliver(self, run_id: str, destination: str) -> None:
@@ -178,13 +189,9 @@ def _step(function: Callable[..., Any], *args: Any) -> Any:
     )
 
 
-def _delivery_queue(destination: str) -> str:
-    return f"deliver-{destination}"
-
-
 def _engine_config(settings: Settings) -> DBOSConfig:
     return {
-        "name": "mediclip-dicom",
+        "name": APPLICATION_NAME,
         "system_database_url": settings.workflow_database_url,
         "application_version": WORKFLOW_VERSION,
         "log_level": "ERROR",

@@ -49,6 +49,7 @@ class Intake:
         if not instances:
             raise StudyNotFoundError(f"the spool holds no instance of study {study_instance_uid}")
         digest = self._spool.content_digest(study_instance_uid)
+        set_aside = len(self._spool.versions(study_instance_uid)) - len(instances)
         now = datetime.now(UTC)
         with self._sessions.begin() as session:
             study = session.scalar(
@@ -64,6 +65,7 @@ class Intake:
                 study=study,
                 number=len(study.revisions) + 1,
                 content_digest=digest,
+                set_aside=set_aside,
                 created_at=now,
                 instances=[
                     RevisionInstance(
@@ -82,6 +84,7 @@ class Intake:
                 study=study_instance_uid,
                 revision=revision.number,
                 instances=len(instances),
+                set_aside=set_aside,
             )
             return revision.id
 
