@@ -2,6 +2,8 @@
 
 from listener.access import AllowedPeer, PeerLimits, Permission
 from listener.arrivals import Arrivals, StudyActivity
+from listener.commitment import CommitmentReport, Reference, request_commitment
+from listener.committing import CommitmentProvider
 from listener.errors import ListenerError
 from listener.peer import Peer
 from listener.query import find, get, move
@@ -15,6 +17,8 @@ __all__ = [
     "AllowedPeer",
     "Arrivals",
     "AssociationEnd",
+    "CommitmentProvider",
+    "CommitmentReport",
     "EchoResult",
     "ListenerError",
     "ListenerSettings",
@@ -22,6 +26,7 @@ __all__ = [
     "Peer",
     "PeerLimits",
     "Permission",
+    "Reference",
     "Spool",
     "SpooledInstance",
     "StorageSCP",
@@ -37,5 +42,6 @@ __all__ = [
     "move",
     "newest",
     "oldest",
+    "request_commitment",
     "store",
 ]

@@ -19,10 +19,13 @@ _SERVICE_USER, _PRESENTATION = 0x01, 0x03
 
 
 class Permission(StrEnum):
-    """What a peer may do beside C-ECHO."""
+    """What a peer may do beside C-ECHO: send instances, ask whether they are safe here, and report
+    that what we sent is safe there.
+    """
 
     STORE = "store"
     COMMITMENT = "commitment"
+    REPORT = "report"
 
 
 class Refusal(Enum):

@@ -120,6 +120,9 @@ def contexts_for(may: frozenset[Permission]) -> list[PresentationContext]:
     if Permission.STORE in may:
         syntaxes: list[str | UID] = list(transfer_syntaxes())
         contexts += [build_context(uid, syntaxes) for uid in IMAGE_SOP_CLASSES]
-    if Permission.COMMITMENT in may:
-        contexts.append(build_context(_COMMITMENT, plain))
+    if may & {Permission.COMMITMENT, Permission.REPORT}:
+        commitment = build_context(_COMMITMENT, plain)
+        # Who asks is the SCU of the class, who reports its SCP, and either may have called us.
+        commitment.scu_role = commitment.scp_role = True
+        contexts.append(commitment)
     return contexts

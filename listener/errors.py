@@ -82,6 +82,18 @@ class AssociationAbortedError(PeerError):
         self.outcomes = outcomes
 
 
+class CommitmentRefusedError(PeerError):
+    """The peer answered a storage commitment request or report with a failure status.
+
+    Attributes:
+        status: the DIMSE status, an int from 0x0000 to 0xFFFF.
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(f"{message} (status {status:04X}H)")
+        self.status = status
+
+
 class QueryFailedError(PeerError):
     """The peer answered a C-FIND, C-MOVE or C-GET with a failure status.
 

@@ -12,6 +12,7 @@ from pynetdicom import AE, evt
 
 from listener.access import AccessPolicy
 from listener.associations import Associations
+from listener.commitment_messages import CommitmentMessages
 from listener.contexts import contexts_for
 from listener.disk import LowDiskMark
 from listener.doorkeeper import Doorkeeper
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from listener.commitment import CommitmentReport
+    from listener.committing import CommitmentProvider
     from listener.spool import Spool, StoredInstance
 
 __all__ = ["AssociationEnd", "ListenerSettings", "ListenerStatistics", "StorageSCP"]
@@ -43,6 +46,9 @@ class StorageSCP:
         on_stored: called after an instance is durable and before it is acknowledged; what it
             raises is logged and changes nothing for the sender. Called from many threads.
         on_association_end: called when an association that was accepted is over.
+        commitment: answers requests for storage commitment; None: they are refused.
+        on_commitment: called with what a peer reports of what we asked it; what it raises is
+            answered as a processing failure, so that the peer reports again.
     """
 
     def __init__(
@@ -52,6 +58,8 @@ class StorageSCP:
         on_stored: Callable[[StoredInstance], None] | None = None,
         *,
         on_association_end: Callable[[AssociationEnd], None] | None = None,
+        commitment: CommitmentProvider | None = None,
+        on_commitment: Callable[[CommitmentReport], None] | None = None,
     ) -> None:
         self._settings = settings
         self._counts = Counts()
@@ -75,6 +83,9 @@ class StorageSCP:
             mark=self._mark,
             counts=self._counts,
             on_end=on_association_end,
+        )
+        self._commitment = CommitmentMessages(
+            commitment, on_commitment, associations=self._associations, counts=self._counts
         )
         self._ae = self._make_ae()
         self._servers: dict[str, tuple[Server, threading.Thread]] = {}
@@ -222,6 +233,8 @@ class StorageSCP:
             (evt.EVT_CONN_CLOSE, self._door.on_closed),
             (evt.EVT_C_ECHO, self._on_c_echo),
             (evt.EVT_C_STORE, self._store.handle),
+            (evt.EVT_N_ACTION, self._commitment.on_action),
+            (evt.EVT_N_EVENT_REPORT, self._commitment.on_event_report),
         ]
 
     def _on_c_echo(self, _event: evt.Event) -> int:

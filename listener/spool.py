@@ -196,6 +196,25 @@ class Spool:
             digest.update(f"{instance.sop_instance_uid} {instance.sha256}\n".encode("ascii"))
         return digest.hexdigest()
 
+    def find_instances(self, sop_instance_uids: set[str]) -> dict[str, Path]:
+        """Return where instances are, by SOP Instance UID; those that are not here are left out.
+
+        Looks through the names of the files, the studies that changed last first.
+        """
+        wanted = set(sop_instance_uids)
+        found: dict[str, Path] = {}
+        studies = sorted(
+            folders_in(self._studies), key=lambda entry: entry.stat().st_mtime_ns, reverse=True
+        )
+        for study in studies:
+            if not wanted:
+                break
+            for version in versions_in(Path(study.path)):
+                if version.sop_instance_uid in wanted:
+                    found[version.sop_instance_uid] = version.path
+            wanted -= found.keys()
+        return found
+
     def remove_study(self, study_instance_uid: str, *, content_digest: str) -> bool:
         """Remove a study, unless its content is no longer what the caller has dealt with.
 

@@ -1,5 +1,7 @@
 """The configuration's peers, destinations and certificates as the listener knows them."""
 
+from dataclasses import replace
+
 from listener import (
     AllowedPeer,
     ListenerSettings,
@@ -24,7 +26,7 @@ def listener_settings(settings: Settings) -> ListenerSettings:
         ae_title=node.ae_title,
         host=node.host,
         port=None if tls.only else node.port,
-        peers=tuple(_allowed(peer) for peer in settings.peers),
+        peers=_peers(settings),
         stranger=_stranger(node.max_associations) if node.open else None,
         tls=None if files is None else TLSPort(files, tls.port, tls.handshake_timeout_s),
         max_associations=node.max_associations,
@@ -57,6 +59,44 @@ def tls_files(settings: Settings) -> TLSFiles | None:
         trusted=tls.trusted,
         minimum_version=tls.minimum_version,
     )
+
+
+def call_back(settings: Settings, name: str) -> Peer | None:
+    """Where a peer listens itself, to be told of storage commitment; None where it is not said."""
+    for peer in settings.peers:
+        if peer.name == name and peer.port is not None and not peer.is_network:
+            return Peer(
+                ae_title=peer.ae_title,
+                host=peer.host,
+                port=peer.port,
+                calling_ae_title=settings.node.ae_title,
+                connect_timeout_s=settings.delivery.connect_timeout_s,
+                tls=tls_files(settings) if peer.tls else None,
+            )
+    return None
+
+
+def _peers(settings: Settings) -> tuple[AllowedPeer, ...]:
+    """Who may call; a destination that we ask for storage commitment may call to report."""
+    reporting = {d.ae_title: d for d in settings.destinations if d.commitment}
+    peers = [_allowed(peer) for peer in settings.peers]
+    named = [
+        replace(peer, may=peer.may | {Permission.REPORT}) if peer.ae_title in reporting else peer
+        for peer in peers
+    ]
+    known = {peer.ae_title for peer in peers}
+    named += [
+        AllowedPeer(
+            destination.name,
+            title,
+            host=destination.host,
+            tls=destination.tls,
+            may=frozenset({Permission.REPORT}),
+        )
+        for title, destination in reporting.items()
+        if title not in known
+    ]
+    return tuple(named)
 
 
 def _allowed(peer: PeerSettings) -> AllowedPeer:

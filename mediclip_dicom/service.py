@@ -9,6 +9,7 @@ from ai_core.allocator import keep_freed_memory
 from listener import (
     Arrivals,
     AssociationEnd,
+    CommitmentProvider,
     Spool,
     StorageSCP,
     StudyActivity,
@@ -20,9 +21,10 @@ from mediclip_dicom.completion import Completion
 from mediclip_dicom.config import BackboneSettings, Settings
 from mediclip_dicom.database import open_database
 from mediclip_dicom.errors import NodeStartError, TaskError
-from mediclip_dicom.peers import listener_settings
+from mediclip_dicom.peers import call_back, listener_settings
 from mediclip_dicom.retention import Retention
 from mediclip_dicom.tasks import DetectorStore, versions_of_another_backbone
+from mediclip_dicom.workflow.confirming import Confirming
 from mediclip_dicom.workflow.delivering import Delivering
 from mediclip_dicom.workflow.engine import WorkflowEngine
 from mediclip_dicom.workflow.intake import Intake
@@ -89,6 +91,10 @@ class Node:
             intake=Intake(settings, sessions, self._spool),
             scoring=Scoring(settings, sessions, self._spool, detectors),
             delivering=Delivering(settings, sessions),
+            confirming=Confirming(settings, sessions),
+        )
+        self._commitment = CommitmentProvider(
+            self._spool, call_back=lambda name: call_back(settings, name)
         )
         self._retention = Retention(settings, sessions, self._spool)
         # A report per study and half quiet period is enough to keep its gathering waiting.
@@ -98,6 +104,8 @@ class Node:
             self._spool,
             on_stored=self._arrivals.stored,
             on_association_end=self._on_association_end,
+            commitment=self._commitment,
+            on_commitment=Confirming(settings, sessions).note_report,
         )
 
     @property
@@ -117,6 +125,7 @@ class Node:
             self._engine.resume_unread()
             self._arrivals.start()
             self._retention.start()
+            self._commitment.start()
             self._listen()
         except BaseException:
             self.stop()
@@ -128,6 +137,7 @@ class Node:
         self._scp.stop()
         self._arrivals.stop()
         self._retention.stop()
+        self._commitment.stop()
         self._engine.stop()
         self._spool.close()
         log.info("node stopped")

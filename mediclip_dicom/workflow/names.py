@@ -7,6 +7,7 @@ WORKFLOW_VERSION = "1"
 GATHER = "gather"
 ANALYZE = "analyze"
 DELIVER = "deliver"
+CONFIRM = "confirm"
 GATHER_QUEUE = "gather"
 ANALYZE_QUEUE = "analyze"
 
@@ -14,3 +15,8 @@ ANALYZE_QUEUE = "analyze"
 def delivery_queue(destination: str) -> str:
     """The queue of one destination."""
     return f"deliver-{destination}"
+
+
+def confirmation_queue(destination: str) -> str:
+    """The queue of one destination's questions about what it took."""
+    return f"confirm-{destination}"

@@ -1,5 +1,6 @@
 """What other processes may ask of the running node, through the engine's own tables."""
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -42,18 +43,35 @@ def deliver_again(settings: Settings, run_id: str, destination: str) -> None:
     Raises:
         DatabaseError: The workflow database can't be used.
     """
+    cancel_delivery(settings, run_id, destination)
     with _client(settings) as client:
-        # An attempt that sleeps between two tries would otherwise run beside the new one.
-        client.cancel_workflow(f"{run_id}-to-{destination}")
         client.enqueue(
             {
                 "queue_name": delivery_queue(destination),
                 "workflow_name": DELIVER,
+                "workflow_id": f"{_delivery_id(run_id, destination)}-again-{uuid.uuid4().hex[:8]}",
                 "app_version": WORKFLOW_VERSION,
             },
             run_id,
             destination,
         )
+
+
+def cancel_delivery(settings: Settings, run_id: str, destination: str) -> None:
+    """Stop the attempts to deliver a run to a destination, asleep or running.
+
+    Raises:
+        DatabaseError: The workflow database can't be used.
+    """
+    with _client(settings) as client:
+        known = client.list_workflows(workflow_id_prefix=_delivery_id(run_id, destination))
+        for workflow in known:
+            if workflow.status in ("PENDING", "ENQUEUED", "DELAYED"):
+                client.cancel_workflow(workflow.workflow_id)
+
+
+def _delivery_id(run_id: str, destination: str) -> str:
+    return f"{run_id}-to-{destination}"
 
 
 @contextmanager

@@ -104,7 +104,13 @@ def start_scp(spool: Spool) -> Iterator[Callable[..., StorageSCP]]:
     with ExitStack() as stack:
 
         def start(
-            on_stored=None, *, into: Spool | None = None, ended=None, **settings
+            on_stored=None,
+            *,
+            into: Spool | None = None,
+            ended=None,
+            commitment=None,
+            on_commitment=None,
+            **settings,
         ) -> StorageSCP:
             chosen = {
                 "ae_title": "NODE",
@@ -118,6 +124,8 @@ def start_scp(spool: Spool) -> Iterator[Callable[..., StorageSCP]]:
                 into or spool,
                 on_stored,
                 on_association_end=ended,
+                commitment=commitment,
+                on_commitment=on_commitment,
             )
             return stack.enter_context(scp)
 
