@@ -131,6 +131,12 @@ class StorageSCP:
         return len(self._associations)
 
     @property
+    def is_listening(self) -> bool:
+        """Whether every port is being listened on."""
+        servers = list(self._servers.values())
+        return bool(servers) and all(thread.is_alive() for _, thread in servers)
+
+    @property
     def is_disk_low(self) -> bool:
         """Whether instances are refused because the disk is low."""
         return self._mark.is_low

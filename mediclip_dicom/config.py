@@ -153,6 +153,13 @@ class DeviceSettings(Section):
     serial_number: str = "0"
 
 
+class MonitoringSettings(Section):
+    """Where a monitor can ask how the node is."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+
+
 class LoggingSettings(Section):
     """What the log looks like."""
 
@@ -184,6 +191,7 @@ class Settings(BaseSettings):
     tls: TLSSettings = TLSSettings()
     device: DeviceSettings = DeviceSettings()
     logging: LoggingSettings = LoggingSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
 
     @classmethod
     def settings_customise_sources(  # noqa: D102 (the library's hook)

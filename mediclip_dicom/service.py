@@ -21,6 +21,7 @@ from mediclip_dicom.completion import Completion
 from mediclip_dicom.config import BackboneSettings, Settings
 from mediclip_dicom.database import open_database
 from mediclip_dicom.errors import NodeStartError, TaskError
+from mediclip_dicom.monitoring import Monitor
 from mediclip_dicom.peers import call_back, listener_settings
 from mediclip_dicom.retention import Retention
 from mediclip_dicom.tasks import DetectorStore, versions_of_another_backbone
@@ -108,6 +109,10 @@ class Node:
             on_commitment=Confirming(settings, sessions).note_report,
         )
 
+        self._monitor = Monitor(
+            settings.monitoring, scp=self._scp, spool=self._spool, sessions=sessions
+        )
+
     @property
     def port(self) -> int:
         """The TCP port that the node listens on; that for TLS where there is no other."""
@@ -127,6 +132,7 @@ class Node:
             self._retention.start()
             self._commitment.start()
             self._listen()
+            self._open_monitor()
         except BaseException:
             self.stop()
             raise
@@ -134,6 +140,7 @@ class Node:
 
     def stop(self) -> None:
         """Stop listening, hand over what has arrived, then stop the workflows."""
+        self._monitor.stop()
         self._scp.stop()
         self._arrivals.stop()
         self._retention.stop()
@@ -165,6 +172,16 @@ class Node:
             ) from error
         except TLSError as error:
             raise NodeStartError(f"{error}; see [tls]") from error
+
+    def _open_monitor(self) -> None:
+        monitoring = self._settings.monitoring
+        try:
+            self._monitor.start()
+        except OSError as error:
+            raise NodeStartError(
+                f"can't listen at {monitoring.host}:{monitoring.port}: {error.strerror or error}; "
+                "see [monitoring] host and port"
+            ) from error
 
     def _on_activity(self, activity: StudyActivity) -> None:
         self._engine.study_changed(
