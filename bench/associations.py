@@ -2,9 +2,9 @@
 
     python bench/associations.py [--count 100000] [--minutes 60]
 
-A receiver in a process of its own; four senders that store and release, abort, hang up in the middle
-of a PDU, or say nothing that is DICOM. Prints threads and resident memory of the receiver after a
-warm-up and at the end.
+A receiver in a process of its own; four senders that store and release, abort, hang up in the
+middle of a PDU, or say nothing that is DICOM. Prints threads and resident memory of the receiver
+after a warm-up and at the end.
 """
 
 import argparse

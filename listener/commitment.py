@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,13 +11,14 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import build_context, build_role
 
-from listener.errors import AssociationAbortedError, CommitmentRefusedError
+from listener.errors import AssociationAbortedError, CommitmentRefusedError, InvalidUIDError
 from listener.peer import associate
 from listener.uids import clean_uid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pynetdicom import evt
     from pynetdicom.association import Association
 
     from listener.peer import Peer
@@ -30,6 +33,8 @@ _REQUEST = 1
 _ALL_COMMITTED = 1
 _SOME_FAILED = 2
 _SUCCESS = 0x0000
+_INVALID_ARGUMENT = 0x0115
+_ANSWER_S = 0.1  # our answer to a report leaves before the release, which would break it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +59,23 @@ class CommitmentReport:
 
 
 def request_commitment(
-    peer: Peer, references: Sequence[Reference], *, transaction_uid: str
-) -> None:
-    """Ask a peer to take responsibility for instances; its report comes later, over an
-    association that it opens to us.
+    peer: Peer,
+    references: Sequence[Reference],
+    *,
+    transaction_uid: str,
+    wait_s: float = 2.0,
+) -> CommitmentReport | None:
+    """Ask a peer to take responsibility for instances.
 
     Args:
         peer: whom to ask.
         references: what for.
         transaction_uid: by which the report will be known.
+        wait_s: seconds to leave the association open for a report.
+
+    Returns:
+        The peer's report, if it came over this association in time; else it comes over one that
+        the peer opens to us (PS3.4 J.3.3).
 
     Raises:
         CommitmentRefusedError: the peer answered with a failure.
@@ -71,7 +84,19 @@ def request_commitment(
     request = Dataset()
     request.TransactionUID = transaction_uid
     request.ReferencedSOPSequence = [_item(reference) for reference in references]
-    with associate(peer, [build_context(PUSH_MODEL)]) as association:
+    reports: list[CommitmentReport] = []
+    arrived = threading.Event()
+
+    def take(event: evt.Event) -> tuple[int, None]:
+        try:
+            reports.append(decoded(event.event_information))
+        except InvalidUIDError:
+            return _INVALID_ARGUMENT, None
+        arrived.set()
+        return _SUCCESS, None
+
+    contexts = [build_context(PUSH_MODEL)]
+    with associate(peer, contexts, on_event_report=take) as association:
         answer, _ = association.send_n_action(request, _REQUEST, PUSH_MODEL, PUSH_MODEL_INSTANCE)
         if "Status" not in answer:
             raise AssociationAbortedError(f"{peer} did not answer a storage commitment request")
@@ -79,6 +104,9 @@ def request_commitment(
             raise CommitmentRefusedError(
                 f"{peer} does not take a storage commitment request", status=int(answer.Status)
             )
+        if arrived.wait(wait_s):
+            time.sleep(_ANSWER_S)
+    return next((r for r in reports if r.transaction_uid == transaction_uid), None)
 
 
 def send_report(peer: Peer, report: CommitmentReport) -> None:

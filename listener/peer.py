@@ -88,6 +88,7 @@ def associate(
     *,
     roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
     on_c_store: Callable[[evt.Event], int] | None = None,
+    on_event_report: Callable[[evt.Event], tuple[int, None]] | None = None,
 ) -> Iterator[Association]:
     """Open an association, release it at the end, and abort it when the work raises.
 
@@ -96,6 +97,7 @@ def associate(
         contexts: what to propose, at most 128.
         roles: role selections to propose, for a C-GET.
         on_c_store: answers the C-STORE requests that a C-GET brings.
+        on_event_report: answers an N-EVENT-REPORT that follows an N-ACTION.
 
     Raises:
         PeerUnreachableError: no connection or no answer.
@@ -113,6 +115,8 @@ def associate(
     ]
     if on_c_store is not None:
         handlers.append((evt.EVT_C_STORE, on_c_store))
+    if on_event_report is not None:
+        handlers.append((evt.EVT_N_EVENT_REPORT, on_event_report))
     association = _entity(peer).associate(
         peer.host,
         peer.port,

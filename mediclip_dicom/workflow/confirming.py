@@ -46,7 +46,7 @@ class Confirming:
         if not references:
             return
         try:
-            request_commitment(
+            report = request_commitment(
                 destination_peer(self._settings, destination),
                 references,
                 transaction_uid=transaction_uid,
@@ -55,6 +55,8 @@ class Confirming:
             self._comment(run_id, destination_name, f"not asked for commitment: {error}")
             raise
         log.info("commitment asked", run=run_id, destination=destination_name, n=len(references))
+        if report is not None:
+            self.note_report(report)
 
     def note_report(self, report: CommitmentReport) -> None:
         """Write down what a destination reports; what we never asked is passed over."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable
@@ -14,8 +15,8 @@ from listener.access import AllowedPeer, Permission
 from listener.commitment import CommitmentReport, Reference, request_commitment
 from listener.committing import CommitmentProvider
 from listener.errors import CommitmentRefusedError, NoPresentationContextError
-from listener.scu import store
-from tests.listener.conftest import CT, peer_of
+from listener.scu import Peer, store
+from tests.listener.conftest import CT, free_port, peer_of
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 STORE_AND_ASK = frozenset({Permission.STORE, Permission.COMMITMENT})
@@ -122,25 +123,37 @@ def test_without_an_address_to_call_the_report_comes_on_the_association_that_ask
     assert len(told.ReferencedSOPSequence) == 1
 
 
-def test_a_report_that_nobody_takes_is_sent_again_after_a_restart(
-    start_scp, start_committing, spool, make_ct
-):
+def test_our_own_question_takes_a_report_on_its_own_association(start_committing, make_ct):
     scp, provider = start_committing(lambda _: None)
     path = make_ct("1.2.3", "1.2.3.1")
     store(peer_of(scp), [path])
-    request_commitment(peer_of(scp), [reference(path)], transaction_uid="1.2.3.4.5")
+    report = request_commitment(
+        peer_of(scp), [reference(path)], transaction_uid="1.2.3.4.5", wait_s=15
+    )
+    assert report == CommitmentReport("1.2.3.4.5", (reference(path),), ())
+    wait_until(lambda: provider.waiting() == [], "the request to be done with")
+
+
+def test_a_report_that_nobody_takes_is_sent_again_after_a_restart(
+    start_scp, start_committing, spool, make_ct
+):
+    nobody = dataclasses.replace(Peer("ASKER", "127.0.0.1", free_port()), connect_timeout_s=1)
+    scp, provider = start_committing(lambda _: nobody)
+    path = make_ct("1.2.3", "1.2.3.1")
+    store(peer_of(scp), [path])
+    asked = [reference(path)]
+    assert request_commitment(peer_of(scp), asked, transaction_uid="1.2.3.4.5", wait_s=0) is None
     provider.stop()
+    assert len(provider.waiting()) == 1
     asker = Asker(start_scp)
-    wait_until(lambda: scp.open_associations == 0, "the association to end")
     again = CommitmentProvider(
         spool, call_back=lambda _: peer_of(asker.scp, calling="NODE"), retry_s=0.1
     )
-    assert len(again.waiting()) == 1
     again.start()
     wait_until(lambda: bool(asker.reports), "the report")
+    wait_until(lambda: again.waiting() == [], "the request to be done with")
     again.stop()
     assert asker.reports[0].transaction_uid == "1.2.3.4.5"
-    assert again.waiting() == []
 
 
 def test_who_may_not_ask_is_refused_at_negotiation(start_committing):
