@@ -23,8 +23,11 @@ from pynetdicom import AE
 RECEIVER = """
 import sys, time
 from pathlib import Path
+import structlog
 from listener import AllowedPeer, ListenerSettings, PeerLimits, Spool, StorageSCP
 
+# Nobody reads the pipe after the first line: a log on it would fill it and stop the receiver.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 anyone = AllowedPeer("anyone", "", limits=PeerLimits(associations=100))
 settings = ListenerSettings(
     "NODE", port=0, stranger=anyone, min_free_bytes=0, network_timeout_s=10, acse_timeout_s=5

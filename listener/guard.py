@@ -19,6 +19,7 @@ _log = structlog.get_logger()
 
 _HEADER = 6
 _P_DATA_TF = 0x04
+_PDU_TYPES = range(0x01, 0x08)
 # An A-ASSOCIATE-RQ with 128 contexts of 16 syntaxes has about 150 KB.
 _OTHER_PDU_LIMIT = 1024 * 1024
 # Some senders count the header of the PDV, or of the PDU, and some do not.
@@ -68,7 +69,7 @@ class GuardedSocket(AssociationSocket):
         if nr_bytes == _HEADER and not self._type:
             self._deadline = time.monotonic() + self._timeout_s
             header = self._read(nr_bytes)
-            self._type = header[0] if header else 0
+            self._type = header[0] if header and header[0] in _PDU_TYPES else 0
             return header
         kind, self._type = self._type, 0
         limit = self._max_pdu + _SLACK if kind == _P_DATA_TF else _OTHER_PDU_LIMIT
