@@ -1,5 +1,6 @@
 # make demo     see it work: a study goes from a PACS to the node and comes back
 # make test     the whole test suite
+# make soak     the tests of chance in their long forms: kills, floods, broken objects (hours)
 # make install  just the virtual environment in .venv
 # make lint     ruff and mypy
 
@@ -7,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test soak lint clean
 
 install: $(VENV)/installed
 
@@ -17,6 +18,10 @@ demo: install
 test: $(VENV)/installed-test
 	tests/system/install-debian-packages
 	$(VENV)/bin/python -m pytest
+
+soak: $(VENV)/installed-test
+	tests/system/install-debian-packages
+	MEDICLIP_SOAK=1 $(VENV)/bin/python -m pytest -m soak -o timeout=14400
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .

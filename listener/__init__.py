@@ -1,21 +1,32 @@
 """The DICOM network and the disk: a durable Storage SCP and a retrying Storage SCU."""
 
+from listener.access import AllowedPeer, PeerLimits, Permission
 from listener.arrivals import Arrivals, StudyActivity
+from listener.commitment import CommitmentReport, Reference, request_commitment
+from listener.committing import CommitmentProvider
 from listener.errors import ListenerError
 from listener.peer import Peer
 from listener.query import find, get, move
 from listener.scp import StorageSCP
 from listener.scu import EchoResult, StoreCategory, StoreOutcome, echo, store
-from listener.settings import ListenerSettings, ListenerStatistics
-from listener.spool import Spool, SpooledInstance, StoredInstance
+from listener.settings import AssociationEnd, ListenerSettings, ListenerStatistics, TLSPort
+from listener.spool import Spool, SpooledInstance, StoredInstance, newest, oldest
+from listener.tls import TLSFiles
 
 __all__ = [
+    "AllowedPeer",
     "Arrivals",
+    "AssociationEnd",
+    "CommitmentProvider",
+    "CommitmentReport",
     "EchoResult",
     "ListenerError",
     "ListenerSettings",
     "ListenerStatistics",
     "Peer",
+    "PeerLimits",
+    "Permission",
+    "Reference",
     "Spool",
     "SpooledInstance",
     "StorageSCP",
@@ -23,9 +34,14 @@ __all__ = [
     "StoreOutcome",
     "StoredInstance",
     "StudyActivity",
+    "TLSFiles",
+    "TLSPort",
     "echo",
     "find",
     "get",
     "move",
+    "newest",
+    "oldest",
+    "request_commitment",
     "store",
 ]

@@ -1,47 +1,196 @@
-"""Who may associate."""
+"""Who may associate, and what for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
+import ipaddress
+import socket
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DEFAULT_OBJECT_BYTES = 2**31
+"""Bytes of the largest data set that a peer may send unless its limits say otherwise."""
+
+_PERMANENT, _TRANSIENT = 0x01, 0x02
+_SERVICE_USER, _PRESENTATION = 0x01, 0x03
+
+
+class Permission(StrEnum):
+    """What a peer may do beside C-ECHO: send instances, ask whether they are safe here, and report
+    that what we sent is safe there.
+    """
+
+    STORE = "store"
+    COMMITMENT = "commitment"
+    REPORT = "report"
 
 
 class Refusal(Enum):
-    """Why an association is refused; the value is the reason in A-ASSOCIATE-RJ (PS3.8 9.3.4).
+    """Why an association is refused: result, source and reason of A-ASSOCIATE-RJ (PS3.8 9.3.4).
 
-    Result 1 (permanent) and source 1 (service user) go with each.
+    A stranger learns no more than that its title is not recognised; the log and the counters know
+    why.
     """
 
-    CALLING_AE_NOT_RECOGNISED = 3
-    CALLED_AE_NOT_RECOGNISED = 7
+    CALLING_AE = ("calling_ae", _PERMANENT, _SERVICE_USER, 3)
+    ADDRESS = ("address", _PERMANENT, _SERVICE_USER, 3)
+    TLS_NEEDED = ("tls_needed", _PERMANENT, _SERVICE_USER, 3)
+    CERTIFICATE_HOST = ("certificate_host", _PERMANENT, _SERVICE_USER, 3)
+    CALLED_AE = ("called_ae", _PERMANENT, _SERVICE_USER, 7)
+    PEER_LIMIT = ("peer_limit", _TRANSIENT, _PRESENTATION, 2)
+    DISK_LOW = ("disk_low", _TRANSIENT, _PRESENTATION, 1)
 
-    @property
-    def counter(self) -> str:
-        """The reason in short, as counters name it."""
-        return "calling_ae" if self is Refusal.CALLING_AE_NOT_RECOGNISED else "called_ae"
+    def __init__(self, counter: str, result: int, source: int, reason: int) -> None:
+        self.counter = counter
+        self.result = result
+        self.source = source
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLimits:
+    """What one peer may take of us at most.
+
+    Attributes:
+        associations: at the same time.
+        instances_per_s: above it the answers are delayed, nothing is refused; None: no limit.
+        object_bytes: of one data set; a larger one is answered with A700H and not kept.
+    """
+
+    associations: int = 25
+    instances_per_s: float | None = None
+    object_bytes: int = DEFAULT_OBJECT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedPeer:
+    """A peer that may associate.
+
+    Attributes:
+        name: ours for it, in logs and metrics.
+        ae_title: its calling AE title.
+        host: its address, network ("192.0.2.0/24") or host name; None: from anywhere.
+        tls: it must come over TLS; its certificate must name `host` where that is no network.
+        may: what it may do.
+    """
+
+    name: str
+    ae_title: str
+    host: str | None = None
+    tls: bool = False
+    may: frozenset[Permission] = frozenset((Permission.STORE,))
+    limits: PeerLimits = field(default_factory=PeerLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who wants to associate.
+
+    Attributes:
+        address: IP address.
+        tls: whether it came over TLS.
+        certificate_names: host names and addresses in its certificate; None without one.
+    """
+
+    ae_title: str
+    called_ae_title: str
+    address: str
+    tls: bool = False
+    certificate_names: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """Decides from AE titles who may associate.
+    """Decides who may associate. Closed: whoever is not named is refused.
 
     Attributes:
         ae_title: our own, which a peer must call.
-        calling_ae_titles: who may call; None lets anyone in.
+        peers: who may call; the first that fits counts.
+        stranger: what anyone else may do, None: nothing. Naming it opens the node to everyone.
     """
 
     ae_title: str
-    calling_ae_titles: frozenset[str] | None
+    peers: tuple[AllowedPeer, ...] = ()
+    stranger: AllowedPeer | None = None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether any calling AE title is let in."""
-        return self.calling_ae_titles is None
+    def decide(self, caller: Caller) -> AllowedPeer | Refusal:
+        """Return the peer that the caller is, or why it is refused."""
+        peer = self._peer(caller)
+        if isinstance(peer, AllowedPeer) and caller.called_ae_title != self.ae_title:
+            return Refusal.CALLED_AE
+        return peer
 
-    def refusal(self, *, calling_ae_title: str, called_ae_title: str) -> Refusal | None:
-        """Return why this association is refused, or None when it is welcome."""
-        if self.calling_ae_titles is not None and calling_ae_title not in self.calling_ae_titles:
-            return Refusal.CALLING_AE_NOT_RECOGNISED
-        if called_ae_title != self.ae_title:
-            return Refusal.CALLED_AE_NOT_RECOGNISED
+    def _peer(self, caller: Caller) -> AllowedPeer | Refusal:
+        named = [peer for peer in self.peers if peer.ae_title == caller.ae_title]
+        refusals: list[Refusal] = []
+        for peer in named:
+            refusal = _mismatch(peer, caller)
+            if refusal is None:
+                return peer
+            refusals.append(refusal)
+        if refusals:  # a known title is not let in as a stranger with fewer duties
+            return _closest(refusals)
+        return self.stranger or Refusal.CALLING_AE
+
+
+def _mismatch(peer: AllowedPeer, caller: Caller) -> Refusal | None:
+    if peer.host is not None and not _is_at(peer.host, caller.address):
+        return Refusal.ADDRESS
+    if not peer.tls:
         return None
+    if not caller.tls:
+        return Refusal.TLS_NEEDED
+    if peer.host is not None and not _certificate_names(peer.host, caller.certificate_names):
+        return Refusal.CERTIFICATE_HOST
+    return None
+
+
+def _closest(refusals: Iterable[Refusal]) -> Refusal:
+    """Return what a caller was refused for by the peer that it comes nearest to."""
+    order = (Refusal.CERTIFICATE_HOST, Refusal.TLS_NEEDED, Refusal.ADDRESS)
+    return min(refusals, key=order.index)
+
+
+def _is_at(host: str, address: str) -> bool:
+    """Whether an address belongs to a host, given as address, network or name."""
+    caller = _ip(address)
+    try:
+        return caller in ipaddress.ip_network(host, strict=False)
+    except ValueError:
+        return caller in _resolved(host)
+
+
+def _resolved(host: str) -> frozenset[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return frozenset()
+    return frozenset(_ip(str(entry[4][0])) for entry in found)
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    return getattr(parsed, "ipv4_mapped", None) or parsed
+
+
+def _certificate_names(host: str, names: frozenset[str] | None) -> bool:
+    if names is None:
+        return False
+    try:
+        network = ipaddress.ip_network(host, strict=False)
+    except ValueError:
+        return any(_name_fits(pattern, host) for pattern in names)
+    if network.num_addresses > 1:
+        return True  # a certificate names hosts, not networks; that it is trusted must do
+    return str(network.network_address) in names
+
+
+def _name_fits(pattern: str, host: str) -> bool:
+    """Compare host names as RFC 6125 does: a wildcard stands for the whole leftmost label."""
+    pattern, host = pattern.lower().rstrip("."), host.lower().rstrip(".")
+    if not pattern.startswith("*."):
+        return pattern == host
+    return host.partition(".")[2] == pattern[2:]

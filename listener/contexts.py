@@ -27,6 +27,8 @@ from pydicom.uid import (
 )
 from pynetdicom import build_context
 
+from listener.access import Permission
+
 if TYPE_CHECKING:
     from pynetdicom.presentation import PresentationContext
 
@@ -107,11 +109,20 @@ def transfer_syntaxes() -> tuple[UID, ...]:
     return tuple(syntax for syntax in _PREFERENCE if get_decoder(syntax).is_available)
 
 
-def storage_contexts() -> list[PresentationContext]:
-    """Return the presentation contexts that the Storage SCP offers, and Verification."""
-    syntaxes: list[str | UID] = list(transfer_syntaxes())
-    contexts = [build_context(uid, syntaxes) for uid in IMAGE_SOP_CLASSES]
-    verification = build_context(
-        UID("1.2.840.10008.1.1"), [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
-    )
-    return [*contexts, verification]
+_VERIFICATION = UID("1.2.840.10008.1.1")
+_COMMITMENT = UID("1.2.840.10008.1.20.1")
+
+
+def contexts_for(may: frozenset[Permission]) -> list[PresentationContext]:
+    """Return the presentation contexts for a peer that may do these things, and Verification."""
+    plain: list[str | UID] = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
+    contexts = [build_context(_VERIFICATION, plain)]
+    if Permission.STORE in may:
+        syntaxes: list[str | UID] = list(transfer_syntaxes())
+        contexts += [build_context(uid, syntaxes) for uid in IMAGE_SOP_CLASSES]
+    if may & {Permission.COMMITMENT, Permission.REPORT}:
+        commitment = build_context(_COMMITMENT, plain)
+        # Who asks is the SCU of the class, who reports its SCP, and either may have called us.
+        commitment.scu_role = commitment.scp_role = True
+        contexts.append(commitment)
+    return contexts

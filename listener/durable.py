@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import threading
 import uuid
@@ -64,6 +65,22 @@ def write_temporary(folder: Path, parts: Sequence[bytes | memoryview], *, modifi
     finally:
         os.close(descriptor)
     return path
+
+
+@contextmanager
+def locked(path: Path, *, shared: bool) -> Iterator[None]:
+    """Hold a lock between processes and threads; it ends with its holder, however that ends.
+
+    Args:
+        path: a file that is made if missing and never removed.
+        shared: many may hold it at a time; False: one alone.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class DurableFolders:

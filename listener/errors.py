@@ -38,12 +38,20 @@ class StorageFullError(SpoolWriteError):
     """The disk of the spool is full, or below the low mark that was set for it."""
 
 
+class TLSError(ListenerError):
+    """Certificates can't be used, or a TLS handshake failed; the text says why."""
+
+
 class PeerError(ListenerError):
     """Base of what a peer can do to us as an SCU."""
 
 
 class PeerUnreachableError(PeerError):
     """No TCP connection, or no answer to the association request in time."""
+
+
+class PeerTLSError(PeerError):
+    """The TLS handshake with a peer failed; the text says why in plain words."""
 
 
 class AssociationRejectedError(PeerError):
@@ -72,6 +80,18 @@ class AssociationAbortedError(PeerError):
     def __init__(self, message: str, *, outcomes: tuple[StoreOutcome, ...] = ()) -> None:
         super().__init__(message)
         self.outcomes = outcomes
+
+
+class CommitmentRefusedError(PeerError):
+    """The peer answered a storage commitment request or report with a failure status.
+
+    Attributes:
+        status: the DIMSE status, an int from 0x0000 to 0xFFFF.
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(f"{message} (status {status:04X}H)")
+        self.status = status
 
 
 class QueryFailedError(PeerError):

@@ -29,6 +29,9 @@ _SHORT_VRS = frozenset(
     b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split(b" ")
 )
 _MAX_DEPTH = 64
+# An enhanced image of 10,000 frames has well under a million. Empty items by the hundred million,
+# which a deflated data set of a few kilobytes can hold, would keep a thread busy for minutes.
+_MAX_HEADERS = 2_000_000
 
 _SOP_CLASS = 0x00080016
 _SOP_INSTANCE = 0x00080018
@@ -120,6 +123,7 @@ class _Walk:
         self._short = struct.Struct(order + "H")
         self._long = struct.Struct(order + "L")
         self._values: dict[int, bytes] = {}
+        self._headers = 0
         self.pixel_length: int | None = None  # bytes, or _UNDEFINED when encapsulated
         self.float_pixels = False
         self.fragments = 0  # of encapsulated Pixel Data, Basic Offset Table not counted
@@ -154,6 +158,9 @@ class _Walk:
         """Return the tag, the value's length and where the value starts."""
         if position + 8 > self._end:
             raise InvalidInstanceError("data set ends inside an element header")
+        self._headers += 1
+        if self._headers > _MAX_HEADERS:
+            raise InvalidInstanceError(f"more than {_MAX_HEADERS} elements and items")
         group, element = self._tag.unpack_from(self._data, position)
         tag = group << 16 | element
         if implicit or group == 0xFFFE:

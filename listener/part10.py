@@ -56,9 +56,10 @@ def file_header(reception: Reception) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class StoredHeader:
-    """What the header of a Part 10 file says: its transfer syntax and bytes of data set."""
+    """What the header of a Part 10 file says: transfer syntax, SOP class, bytes of data set."""
 
     transfer_syntax_uid: str
+    sop_class_uid: str
     data_set_size: int
 
 
@@ -66,7 +67,7 @@ def read_header(path: Path) -> StoredHeader | None:
     """Read the File Meta Information of a file, or return None if that is not whole."""
     try:
         meta, offset = split_dataset(path)
-        syntax = str(meta.TransferSyntaxUID)
+        syntax, sop_class = str(meta.TransferSyntaxUID), str(meta.MediaStorageSOPClassUID)
     except (InvalidDicomError, AttributeError, EOFError):
         return None
-    return StoredHeader(syntax, path.stat().st_size - offset)
+    return StoredHeader(syntax, sop_class, path.stat().st_size - offset)

@@ -16,9 +16,11 @@ from listener.errors import (
     AssociationAbortedError,
     AssociationRejectedError,
     NoPresentationContextError,
+    PeerTLSError,
     PeerUnreachableError,
 )
 from listener.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from listener.tls import ClientHandshake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
     from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
     from pynetdicom.presentation import PresentationContext
+
+    from listener.tls import TLSFiles
 
 _MAX_PDU = 128 * 1024
 _TRANSIENT = 0x02
@@ -41,6 +45,7 @@ class Peer:
         connect_timeout_s: seconds for the TCP connection.
         acse_timeout_s: seconds for the answer to an association or release request.
         dimse_timeout_s: seconds for each answer of the peer.
+        tls: our certificate and whom we trust, where the peer is called over TLS.
     """
 
     ae_title: str
@@ -50,6 +55,7 @@ class Peer:
     connect_timeout_s: float = 10.0
     acse_timeout_s: float = 30.0
     dimse_timeout_s: float = 60.0
+    tls: TLSFiles | None = None
 
     def __str__(self) -> str:
         return f"{self.ae_title} at {self.host}:{self.port}"
@@ -58,7 +64,8 @@ class Peer:
 class _Connection:
     """Notes what becomes of a connection, and sends small packets without Nagle's delay."""
 
-    def __init__(self) -> None:
+    def __init__(self, handshake: ClientHandshake | None) -> None:
+        self.handshake = handshake
         self.opened = threading.Event()
         self.ended_by_peer = threading.Event()
 
@@ -81,6 +88,7 @@ def associate(
     *,
     roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
     on_c_store: Callable[[evt.Event], int] | None = None,
+    on_event_report: Callable[[evt.Event], tuple[int, None]] | None = None,
 ) -> Iterator[Association]:
     """Open an association, release it at the end, and abort it when the work raises.
 
@@ -89,20 +97,26 @@ def associate(
         contexts: what to propose, at most 128.
         roles: role selections to propose, for a C-GET.
         on_c_store: answers the C-STORE requests that a C-GET brings.
+        on_event_report: answers an N-EVENT-REPORT that follows an N-ACTION.
 
     Raises:
         PeerUnreachableError: no connection or no answer.
         AssociationRejectedError: the peer said no.
         NoPresentationContextError: the peer said yes, and took none of the contexts.
         AssociationAbortedError: the peer ended it during negotiation.
+        PeerTLSError: the TLS handshake failed.
+        TLSError: our certificates can't be used.
     """
-    connection = _Connection()
+    handshake = None if peer.tls is None else ClientHandshake(peer.tls)
+    connection = _Connection(handshake)
     handlers: list[Any] = [
         (evt.EVT_CONN_OPEN, connection.on_open),
         (evt.EVT_ACSE_RECV, connection.on_primitive),
     ]
     if on_c_store is not None:
         handlers.append((evt.EVT_C_STORE, on_c_store))
+    if on_event_report is not None:
+        handlers.append((evt.EVT_N_EVENT_REPORT, on_event_report))
     association = _entity(peer).associate(
         peer.host,
         peer.port,
@@ -111,6 +125,7 @@ def associate(
         max_pdu=_MAX_PDU,
         ext_neg=list(roles),
         evt_handlers=handlers,
+        tls_args=None if handshake is None else (handshake.context, peer.host),
     )
     _raise_unless_established(association, peer, connection)
     try:
@@ -138,6 +153,8 @@ def _raise_unless_established(
 ) -> None:
     if association.is_established:
         return
+    if connection.handshake is not None and connection.handshake.failure is not None:
+        raise PeerTLSError(f"no TLS with {peer}: {connection.handshake.failure}")
     if not connection.opened.is_set():
         raise PeerUnreachableError(f"{peer} can't be reached; check its address and that it runs")
     answer = association.acceptor.primitive

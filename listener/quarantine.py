@@ -94,6 +94,14 @@ class Quarantine:
         found = [self._read(note) for note in self._folder.glob("*.json")]
         yield from sorted(found, key=lambda entry: (entry.received_at, entry.sha256))
 
+    def clear(self, *, before: datetime) -> int:
+        """Remove data sets that came before a moment, and return how many."""
+        old = [entry for entry in self.entries() if entry.received_at < before]
+        for entry in old:
+            entry.path.unlink(missing_ok=True)
+            entry.path.with_suffix(".json").unlink(missing_ok=True)
+        return len(old)
+
     def _read(self, note: Path) -> QuarantinedDataSet:
         record = json.loads(note.read_text(encoding="utf-8"))
         record["path"] = self._folder / record["path"]

@@ -2,60 +2,39 @@
 
 from __future__ import annotations
 
-import socket
-import socketserver
 import threading
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
-from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, evt
-from pynetdicom.transport import ThreadedAssociationServer
 
 from listener.access import AccessPolicy
-from listener.contexts import storage_contexts
-from listener.errors import InvalidInstanceError, SpoolWriteError
-from listener.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Reception
-from listener.settings import AssociationEnd, ListenerSettings, ListenerStatistics
+from listener.associations import Associations
+from listener.commitment_messages import CommitmentMessages
+from listener.contexts import contexts_for
+from listener.disk import LowDiskMark
+from listener.doorkeeper import Doorkeeper
+from listener.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from listener.server import ConnectionGate, Doorway, Server
+from listener.settings import AssociationEnd, Counts, ListenerSettings, ListenerStatistics
+from listener.storing import SUCCESS, StoreProvider
+from listener.tls import ServerTLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from pynetdicom.association import Association
-    from pynetdicom.dimse_primitives import C_STORE
-    from pynetdicom.pdu_primitives import A_ASSOCIATE
-
+    from listener.commitment import CommitmentReport
+    from listener.committing import CommitmentProvider
     from listener.spool import Spool, StoredInstance
 
 __all__ = ["AssociationEnd", "ListenerSettings", "ListenerStatistics", "StorageSCP"]
 
 _log = structlog.get_logger()
 
-_SUCCESS = 0x0000
-_OUT_OF_RESOURCES = 0xA700
-_REJECTED_PERMANENT = 0x01
-_SERVICE_USER = 0x01
 _POLL_S = 0.02
-
-
-class _Server(ThreadedAssociationServer):
-    """Accepts connections without Nagle's delay and with room for a burst of them."""
-
-    request_queue_size = 128
-
-    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
-        client, address = super().get_request()
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return client, address
-
-    def stop_accepting(self) -> None:
-        """End `serve_forever` and close the listening socket; associations live on."""
-        socketserver.BaseServer.shutdown(self)
-        self.server_close()
 
 
 class StorageSCP:
@@ -67,6 +46,9 @@ class StorageSCP:
         on_stored: called after an instance is durable and before it is acknowledged; what it
             raises is logged and changes nothing for the sender. Called from many threads.
         on_association_end: called when an association that was accepted is over.
+        commitment: answers requests for storage commitment; None: they are refused.
+        on_commitment: called with what a peer reports of what we asked it; what it raises is
+            answered as a processing failure, so that the peer reports again.
     """
 
     def __init__(
@@ -76,18 +58,37 @@ class StorageSCP:
         on_stored: Callable[[StoredInstance], None] | None = None,
         *,
         on_association_end: Callable[[AssociationEnd], None] | None = None,
+        commitment: CommitmentProvider | None = None,
+        on_commitment: Callable[[CommitmentReport], None] | None = None,
     ) -> None:
         self._settings = settings
-        self._spool = spool
-        self._on_stored = on_stored
-        self._on_association_end = on_association_end
-        self._access = AccessPolicy(settings.ae_title, settings.calling_ae_titles)
-        self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
-        self._studies: dict[Association, set[str]] = {}
-        self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
+        self._counts = Counts()
+        self._associations = Associations()
+        self._mark = LowDiskMark(
+            spool.space,
+            min_free_bytes=settings.min_free_bytes,
+            min_free_percent=settings.min_free_percent,
+        )
+        self._store = StoreProvider(
+            spool,
+            ae_title=settings.ae_title,
+            mark=self._mark,
+            associations=self._associations,
+            counts=self._counts,
+            on_stored=on_stored,
+        )
+        self._door = Doorkeeper(
+            AccessPolicy(settings.ae_title, settings.peers, settings.stranger),
+            associations=self._associations,
+            mark=self._mark,
+            counts=self._counts,
+            on_end=on_association_end,
+        )
+        self._commitment = CommitmentMessages(
+            commitment, on_commitment, associations=self._associations, counts=self._counts
+        )
         self._ae = self._make_ae()
+        self._servers: dict[str, tuple[Server, threading.Thread]] = {}
 
     def __enter__(self) -> StorageSCP:
         self.start()
@@ -103,71 +104,124 @@ class StorageSCP:
 
     @property
     def port(self) -> int:
-        """The TCP port that is listened on.
+        """The TCP port that is listened on without TLS.
 
         Raises:
-            RuntimeError: not started.
+            RuntimeError: not started, or without such a port.
         """
-        if self._server is None:
-            raise RuntimeError("the Storage SCP is not started")
-        return int(self._server.server_address[1])
+        return self._port("plain")
+
+    @property
+    def tls_port(self) -> int:
+        """The TCP port that is listened on for TLS.
+
+        Raises:
+            RuntimeError: not started, or without such a port.
+        """
+        return self._port("tls")
 
     @property
     def statistics(self) -> ListenerStatistics:
         """What happened until now."""
-        with self._lock:
-            names = ListenerStatistics.__dataclass_fields__
-            return ListenerStatistics(**{name: self._counts[name] for name in names})
+        return self._counts.statistics()
+
+    @property
+    def open_associations(self) -> int:
+        """How many associations there are at the moment."""
+        return len(self._associations)
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether every port is being listened on."""
+        servers = list(self._servers.values())
+        return bool(servers) and all(thread.is_alive() for _, thread in servers)
+
+    @property
+    def is_disk_low(self) -> bool:
+        """Whether instances are refused because the disk is low."""
+        return self._mark.is_low
 
     def start(self) -> None:
         """Listen.
 
         Raises:
             OSError: the address is in use or not ours.
+            TLSError: the certificates can't be used.
         """
-        if self._server is not None:
+        if self._servers:
             return
-        address = (self._settings.host, self._settings.port)
-        server = cast(
-            "_Server",
-            self._ae.make_server(address, server_class=_Server, evt_handlers=self._handlers()),
+        settings = self._settings
+        doorway = Doorway(
+            gate=ConnectionGate(
+                total=2 * settings.max_associations,  # room to tell some that they are too many
+                unestablished_per_address=settings.max_unestablished,
+            ),
+            max_pdu=settings.max_pdu,
+            pdu_timeout_s=settings.network_timeout_s,
+            object_bytes=0,  # nothing is taken before the peer is known
+            turned_away=self._counts.add,
         )
-        self._server = server
-        self._thread = threading.Thread(
-            target=server.serve_forever,
-            kwargs={"poll_interval": 0.1},
-            name="storage-scp",
-            daemon=True,
-        )
-        self._thread.start()
-        _log.info("listener.started", ae_title=self._settings.ae_title, port=self.port)
-        if self._access.is_open:
-            _log.warning(
-                "listener.open", hint="any calling AE title is let in; name the allowed ones"
-            )
+        try:
+            if settings.port is not None:
+                self._listen("plain", settings.port, doorway, tls=None)
+            if settings.tls is not None:
+                tls = ServerTLS(
+                    settings.tls.files, handshake_timeout_s=settings.tls.handshake_timeout_s
+                )
+                self._listen("tls", settings.tls.port, doorway, tls=tls)
+        except BaseException:
+            self.stop()
+            raise
+        if settings.stranger is not None:
+            _log.warning("listener.open", hint="anyone is let in; name the peers that may call")
 
     def stop(self) -> None:
         """Stop accepting, let running associations end within the limit, then abort them."""
-        server, thread = self._server, self._thread
-        if server is None or thread is None:
-            return
-        server.stop_accepting()
-        thread.join()
-        self._server = self._thread = None
+        servers, self._servers = list(self._servers.values()), {}
+        for server, thread in servers:
+            server.stop_accepting()
+            thread.join()
         deadline = time.monotonic() + self._settings.stop_timeout_s
-        while server.active_associations and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-        for association in server.active_associations:
-            _log.warning("listener.aborting", calling_ae_title=association.requestor.ae_title)
-            association.abort()
-        _log.info("listener.stopped", ae_title=self._settings.ae_title)
+        for server, _ in servers:
+            while server.active_associations and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+            for association in server.active_associations:
+                _log.warning("listener.aborting", calling_ae_title=association.requestor.ae_title)
+                association.abort()
+        if servers:
+            _log.info("listener.stopped", ae_title=self._settings.ae_title)
+
+    def _port(self, kind: str) -> int:
+        if kind not in self._servers:
+            raise RuntimeError(f"the Storage SCP has no {kind} port, or is not started")
+        return int(self._servers[kind][0].server_address[1])
+
+    def _listen(self, kind: str, port: int, doorway: Doorway, *, tls: ServerTLS | None) -> None:
+        server = self._ae.make_server(
+            (self._settings.host, port),
+            server_class=Server,
+            evt_handlers=self._handlers(),
+            doorway=doorway,
+            tls=tls,
+        )
+        thread = threading.Thread(
+            target=server.serve_forever,
+            kwargs={"poll_interval": 0.1},
+            name=f"storage-scp-{kind}",
+            daemon=True,
+        )
+        self._servers[kind] = (cast("Server", server), thread)
+        thread.start()
+        _log.info(
+            "listener.started", ae_title=self._settings.ae_title, port=self._port(kind), kind=kind
+        )
 
     def _make_ae(self) -> AE:
         settings = self._settings
         ae = AE(settings.ae_title)
         ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
         ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        ae.supported_contexts = storage_contexts()
+        ae.supported_contexts = contexts_for(frozenset())
         ae.maximum_pdu_size = settings.max_pdu
         ae.maximum_associations = settings.max_associations
         ae.acse_timeout = settings.acse_timeout_s
@@ -177,143 +231,18 @@ class StorageSCP:
 
     def _handlers(self) -> list[Any]:
         return [
-            (evt.EVT_REQUESTED, self._on_requested),
-            (evt.EVT_ESTABLISHED, self._on_established),
-            (evt.EVT_REJECTED, self._on_rejected),
-            (evt.EVT_RELEASED, self._on_released),
-            (evt.EVT_ABORTED, self._on_aborted),
+            (evt.EVT_REQUESTED, self._door.on_requested),
+            (evt.EVT_ESTABLISHED, self._door.on_established),
+            (evt.EVT_REJECTED, self._door.on_rejected),
+            (evt.EVT_RELEASED, self._door.on_released),
+            (evt.EVT_ABORTED, self._door.on_aborted),
+            (evt.EVT_CONN_CLOSE, self._door.on_closed),
             (evt.EVT_C_ECHO, self._on_c_echo),
-            (evt.EVT_C_STORE, self._on_c_store),
+            (evt.EVT_C_STORE, self._store.handle),
+            (evt.EVT_N_ACTION, self._commitment.on_action),
+            (evt.EVT_N_EVENT_REPORT, self._commitment.on_event_report),
         ]
 
-    def _count(self, name: str, amount: int = 1) -> None:
-        with self._lock:
-            self._counts[name] += amount
-
-    def _on_requested(self, event: evt.Event) -> None:
-        association = event.assoc
-        request = cast("A_ASSOCIATE", association.requestor.primitive)
-        refusal = self._access.refusal(
-            calling_ae_title=request.calling_ae_title, called_ae_title=request.called_ae_title
-        )
-        if refusal is None:
-            return
-        self._count("rejected_" + refusal.counter)
-        _log.warning(
-            "association.rejected",
-            reason=refusal.name.lower(),
-            calling_ae_title=request.calling_ae_title,
-            called_ae_title=request.called_ae_title,
-            address=association.requestor.address,
-        )
-        association.acse.send_reject(_REJECTED_PERMANENT, _SERVICE_USER, refusal.value)
-        association.kill()
-
-    def _on_established(self, event: evt.Event) -> None:
-        self._count("associations")
-        with self._lock:
-            self._studies[event.assoc] = set()
-
-    def _on_rejected(self, event: evt.Event) -> None:
-        """Count what the library itself rejects: too many associations."""
-        self._count("rejected_other")
-        _log.warning(
-            "association.rejected",
-            reason="limit_of_associations",
-            calling_ae_title=event.assoc.requestor.ae_title,
-        )
-
-    def _on_released(self, event: evt.Event) -> None:
-        self._end(event.assoc, released=True)
-
-    def _on_aborted(self, event: evt.Event) -> None:
-        self._count("aborted")
-        _log.warning("association.aborted", calling_ae_title=event.assoc.requestor.ae_title)
-        self._end(event.assoc, released=False)
-
-    def _end(self, association: Association, *, released: bool) -> None:
-        with self._lock:
-            studies = self._studies.pop(association, None)
-        if studies is None or self._on_association_end is None:
-            return
-        end = AssociationEnd(
-            calling_ae_title=association.requestor.ae_title,
-            study_instance_uids=frozenset(studies),
-            released=released,
-        )
-        try:
-            self._on_association_end(end)
-        except Exception:  # noqa: BLE001  a subscriber's failure is not the sender's
-            _log.exception("association.end_callback_failed")
-
     def _on_c_echo(self, _event: evt.Event) -> int:
-        self._count("echoes")
-        return _SUCCESS
-
-    def _on_c_store(self, event: evt.Event) -> int | Dataset:
-        request = cast("C_STORE", event.request)
-        if request.DataSet is None:
-            error = InvalidInstanceError("C-STORE without data set")
-            return self._refuse_invalid(event, error)
-        data = request.DataSet.getbuffer()
-        reception = Reception(
-            transfer_syntax_uid=str(event.context.transfer_syntax),
-            sop_class_uid=str(request.AffectedSOPClassUID),
-            sop_instance_uid=str(request.AffectedSOPInstanceUID),
-            calling_ae_title=event.assoc.requestor.ae_title,
-            receiving_ae_title=self._settings.ae_title,
-        )
-        try:
-            if self._spool.free_bytes() - len(data) < self._settings.min_free_bytes:
-                return self._refuse_resources(reception, "disk space is below the low mark")
-            stored = self._spool.store(data, reception)
-        except InvalidInstanceError as error:
-            return self._refuse_invalid(event, error)
-        except (SpoolWriteError, OSError) as error:
-            return self._refuse_resources(reception, str(error))
-        self._account(event.assoc, stored)
-        return _SUCCESS
-
-    def _account(self, association: Association, stored: StoredInstance) -> None:
-        with self._lock:
-            self._counts["stored" if stored.new else "duplicates"] += 1
-            self._counts["stored_bytes"] += stored.size if stored.new else 0
-            studies = self._studies.get(association)
-            if studies is not None:
-                studies.add(stored.study_instance_uid)
-        if self._on_stored is None:
-            return
-        try:
-            self._on_stored(stored)
-        except Exception:  # noqa: BLE001  the instance is durable whatever the subscriber does
-            _log.exception("instance.callback_failed", sop_instance_uid=stored.sop_instance_uid)
-
-    def _refuse_invalid(self, event: evt.Event, error: InvalidInstanceError) -> Dataset:
-        cannot_understand = error.status == 0xC000
-        self._count("refused_invalid" if cannot_understand else "refused_mismatch")
-        _log.warning(
-            "instance.refused",
-            status=f"{error.status:04X}",
-            reason=error.reason,
-            calling_ae_title=event.assoc.requestor.ae_title,
-            sop_instance_uid=str(cast("C_STORE", event.request).AffectedSOPInstanceUID),
-        )
-        return _status(error.status, error.reason)
-
-    def _refuse_resources(self, reception: Reception, reason: str) -> Dataset:
-        self._count("refused_resources")
-        _log.error(
-            "instance.refused",
-            status=f"{_OUT_OF_RESOURCES:04X}",
-            reason=reason,
-            calling_ae_title=reception.calling_ae_title,
-            sop_instance_uid=reception.sop_instance_uid,
-        )
-        return _status(_OUT_OF_RESOURCES, "no space or disk failure, try again later")
-
-
-def _status(status: int, comment: str) -> Dataset:
-    answer = Dataset()
-    answer.Status = status
-    answer.ErrorComment = comment
-    return answer
+        self._counts.add("echoes")
+        return SUCCESS

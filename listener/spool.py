@@ -3,6 +3,7 @@
     <root>/studies/<study uid>/<series uid>/<sop uid>.<sha256 of the data set as received>.dcm
     <root>/incoming/      being written; never acknowledged
     <root>/quarantine/    refused data sets, each with a JSON file that says why
+    <root>/removing/      studies on their way out
 
 An instance is reported as stored only after its bytes and every folder entry that leads to it have
 been synced. A name holds the digest of the content, so a repeat is known by its name, and the same
@@ -13,18 +14,19 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from listener.disk import Space, measure
 from listener.durable import DurableFolders, sync_folder, write_errors, write_temporary
 from listener.errors import InvalidInstanceError
 from listener.inspection import DEFAULT_INFLATED_LIMIT, inspect
 from listener.part10 import Reception, file_header, read_header
 from listener.quarantine import Quarantine, QuarantinedDataSet
+from listener.removal import StudyRemoval, size_of
 from listener.uids import clean_uid
 from listener.versions import (
     SUFFIX,
@@ -32,6 +34,7 @@ from listener.versions import (
     entries_in,
     folders_in,
     newest,
+    oldest,
     utc,
     versions_in,
 )
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
 
     from listener.inspection import InstanceIdentity
 
-__all__ = ["Spool", "SpooledInstance", "StoredInstance", "newest", "statvfs_free_bytes"]
+__all__ = ["Spool", "SpooledInstance", "StoredInstance", "newest", "oldest"]
 
 _DATA_SET_DOES_NOT_MATCH = 0xA900
 
@@ -72,19 +75,13 @@ class StoredInstance:
     new: bool
 
 
-def statvfs_free_bytes(root: Path) -> int:
-    """Return the bytes that this user may still write on the file system of a folder."""
-    status = os.statvfs(root)
-    return status.f_bavail * status.f_frsize
-
-
 class Spool:
     """The durable inbox below one folder. Safe for many threads; many processes may share it.
 
     Args:
         root: made if missing. All of it must be on one file system.
         choose_current: which of several contents under one SOP Instance UID counts.
-        measure_free: gives the free bytes of the file system that `root` is on.
+        measure: gives the space of the file system that `root` is on.
         inflated_limit: bytes that a deflated data set may inflate to.
 
     Raises:
@@ -96,23 +93,30 @@ class Spool:
         root: Path,
         *,
         choose_current: Callable[[Sequence[SpooledInstance]], SpooledInstance] = newest,
-        measure_free: Callable[[Path], int] = statvfs_free_bytes,
+        measure: Callable[[Path], Space] = measure,
         inflated_limit: int = DEFAULT_INFLATED_LIMIT,
     ) -> None:
         self.root = Path(root).absolute()
         self._studies = self.root / "studies"
         self._incoming = self.root / "incoming"
         self._choose_current = choose_current
-        self._measure_free = measure_free
+        self._measure = measure
         self._inflated_limit = inflated_limit
         self._folders = DurableFolders(self.root)
         self._publish_lock = threading.Lock()
         self._clock_lock = threading.Lock()
         self._last_ns = 0
         with write_errors():
-            for folder in (self._studies, self._incoming, self.root / "quarantine"):
+            names = ("studies", "incoming", "quarantine", "removing", "locks")
+            for folder in (self.root / name for name in names):
                 self._folders.ensure(folder)
             self._quarantine = Quarantine(self.root / "quarantine", temporary=self._incoming)
+            self._removal = StudyRemoval(
+                studies=self._studies,
+                removing=self.root / "removing",
+                locks=self.root / "locks",
+            )
+            self._removal.finish()
             self._in_use = (self.root / "in-use.lock").open("ab")
             self._remove_leftovers()
 
@@ -192,13 +196,59 @@ class Spool:
             digest.update(f"{instance.sop_instance_uid} {instance.sha256}\n".encode("ascii"))
         return digest.hexdigest()
 
+    def find_instances(self, sop_instance_uids: set[str]) -> dict[str, Path]:
+        """Return where instances are, by SOP Instance UID; those that are not here are left out.
+
+        Looks through the names of the files, the studies that changed last first.
+        """
+        wanted = set(sop_instance_uids)
+        found: dict[str, Path] = {}
+        studies = sorted(
+            folders_in(self._studies), key=lambda entry: entry.stat().st_mtime_ns, reverse=True
+        )
+        for study in studies:
+            if not wanted:
+                break
+            for version in versions_in(Path(study.path)):
+                if version.sop_instance_uid in wanted:
+                    found[version.sop_instance_uid] = version.path
+            wanted -= found.keys()
+        return found
+
+    def remove_study(self, study_instance_uid: str, *, content_digest: str) -> bool:
+        """Remove a study, unless its content is no longer what the caller has dealt with.
+
+        Args:
+            study_instance_uid: which.
+            content_digest: of the content that is done with.
+
+        Returns:
+            Whether it was removed.
+
+        Raises:
+            InvalidUIDError: the argument is no UID.
+            OSError: the disk failed. What is half deleted is deleted at the next start.
+        """
+        study = clean_uid(study_instance_uid, name="StudyInstanceUID")
+        return self._removal.remove(
+            study, is_as_expected=lambda: self.content_digest(study) == content_digest
+        )
+
+    def study_bytes(self, study_instance_uid: str) -> int:
+        """Return the bytes that a study takes."""
+        return size_of(self._studies / clean_uid(study_instance_uid, name="StudyInstanceUID"))
+
+    def clear_quarantine(self, *, before: datetime) -> int:
+        """Remove what was refused before a moment; return how many data sets."""
+        return self._quarantine.clear(before=before)
+
     def quarantined(self) -> Iterator[QuarantinedDataSet]:
         """Yield the data sets that were refused, oldest first."""
         return self._quarantine.entries()
 
-    def free_bytes(self) -> int:
-        """Return the free bytes of the file system of the spool."""
-        return self._measure_free(self.root)
+    def space(self) -> Space:
+        """Return the space of the file system of the spool."""
+        return self._measure(self.root)
 
     def _identify(self, data: bytes | memoryview, reception: Reception) -> InstanceIdentity:
         identity = inspect(
@@ -228,17 +278,20 @@ class Spool:
         path = folder / f"{identity.sop_instance_uid}.{digest}{SUFFIX}"
         received_ns = self._next_ns()
         with write_errors():
-            new = not _is_stored(path, reception, size=len(data))
-            if new:
+            temporary = None
+            if not _is_stored(path, reception, size=len(data)):
                 parts = (file_header(reception), data)
                 temporary = write_temporary(self._incoming, parts, modified_ns=received_ns)
-                new = self._publish(temporary, path, reception, size=len(data))
-            else:
-                # Whoever wrote it may have been killed between the rename and the sync.
-                self._folders.ensure(folder)
-            sync_folder(folder)
-            if not new:
-                received_ns = path.stat().st_mtime_ns
+            with self._removal.storing(identity.study_instance_uid):
+                if temporary is None:
+                    # Whoever wrote it may have been killed between the rename and the sync.
+                    self._folders.ensure(folder)
+                new = temporary is not None and self._publish(
+                    temporary, path, reception, size=len(data)
+                )
+                sync_folder(folder)
+                if not new:
+                    received_ns = path.stat().st_mtime_ns
         return StoredInstance(
             study_instance_uid=identity.study_instance_uid,
             series_instance_uid=identity.series_instance_uid,

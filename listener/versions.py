@@ -42,6 +42,11 @@ def newest(versions: Sequence[SpooledInstance]) -> SpooledInstance:
     return max(versions, key=lambda version: (version.received_at, version.sha256))
 
 
+def oldest(versions: Sequence[SpooledInstance]) -> SpooledInstance:
+    """Return the version whose content arrived first; the digest breaks a tie."""
+    return min(versions, key=lambda version: (version.received_at, version.sha256))
+
+
 def entries_in(folder: Path) -> list[os.DirEntry[str]]:
     """Return the entries of a folder, none if it is not there."""
     try:

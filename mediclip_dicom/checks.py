@@ -18,9 +18,9 @@ from listener import ListenerError, echo
 from mediclip_dicom.config import Settings
 from mediclip_dicom.database import connect, is_current, is_known
 from mediclip_dicom.errors import NodeError
+from mediclip_dicom.peers import destination_peer, tls_files
 from mediclip_dicom.service import open_backbone
 from mediclip_dicom.tasks import DetectorStore, active_tasks, versions_of_another_backbone
-from mediclip_dicom.workflow.delivering import destination_peer
 
 
 class CheckState(StrEnum):
@@ -53,6 +53,7 @@ def check_node(settings: Settings) -> Iterator[CheckResult]:
         ("weights", lambda: _weights(settings)),
         ("port", lambda: _port(settings)),
         ("who may send", lambda: _senders(settings)),
+        ("TLS", lambda: _tls(settings)),
         *(
             (f"peer {destination.name}", lambda name=destination.name: _peer(settings, name))
             for destination in settings.destinations
@@ -191,9 +192,20 @@ def _port(settings: Settings) -> Finding:
 
 
 def _senders(settings: Settings) -> Finding:
-    if titles := settings.node.calling_ae_titles:
-        return CheckState.OK, ", ".join(titles)
-    return CheckState.WARN, "any peer; name the senders in [node] calling_ae_titles"
+    names = ", ".join(f"{peer.name} ({peer.ae_title})" for peer in settings.peers)
+    if settings.node.open:
+        return CheckState.WARN, "anyone, by [node] open; name the senders in [[peers]] instead"
+    if not names:
+        return CheckState.FAIL, "nobody; name the senders in [[peers]]"
+    return CheckState.OK, names
+
+
+def _tls(settings: Settings) -> Finding:
+    files = tls_files(settings)
+    if files is None:
+        return CheckState.OK, "off"
+    files.server_context()
+    return CheckState.OK, f"{files.certificate}, TLS {files.minimum_version} or newer"
 
 
 def _peer(settings: Settings, name: str) -> Finding:

@@ -7,7 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -15,44 +22,36 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from mediclip_dicom.config_peers import (
+    AETitle,
+    DestinationSettings,
+    PeerSettings,
+    Section,
+    TLSSettings,
+)
 from mediclip_dicom.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "MEDICLIP_"
 ENVIRONMENT_SEPARATOR = "__"
 
-AETitle = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=16,
-        # PS3.5 6.2, VR AE: default repertoire without backslash and control characters.
-        pattern=r"^[\x20-\x5b\x5d-\x7e]*[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7e]*$",
-    ),
-]
-Port = Annotated[int, Field(ge=1, le=65535)]
-ResultKind = Literal["SR", "SEG"]
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class NodeSettings(_Section):
+class NodeSettings(Section):
     """The Application Entity that receives studies."""
 
     ae_title: AETitle = "MEDICLIP"
     host: str = "0.0.0.0"
     port: Annotated[int, Field(ge=0, le=65535)] = 11112
-    calling_ae_titles: tuple[AETitle, ...] = ()
+    open: bool = False
     max_associations: Annotated[int, Field(ge=1)] = 100
     network_timeout_s: Annotated[float, Field(gt=0)] = 60.0
 
 
-class StorageSettings(_Section):
+class StorageSettings(Section):
     """Where studies, results and the SQLite files live."""
 
     root: Path = Path("data")
     min_free_mb: Annotated[int, Field(ge=0)] = 2048
+    min_free_percent: Annotated[float, Field(ge=0, lt=100)] = 0.0
 
     @property
     def spool(self) -> Path:
@@ -70,7 +69,16 @@ class StorageSettings(_Section):
         return self.root / "runs"
 
 
-class DatabaseSettings(_Section):
+class RetentionSettings(Section):
+    """When studies that are finished and delivered leave the disk."""
+
+    keep_days: Annotated[float, Field(ge=0)] = 0.0
+    keep_gb: Annotated[float, Field(ge=0)] = 0.0
+    quarantine_days: Annotated[float, Field(ge=0)] = 30.0
+    check_every_s: Annotated[float, Field(gt=0)] = 600.0
+
+
+class DatabaseSettings(Section):
     """SQLAlchemy URLs; empty means an SQLite file under `storage.root`."""
 
     url: str = ""
@@ -84,7 +92,7 @@ class DatabaseSettings(_Section):
         return url
 
 
-class BackboneSettings(_Section):
+class BackboneSettings(Section):
     """The frozen open_clip model below every task."""
 
     model: str = "ViT-L-14"
@@ -94,11 +102,13 @@ class BackboneSettings(_Section):
     device: str = "auto"
 
 
-class GatheringSettings(_Section):
+class GatheringSettings(Section):
     """When a study counts as complete."""
 
     quiet_period_s: Annotated[float, Field(gt=0)] = 30.0
     longest_wait_s: Annotated[float, Field(gt=0)] = 1800.0
+    after_association_s: Annotated[float, Field(gt=0)] = 1.0
+    same_uid: Literal["replace", "keep-first"] = "replace"
 
     @model_validator(mode="after")
     def _wait_covers_the_quiet_period(self) -> "GatheringSettings":
@@ -107,14 +117,14 @@ class GatheringSettings(_Section):
         return self
 
 
-class AnalysisSettings(_Section):
+class AnalysisSettings(Section):
     """How studies are scored."""
 
     concurrent_studies: Annotated[int, Field(ge=1)] = 1
     batch_size: Annotated[int, Field(ge=1)] = 16
 
 
-class TaskDefaults(_Section):
+class TaskDefaults(Section):
     """What `task register` uses where its options are silent."""
 
     preset: str = "default"
@@ -124,24 +134,7 @@ class TaskDefaults(_Section):
     seed: int = 0
 
 
-class DestinationSettings(_Section):
-    """A peer that gets results."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
-    ae_title: AETitle
-    host: str
-    port: Port
-    results: tuple[ResultKind, ...] = get_args(ResultKind)
-
-    @field_validator("results")
-    @classmethod
-    def _at_least_one(cls, kinds: tuple[ResultKind, ...]) -> tuple[ResultKind, ...]:
-        if not kinds:
-            raise ValueError("name at least one kind of result")
-        return kinds
-
-
-class DeliverySettings(_Section):
+class DeliverySettings(Section):
     """How hard results are pushed to a destination."""
 
     first_retry_s: Annotated[float, Field(gt=0)] = 5.0
@@ -151,7 +144,7 @@ class DeliverySettings(_Section):
     connect_timeout_s: Annotated[float, Field(gt=0)] = 15.0
 
 
-class DeviceSettings(_Section):
+class DeviceSettings(Section):
     """How the node names itself in what it writes (PS3.3 C.7.5.1, TID 1004)."""
 
     name: str = "MEDICLIP"
@@ -160,7 +153,14 @@ class DeviceSettings(_Section):
     serial_number: str = "0"
 
 
-class LoggingSettings(_Section):
+class MonitoringSettings(Section):
+    """Where a monitor can ask how the node is."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+
+
+class LoggingSettings(Section):
     """What the log looks like."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -179,15 +179,19 @@ class Settings(BaseSettings):
 
     node: NodeSettings = NodeSettings()
     storage: StorageSettings = StorageSettings()
+    retention: RetentionSettings = RetentionSettings()
     database: DatabaseSettings = DatabaseSettings()
     backbone: BackboneSettings = BackboneSettings()
     gathering: GatheringSettings = GatheringSettings()
     analysis: AnalysisSettings = AnalysisSettings()
     tasks: TaskDefaults = TaskDefaults()
     delivery: DeliverySettings = DeliverySettings()
+    peers: tuple[PeerSettings, ...] = ()
     destinations: tuple[DestinationSettings, ...] = ()
+    tls: TLSSettings = TLSSettings()
     device: DeviceSettings = DeviceSettings()
     logging: LoggingSettings = LoggingSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
 
     @classmethod
     def settings_customise_sources(  # noqa: D102 (the library's hook)
@@ -200,15 +204,21 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return env_settings, init_settings
 
-    @field_validator("destinations")
+    @field_validator("peers", "destinations")
     @classmethod
-    def _unique_names(
-        cls, destinations: tuple[DestinationSettings, ...]
-    ) -> tuple[DestinationSettings, ...]:
-        names = [destination.name for destination in destinations]
+    def _unique_names(cls, blocks: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+        names = [block.name for block in blocks]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two destinations are named {', '.join(repeated)}")
-        return destinations
+            raise ValueError(f"two {info.field_name} are named {', '.join(repeated)}")
+        return blocks
+
+    @model_validator(mode="after")
+    def _tls_where_it_is_asked_for(self) -> "Settings":
+        asking = [peer.name for peer in self.peers if peer.tls]
+        asking += [destination.name for destination in self.destinations if destination.tls]
+        if asking and not self.tls.is_on:
+            raise ValueError(f"tls = true of {', '.join(asking)} needs certificates in [tls]")
+        return self
 
     @property
     def database_url(self) -> str:
@@ -275,6 +285,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
         # A relative root is meant relative to its file, wherever the service is started from.
         root = path.resolve().parent / str(storage.get("root", "data"))
         values["storage"] = storage | {"root": str(root)}
+    tls = values.get("tls", {})
+    if isinstance(tls, dict):
+        for key in ("certificate", "private_key", "trusted"):
+            if key in tls:
+                tls[key] = str(path.resolve().parent / str(tls[key]))
     return values
 
 

@@ -38,7 +38,19 @@ class AnalysisError(NodeError):
 
 
 class DeliveryError(NodeError):
-    """A destination did not take a result object."""
+    """A destination did not take a result object.
+
+    Attributes:
+        for_good: it would refuse the same object again.
+    """
+
+    def __init__(self, message: str, *, for_good: bool = False) -> None:
+        super().__init__(message)
+        self.for_good = for_good
+
+
+class DeliveryNotFoundError(NodeError):
+    """No such delivery is open."""
 
 
 class UnsupportedReason(StrEnum):

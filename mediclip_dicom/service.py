@@ -6,11 +6,26 @@ import structlog
 
 from ai_core import Backbone, load_backbone
 from ai_core.allocator import keep_freed_memory
-from listener import Arrivals, ListenerSettings, Spool, StorageSCP, StudyActivity
+from listener import (
+    Arrivals,
+    AssociationEnd,
+    CommitmentProvider,
+    Spool,
+    StorageSCP,
+    StudyActivity,
+    newest,
+    oldest,
+)
+from listener.errors import TLSError
+from mediclip_dicom.completion import Completion
 from mediclip_dicom.config import BackboneSettings, Settings
 from mediclip_dicom.database import open_database
 from mediclip_dicom.errors import NodeStartError, TaskError
+from mediclip_dicom.monitoring import Monitor
+from mediclip_dicom.peers import call_back, listener_settings
+from mediclip_dicom.retention import Retention
 from mediclip_dicom.tasks import DetectorStore, versions_of_another_backbone
+from mediclip_dicom.workflow.confirming import Confirming
 from mediclip_dicom.workflow.delivering import Delivering
 from mediclip_dicom.workflow.engine import WorkflowEngine
 from mediclip_dicom.workflow.intake import Intake
@@ -66,29 +81,42 @@ class Node:
                 )
         detectors = DetectorStore(sessions, backbone)
         detectors.load_active()
-        self._spool = Spool(settings.storage.spool)
+        self._completion = Completion(settings)
+        self._spool = Spool(
+            settings.storage.spool,
+            choose_current=newest if settings.gathering.same_uid == "replace" else oldest,
+        )
         self._engine = WorkflowEngine(
             settings,
             sessions,
             intake=Intake(settings, sessions, self._spool),
             scoring=Scoring(settings, sessions, self._spool, detectors),
             delivering=Delivering(settings, sessions),
+            confirming=Confirming(settings, sessions),
         )
+        self._commitment = CommitmentProvider(
+            self._spool, call_back=lambda name: call_back(settings, name)
+        )
+        self._retention = Retention(settings, sessions, self._spool)
         # A report per study and half quiet period is enough to keep its gathering waiting.
-        self._arrivals = Arrivals(
-            self._on_activity, min_interval_s=settings.gathering.quiet_period_s / 2
-        )
+        self._arrivals = Arrivals(self._on_activity, min_interval_s=self._completion.shortest_s / 2)
         self._scp = StorageSCP(
-            _listener_settings(settings),
+            listener_settings(settings),
             self._spool,
             on_stored=self._arrivals.stored,
-            on_association_end=lambda end: self._arrivals.flush(end.study_instance_uids),
+            on_association_end=self._on_association_end,
+            commitment=self._commitment,
+            on_commitment=Confirming(settings, sessions).note_report,
+        )
+
+        self._monitor = Monitor(
+            settings.monitoring, scp=self._scp, spool=self._spool, sessions=sessions
         )
 
     @property
     def port(self) -> int:
-        """The TCP port that the node listens on."""
-        return self._scp.port
+        """The TCP port that the node listens on; that for TLS where there is no other."""
+        return self._scp.tls_port if self._settings.tls.only else self._scp.port
 
     def start(self) -> None:
         """Start the workflows, pick up what was left, then listen.
@@ -101,7 +129,10 @@ class Node:
             self._engine.start()
             self._engine.resume_unread()
             self._arrivals.start()
+            self._retention.start()
+            self._commitment.start()
             self._listen()
+            self._open_monitor()
         except BaseException:
             self.stop()
             raise
@@ -109,8 +140,11 @@ class Node:
 
     def stop(self) -> None:
         """Stop listening, hand over what has arrived, then stop the workflows."""
+        self._monitor.stop()
         self._scp.stop()
         self._arrivals.stop()
+        self._retention.stop()
+        self._commitment.stop()
         self._engine.stop()
         self._spool.close()
         log.info("node stopped")
@@ -136,19 +170,27 @@ class Node:
                 f"can't listen at {node.host}:{node.port}: {error.strerror or error}. Stop what "
                 "uses the port, a second node perhaps, or set [node] host and port"
             ) from error
+        except TLSError as error:
+            raise NodeStartError(f"{error}; see [tls]") from error
+
+    def _open_monitor(self) -> None:
+        monitoring = self._settings.monitoring
+        try:
+            self._monitor.start()
+        except OSError as error:
+            raise NodeStartError(
+                f"can't listen at {monitoring.host}:{monitoring.port}: {error.strerror or error}; "
+                "see [monitoring] host and port"
+            ) from error
 
     def _on_activity(self, activity: StudyActivity) -> None:
-        self._engine.study_changed(activity.study_instance_uid)
+        self._engine.study_changed(
+            activity.study_instance_uid, quiet_s=self._completion.wait_after_s(activity)
+        )
 
-
-def _listener_settings(settings: Settings) -> ListenerSettings:
-    node = settings.node
-    return ListenerSettings(
-        ae_title=node.ae_title,
-        host=node.host,
-        port=node.port,
-        calling_ae_titles=frozenset(node.calling_ae_titles) or None,
-        max_associations=node.max_associations,
-        network_timeout_s=node.network_timeout_s,
-        min_free_bytes=settings.storage.min_free_mb * 2**20,
-    )
+    def _on_association_end(self, end: AssociationEnd) -> None:
+        self._arrivals.flush(end.study_instance_uids)
+        quiet_s = self._completion.wait_after_end_s(end)
+        if quiet_s is not None:
+            for study in end.study_instance_uids:
+                self._engine.study_changed(study, quiet_s=quiet_s)

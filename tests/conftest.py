@@ -19,6 +19,17 @@ def leave_out(reason: str) -> None:
     pytest.skip(reason)
 
 
+def is_soak() -> bool:
+    """Whether the long forms are asked for."""
+    return "MEDICLIP_SOAK" in os.environ
+
+
+def soak_rounds(*, short: int, long: int) -> int:
+    """How often a test of chance is repeated: short in `make test`, long in `make soak`."""
+    usual = long if is_soak() else short
+    return int(os.environ.get("MEDICLIP_SOAK_ROUNDS", usual))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real images and DICOM files beside the checkout; the project does not ship them."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mediclip_dicom.cli import peer, study, task
+from mediclip_dicom.cli import delivery, peer, study, task
 from mediclip_dicom.cli.context import CliContext, preset_named, settings_of
 from mediclip_dicom.cli.display import console
 from mediclip_dicom.config import BackboneSettings
@@ -41,6 +41,7 @@ app = typer.Typer(
 app.add_typer(task.app, name="task")
 app.add_typer(study.app, name="study")
 app.add_typer(peer.app, name="peer")
+app.add_typer(delivery.app, name="delivery")
 
 
 def _print_version(wanted: bool) -> None:
@@ -92,6 +93,14 @@ def check(context: typer.Context) -> None:
     from mediclip_dicom.cli.check import run_checks
 
     run_checks(context)
+
+
+@app.command()
+def queue(context: typer.Context) -> None:
+    """Show what waits: studies to be read, results to be delivered or confirmed."""
+    from mediclip_dicom.cli.queue import show_queue
+
+    show_queue(settings_of(context))
 
 
 @app.command()

@@ -18,10 +18,8 @@ def run_node(settings: Settings) -> None:
     told_to_stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: told_to_stop.set())
-    if not settings.node.calling_ae_titles:
-        log.warning(
-            "open to any peer", advice="name the senders' AE titles in [node] calling_ae_titles"
-        )
+    if not settings.peers and not settings.node.open:
+        log.warning("closed to everyone", advice="name the peers that may send in [[peers]]")
     if not settings.destinations:
         log.warning("no destination", advice="results stay on disk; add a [[destinations]] block")
     with Node(settings):

@@ -86,6 +86,13 @@ def show(
                 f"[bold]revision {run.revision.number}[/], run {run.id[:12]}: {run.state.value}"
                 + (f" ({plain(run.reason)})" if run.reason else "")
             )
+            if run.revision.set_aside:
+                console.print(
+                    f"{run.revision.set_aside} other contents under the same SOP Instance UIDs "
+                    "set aside (see [gathering] same_uid)",
+                    markup=False,
+                    highlight=False,
+                )
             _print_verdicts(run)
             _print_images(run)
             _print_results(run)
@@ -135,3 +142,22 @@ def _print_results(run: "Run") -> None:
             )
     if run.results:
         console.print(table)
+
+
+@app.command()
+def complete(
+    context: typer.Context,
+    study_instance_uid: Annotated[str, typer.Argument(help="Study Instance UID (0020,000D).")],
+) -> None:
+    """Have a study analysed now, without waiting for more of it.
+
+    What comes later makes a new revision. A node that does not run does it at its next start.
+    """
+    from listener import Spool
+    from mediclip_dicom.workflow.remote import complete_now
+
+    settings = settings_of(context)
+    if not Spool(settings.storage.spool).instances(study_instance_uid):
+        raise StudyNotFoundError(f"the node has received nothing of study {study_instance_uid}")
+    complete_now(settings, study_instance_uid)
+    console.print(f"study {study_instance_uid} counts as complete", highlight=False)

@@ -52,11 +52,17 @@ class RunState(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """How far a result object has come on its way to a destination."""
+    """How far a result object has come on its way to a destination.
+
+    Delivered: accepted by C-STORE. Confirmed: the destination has taken responsibility for it, by
+    storage commitment. Failed: given up. Cancelled: by an administrator.
+    """
 
     PENDING = "pending"
     DELIVERED = "delivered"
+    CONFIRMED = "confirmed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class Base(DeclarativeBase):
@@ -150,7 +156,11 @@ class Study(Base):
 
 
 class StudyRevision(Base):
-    """The instances of a study at the moment when it counted as complete."""
+    """The instances of a study at the moment when it counted as complete.
+
+    `set_aside` counts other contents under the same SOP Instance UIDs, which [gathering] same_uid
+    left out.
+    """
 
     __tablename__ = "study_revision"
     __table_args__ = (
@@ -162,6 +172,7 @@ class StudyRevision(Base):
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id"))
     number: Mapped[int]
     content_digest: Mapped[str] = mapped_column(DIGEST)
+    set_aside: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime]
     study: Mapped[Study] = relationship(back_populates="revisions")
     instances: Mapped[list["RevisionInstance"]] = relationship(
@@ -260,4 +271,5 @@ class Delivery(Base):
     status: Mapped[int | None]
     comment: Mapped[str | None] = mapped_column(String(512))
     updated_at: Mapped[datetime]
+    transaction_uid: Mapped[str | None] = mapped_column(UID, index=True)
     result: Mapped[ResultFile] = relationship(back_populates="deliveries")

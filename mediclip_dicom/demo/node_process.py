@@ -28,7 +28,6 @@ def write_config(
             "ae_title": settings.node.ae_title,
             "host": "127.0.0.1",
             "port": node_port,
-            "calling_ae_titles": [pacs.ae_title, "DEMO"],
         },
         "storage": {"root": str(root / "node"), "min_free_mb": 256},
         "backbone": backbone.model_dump(mode="json", exclude_none=True),
@@ -37,6 +36,8 @@ def write_config(
     lines: list[str] = []  # JSON's strings, numbers and lists are TOML's, too.
     for section, values in sections.items():
         lines += [f"[{section}]", *(f"{k} = {json.dumps(v)}" for k, v in values.items()), ""]
+    for name, title in (("pacs", pacs.ae_title), ("demo", "DEMO")):
+        lines += ["[[peers]]", f'name = "{name}"', f"ae_title = {json.dumps(title)}", ""]
     destination = {"name": "pacs", "ae_title": pacs.ae_title, "host": pacs.host, "port": pacs.port}
     lines += ["[[destinations]]", *(f"{k} = {json.dumps(v)}" for k, v in destination.items())]
     path = root / "config.toml"

@@ -115,9 +115,9 @@ def read_attributes(path: Path) -> tuple[Dataset, bool]:
     except InvalidDicomError as error:
         detail = "the file has no DICM prefix"
         raise UnsupportedImageError(UnsupportedReason.NOT_DICOM, detail=detail) from error
-    except OSError:
-        raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's; pydicom raises others of its own where a sequence is broken
         # A broken header fails in pydicom in many ways; its words may quote values, so only
         # the kind of failure is told.
         detail = f"the header cannot be parsed ({type(error).__name__})"

@@ -8,13 +8,27 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import ListenerError, Peer, StoreCategory, StoreOutcome, store
-from mediclip_dicom.config import DestinationSettings, Settings
+from listener import ListenerError, StoreCategory, StoreOutcome, store
+from listener.errors import NoPresentationContextError
+from mediclip_dicom.config import Settings
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, RunState
-from mediclip_dicom.errors import DeliveryError
+from mediclip_dicom.errors import ConfigError, DeliveryError
+from mediclip_dicom.peers import destination_peer
 from mediclip_dicom.workflow.runs import set_state
 
 log = structlog.get_logger()
+
+
+def may_pass_by_itself(error: BaseException) -> bool:
+    """Whether the same attempt may succeed later without anyone doing something about it."""
+    if isinstance(error, DeliveryError):
+        return not error.for_good
+    return not isinstance(error, NoPresentationContextError | ConfigError)
+
+
+def _is_for_now(outcome: StoreOutcome) -> bool:
+    """Out of resources, or a failure that the peer does not blame on the object (PS3.4 B.2.3)."""
+    return outcome.status & 0xFF00 == 0xA700 or outcome.status == 0x0110
 
 
 class Delivering:
@@ -52,7 +66,7 @@ class Delivering:
 
         Raises:
             listener.ListenerError: The destination can't be reached; nothing is given up.
-            DeliveryError: It refused an object.
+            DeliveryError: It refused an object, for good or for now.
         """
         destination = self._settings.destination(destination_name)
         with self._sessions() as session:
@@ -64,7 +78,7 @@ class Delivering:
                     .where(
                         ResultFile.run_id == run_id,
                         Delivery.destination == destination_name,
-                        Delivery.state != DeliveryState.DELIVERED,
+                        Delivery.state == DeliveryState.PENDING,
                     )
                 )
             }
@@ -80,7 +94,8 @@ class Delivering:
         if refused:
             raise DeliveryError(
                 f"destination {destination_name} refused {len(refused)} of {len(outcomes)} objects "
-                f"(status {refused[0].status:04X}H {refused[0].comment or ''})".rstrip()
+                f"(status {refused[0].status:04X}H {refused[0].comment or ''})".rstrip(),
+                for_good=not any(_is_for_now(outcome) for outcome in refused),
             )
         log.info("results delivered", run=run_id, destination=destination_name, n=len(outcomes))
 
@@ -109,7 +124,7 @@ class Delivering:
             if DeliveryState.PENDING in states or run.state is RunState.DONE:
                 return
             run.finished_at = datetime.now(UTC)
-            if DeliveryState.FAILED in states:
+            if DeliveryState.FAILED in states or DeliveryState.CANCELLED in states:
                 run.state, run.reason = RunState.FAILED, "a destination did not take every result"
             else:
                 run.state = RunState.DONE
@@ -134,14 +149,5 @@ class Delivering:
                     delivery.comment = outcome.comment
                     if outcome.category is not StoreCategory.REFUSED:
                         delivery.state = DeliveryState.DELIVERED
-
-
-def destination_peer(settings: Settings, destination: DestinationSettings) -> Peer:
-    """The destination as the DICOM network knows it."""
-    return Peer(
-        ae_title=destination.ae_title,
-        host=destination.host,
-        port=destination.port,
-        calling_ae_title=settings.node.ae_title,
-        connect_timeout_s=settings.delivery.connect_timeout_s,
-    )
+                    elif not _is_for_now(outcome):
+                        delivery.state = DeliveryState.FAILED

@@ -6,6 +6,7 @@ same workflow; the analysis enqueues one delivery (`deliver`) per destination, e
 a queue of its own, so that none blocks another.
 """
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -17,19 +18,29 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from mediclip_dicom.config import Settings
 from mediclip_dicom.errors import DatabaseError, StudyNotFoundError
-from mediclip_dicom.workflow.delivering import Delivering
+from mediclip_dicom.workflow.confirming import Confirming
+from mediclip_dicom.workflow.delivering import Delivering, may_pass_by_itself
 from mediclip_dicom.workflow.intake import Intake
+from mediclip_dicom.workflow.names import (
+    ANALYZE,
+    ANALYZE_QUEUE,
+    APPLICATION_NAME,
+    CONFIRM,
+    DELIVER,
+    GATHER,
+    GATHER_QUEUE,
+    WORKFLOW_VERSION,
+    confirmation_queue,
+    delivery_queue,
+)
 from mediclip_dicom.workflow.runs import fail
 from mediclip_dicom.workflow.scoring import Scoring
 
 log = structlog.get_logger()
 
-GATHER_QUEUE = "gather"
-ANALYZE_QUEUE = "analyze"
 CONCURRENT_GATHERINGS = 4
+CONCURRENT_QUESTIONS = 16
 POLLING_INTERVAL_S = 0.5
-# Fixed, so that a new release of the node takes over the work that an older one left behind.
-WORKFLOW_VERSION = "1"
 STEP_ATTEMPTS = 4
 STEP_FIRST_RETRY_S = 2.0
 
@@ -48,18 +59,23 @@ class WorkflowEngine:
         intake: Intake,
         scoring: Scoring,
         delivering: Delivering,
+        confirming: Confirming,
     ) -> None:
         self._settings = settings
         self._sessions = sessions
         self._intake = intake
         self._scoring = scoring
         self._delivering = delivering
+        self._confirming = confirming
         DBOS(config=_engine_config(settings))
         # Methods can't be workflows that are debounced, so the engine is given plain functions.
-        self._gather = DBOS.workflow(name="gather")(lambda study: self._run_gather(study))
-        self._analyze = DBOS.workflow(name="analyze")(lambda run_id: self._run_analyze(run_id))
-        self._deliver = DBOS.workflow(name="deliver")(
+        self._gather = DBOS.workflow(name=GATHER)(lambda study: self._run_gather(study))
+        self._analyze = DBOS.workflow(name=ANALYZE)(lambda run_id: self._run_analyze(run_id))
+        self._deliver = DBOS.workflow(name=DELIVER)(
             lambda run_id, destination: self._run_deliver(run_id, destination)
+        )
+        self._confirm = DBOS.workflow(name=CONFIRM)(
+            lambda run_id, destination: self._run_confirm(run_id, destination)
         )
         self._debouncer: Debouncer[[str], None] = Debouncer.create(
             self._gather,
@@ -86,7 +102,8 @@ class WorkflowEngine:
             ANALYZE_QUEUE: self._settings.analysis.concurrent_studies,
         }
         for destination in self._settings.destinations:
-            queues[_delivery_queue(destination.name)] = self._settings.delivery.concurrent_studies
+            queues[delivery_queue(destination.name)] = self._settings.delivery.concurrent_studies
+            queues[confirmation_queue(destination.name)] = CONCURRENT_QUESTIONS
         for name, concurrency in queues.items():
             DBOS.register_queue(
                 name,
@@ -99,11 +116,16 @@ class WorkflowEngine:
         """Stop taking up work; a step that runs now runs again at the next start."""
         DBOS.destroy(destroy_registry=True)
 
-    def study_changed(self, study_instance_uid: str) -> None:
-        """An instance of the study has come: gather it once it has been quiet for long enough."""
-        self._debouncer.debounce(
-            study_instance_uid, self._settings.gathering.quiet_period_s, study_instance_uid
-        )
+    def study_changed(self, study_instance_uid: str, *, quiet_s: float | None = None) -> None:
+        """An instance of the study has come: gather it once it has been quiet for long enough.
+
+        Args:
+            study_instance_uid: The study.
+            quiet_s: Seconds from now without another call; None takes the configuration's.
+        """
+        if quiet_s is None:
+            quiet_s = self._settings.gathering.quiet_period_s
+        self._debouncer.debounce(study_instance_uid, quiet_s, study_instance_uid)
 
     def resume_unread(self) -> None:
         """Gather every study whose present content was never analysed."""
@@ -138,29 +160,50 @@ class WorkflowEngine:
         for destination in destinations:
             with SetWorkflowID(f"{run_id}-to-{destination}"):
                 DBOS.enqueue_workflow(
-                    _delivery_queue(destination), self._deliver, run_id, destination
+                    delivery_queue(destination), self._deliver, run_id, destination
                 )
 
     def _run_deliver(self, run_id: str, destination: str) -> None:
-        delivery = self._settings.delivery
         try:
-            DBOS.run_step(
-                {
-                    "name": "deliver",
-                    "retries_allowed": True,
-                    "interval_seconds": delivery.first_retry_s,
-                    "backoff_rate": delivery.backoff,
-                    "max_attempts": delivery.max_attempts,
-                },
-                self._delivering.deliver,
-                run_id,
-                destination,
-            )
+            self._persist(self._delivering.deliver, run_id, destination)
         except Exception:
             _step(self._delivering.give_up_delivery, run_id, destination)
             _step(self._delivering.finish, run_id)
             raise
         _step(self._delivering.finish, run_id)
+        if self._settings.destination(destination).commitment:
+            # On a queue of its own: who does not answer must not keep others from being sent.
+            DBOS.enqueue_workflow(
+                confirmation_queue(destination), self._confirm, run_id, destination
+            )
+
+    def _run_confirm(self, run_id: str, destination: str) -> None:
+        self._persist(self._confirming.ask, run_id, destination)
+
+    def _persist(self, function: Callable[[str, str], None], run_id: str, destination: str) -> None:
+        """Run a step that needs a destination until that is there, or will never agree."""
+        delivery = self._settings.delivery
+        DBOS.run_step(
+            {
+                "name": function.__name__,
+                "retries_allowed": True,
+                "interval_seconds": delivery.first_retry_s * _jitter(run_id, destination),
+                "backoff_rate": delivery.backoff,
+                "max_attempts": delivery.max_attempts,
+                "should_retry": may_pass_by_itself,
+            },
+            function,
+            run_id,
+            destination,
+        )
+
+
+def _jitter(run_id: str, destination: str) -> float:
+    """0.75 to 1.25, the same whenever the workflow is replayed: studies that failed together must
+    not come back together.
+    """
+    digest = hashlib.sha256(f"{run_id}-{destination}".encode()).digest()
+    return 0.75 + digest[0] / 510
 
 
 def _step(function: Callable[..., Any], *args: Any) -> Any:
@@ -178,13 +221,9 @@ def _step(function: Callable[..., Any], *args: Any) -> Any:
     )
 
 
-def _delivery_queue(destination: str) -> str:
-    return f"deliver-{destination}"
-
-
 def _engine_config(settings: Settings) -> DBOSConfig:
     return {
-        "name": "mediclip-dicom",
+        "name": APPLICATION_NAME,
         "system_database_url": settings.workflow_database_url,
         "application_version": WORKFLOW_VERSION,
         "log_level": "ERROR",

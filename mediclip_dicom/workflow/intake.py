@@ -49,6 +49,7 @@ class Intake:
         if not instances:
             raise StudyNotFoundError(f"the spool holds no instance of study {study_instance_uid}")
         digest = self._spool.content_digest(study_instance_uid)
+        set_aside = len(self._spool.versions(study_instance_uid)) - len(instances)
         now = datetime.now(UTC)
         with self._sessions.begin() as session:
             study = session.scalar(
@@ -64,6 +65,7 @@ class Intake:
                 study=study,
                 number=len(study.revisions) + 1,
                 content_digest=digest,
+                set_aside=set_aside,
                 created_at=now,
                 instances=[
                     RevisionInstance(
@@ -82,6 +84,7 @@ class Intake:
                 study=study_instance_uid,
                 revision=revision.number,
                 instances=len(instances),
+                set_aside=set_aside,
             )
             return revision.id
 
@@ -95,9 +98,12 @@ class Intake:
             revision = session.get_one(StudyRevision, revision_id)
             study_uid, digest = revision.study.study_instance_uid, revision.content_digest
             routes = [(task.definition.route, task.version_id) for task in active_tasks(session)]
+            gone = _instances_gone(revision)
             paths = instance_paths(revision, self._spool.root)
         images, other = read_headers(paths.values(), own_device_uid=self._own_device_uid)
-        chosen = {image.path: first_match(routes, image.header) for image in images}
+        chosen = {
+            image.path: None if gone else first_match(routes, image.header) for image in images
+        }
         version_ids = sorted({v for v in chosen.values() if v is not None})
         with self._sessions.begin() as session:
             uids = [version_facts(session, version_id).uid for version_id in version_ids]
@@ -109,7 +115,7 @@ class Intake:
                 id=run_id,
                 revision_id=revision_id,
                 state=RunState.QUEUED if version_ids else RunState.NO_TASK,
-                reason=None if version_ids else _why_no_task(images, routes=len(routes)),
+                reason=None if version_ids else gone or _why_no_task(images, routes=len(routes)),
                 created_at=now,
                 finished_at=None if version_ids else now,
             )
@@ -152,6 +158,19 @@ class Intake:
             for study_uid in self._spool.studies()
             if (study_uid, self._spool.content_digest(study_uid)) not in read
         ]
+
+
+def _instances_gone(revision: StudyRevision) -> str | None:
+    """Why a revision is not to be read: what the one before had has left the disk since."""
+    here = {instance.sop_instance_uid for instance in revision.instances}
+    before = [r for r in revision.study.revisions if r.number < revision.number]
+    missing = {i.sop_instance_uid for r in before for i in r.instances} - here
+    if not missing:
+        return None
+    return (
+        f"{len(missing)} instances of this study have left the disk since it was read; send the "
+        "whole study again"
+    )
 
 
 def _why_no_task(images: Sequence[SourceImage], *, routes: int) -> str:

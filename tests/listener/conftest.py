@@ -18,6 +18,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 from pynetdicom.dsutils import split_dataset
 
+from listener.access import AllowedPeer, PeerLimits
 from listener.errors import PeerError
 from listener.part10 import Reception, file_header
 from listener.scp import StorageSCP
@@ -25,6 +26,7 @@ from listener.scu import Peer, echo
 from listener.settings import ListenerSettings
 from listener.spool import Spool
 
+ANYONE = AllowedPeer("anyone", "", limits=PeerLimits(associations=100))
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 
@@ -102,14 +104,28 @@ def start_scp(spool: Spool) -> Iterator[Callable[..., StorageSCP]]:
     with ExitStack() as stack:
 
         def start(
-            on_stored=None, *, into: Spool | None = None, ended=None, **settings
+            on_stored=None,
+            *,
+            into: Spool | None = None,
+            ended=None,
+            commitment=None,
+            on_commitment=None,
+            **settings,
         ) -> StorageSCP:
-            chosen = {"ae_title": "NODE", "port": 0, "min_free_bytes": 0, "stop_timeout_s": 5.0}
+            chosen = {
+                "ae_title": "NODE",
+                "port": 0,
+                "min_free_bytes": 0,
+                "stop_timeout_s": 5.0,
+                "stranger": None if "peers" in settings else ANYONE,
+            }
             scp = StorageSCP(
                 ListenerSettings(**(chosen | settings)),
                 into or spool,
                 on_stored,
                 on_association_end=ended,
+                commitment=commitment,
+                on_commitment=on_commitment,
             )
             return stack.enter_context(scp)
 

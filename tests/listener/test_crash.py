@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,53 +16,26 @@ from listener.errors import AssociationAbortedError, PeerUnreachableError
 from listener.scu import Peer, StoreCategory, StoreOutcome, store
 from listener.spool import Spool
 from tests.listener.conftest import data_set_of
+from tests.listener.receivers import Receivers, forking
 
 ROUNDS = 10
-# Forks a receiver for every line it reads: importing takes longer than a round.
-RECEIVERS = """
-import os, sys, time
-from pathlib import Path
-from listener.scp import StorageSCP
-from listener.settings import ListenerSettings
-from listener.spool import Spool
-
-settings = ListenerSettings(ae_title="NODE", port=0, min_free_bytes=0)
-for root in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        with StorageSCP(settings, Spool(Path(root.strip()))) as scp:
-            print("RECEIVER", os.getpid(), scp.port, flush=True)
-            time.sleep(600)
-    os.waitpid(child, 0)
-"""
 
 
 @pytest.fixture
-def receivers() -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", RECEIVERS],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-    yield process
-    process.communicate(timeout=30)
+def receivers() -> Iterator[Receivers]:
+    with forking() as started:
+        yield started
 
 
 def receive_until_killed(
-    receivers: subprocess.Popen[str], root: Path, paths: list[Path], *, after_s: float
+    receivers: Receivers, root: Path, paths: list[Path], *, after_s: float
 ) -> tuple[StoreOutcome, ...]:
     """Send to a fresh receiver that is killed after a while; return what it acknowledged."""
-    assert receivers.stdin is not None
-    assert receivers.stdout is not None
-    print(root, file=receivers.stdin, flush=True)
-    line = next(line for line in receivers.stdout if line.startswith("RECEIVER"))
-    _, process_id, port = line.split()
-    killer = threading.Timer(after_s, os.kill, [int(process_id), signal.SIGKILL])
+    receiver = receivers.start(root)
+    killer = threading.Timer(after_s, os.kill, [receiver.process_id, signal.SIGKILL])
     killer.start()
     try:
-        return store(Peer("NODE", "127.0.0.1", int(port), dimse_timeout_s=20), paths)
+        return store(Peer("NODE", "127.0.0.1", receiver.port, dimse_timeout_s=20), paths)
     except AssociationAbortedError as error:
         return error.outcomes
     except PeerUnreachableError:

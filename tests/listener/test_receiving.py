@@ -11,6 +11,7 @@ import pydicom
 import pytest
 from pynetdicom import AE
 
+from listener.access import AllowedPeer
 from listener.errors import AssociationRejectedError
 from listener.scu import StoreCategory, echo, store
 from listener.spool import Spool
@@ -164,7 +165,7 @@ def test_a_repeated_instance_is_acknowledged_and_kept_once(start_scp, spool, mak
 
 
 def test_an_unknown_calling_ae_is_rejected_and_counted_and_a_known_one_let_in(start_scp):
-    scp = start_scp(calling_ae_titles=frozenset({"MODALITY"}))
+    scp = start_scp(peers=(AllowedPeer("ct1", "MODALITY"),))
     with pytest.raises(AssociationRejectedError, match="Calling AE title not recognised"):
         echo(peer_of(scp, calling="STRANGER"))
     assert echo(peer_of(scp, calling="MODALITY")).round_trip_s > 0
@@ -172,8 +173,8 @@ def test_an_unknown_calling_ae_is_rejected_and_counted_and_a_known_one_let_in(st
     assert scp.statistics.associations == 1
 
 
-def test_an_empty_list_of_calling_ae_titles_lets_nobody_in(start_scp):
-    scp = start_scp(calling_ae_titles=frozenset())
+def test_a_node_that_knows_no_peer_lets_nobody_in(start_scp):
+    scp = start_scp(peers=())
     with pytest.raises(AssociationRejectedError):
         echo(peer_of(scp))
 

@@ -11,6 +11,7 @@ import pydicom
 import pytest
 from pynetdicom import AE, evt
 
+from listener.access import AllowedPeer
 from listener.errors import (
     AssociationAbortedError,
     InvalidInstanceError,
@@ -180,7 +181,7 @@ def test_a_find_with_more_answers_than_the_limit_is_given_up(pacs, make_ct):
 
 
 def test_a_peer_that_does_not_know_us_and_one_that_is_away_are_told_apart(start_scp):
-    scp = start_scp(calling_ae_titles=frozenset({"OTHER"}))
+    scp = start_scp(peers=(AllowedPeer("other", "OTHER"),))
     from listener.errors import AssociationRejectedError
 
     with pytest.raises(AssociationRejectedError) as caught:

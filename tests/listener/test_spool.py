@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import os
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from listener.errors import InvalidInstanceError, StorageFullError
-from listener.scu import store
 from listener.spool import Spool
-from tests.listener.conftest import bundled, peer_of, received
+from tests.listener.conftest import bundled, received
 
 
 def incoming(spool: Spool) -> list[Path]:
@@ -201,41 +198,3 @@ def test_a_write_that_fails_leaves_nothing_behind(spool, make_ct, monkeypatch):
     assert incoming(spool) == []
     assert spool.instances("1.2.3") == ()
     assert spool.store(ct.data, ct.reception).new
-
-
-def test_a_low_disk_refuses_with_out_of_resources_and_recovers_by_itself(
-    tmp_path, start_scp, make_ct
-):
-    free = [10_000]
-    with Spool(tmp_path / "low", measure_free=lambda _: free[0]) as spool:
-        scp = start_scp(into=spool, min_free_bytes=1_000_000)
-        paths = [make_ct("1.2.3", "1.2.3.1")]
-        assert [outcome.status for outcome in store(peer_of(scp), paths)] == [0xA700]
-        assert spool.instances("1.2.3") == ()
-        free[0] = 10_000_000
-        assert [outcome.status for outcome in store(peer_of(scp), paths)] == [0]
-        assert scp.statistics.refused_resources == 1
-
-
-def test_a_disk_that_is_really_full_refuses_and_keeps_what_it_had(tmp_path, start_scp, make_ct):
-    mount = tmp_path / "small"
-    mount.mkdir()
-    mounted = os.geteuid() == 0 and (
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(mount)], check=False
-        ).returncode
-        == 0
-    )
-    if not mounted:
-        pytest.skip("needs root and the right to mount a tmpfs")
-    try:
-        with Spool(mount / "spool") as spool:
-            scp = start_scp(into=spool)
-            paths = [make_ct("1.2.3", "1.2.3.1") for _ in range(12)]
-            statuses = [outcome.status for outcome in store(peer_of(scp), paths)]
-            assert set(statuses) == {0, 0xA700}
-            assert len(spool.instances("1.2.3")) == statuses.count(0)
-            assert incoming(spool) == []
-            scp.stop()
-    finally:
-        subprocess.run(["umount", str(mount)], check=True)

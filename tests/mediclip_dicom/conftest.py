@@ -78,7 +78,7 @@ def settings_in(folder: Path) -> Settings:
     """A node of its own, with the untrained backbone and no task."""
     return Settings.model_validate(
         {
-            "node": {"host": "127.0.0.1", "port": 0},
+            "node": {"host": "127.0.0.1", "port": 0, "open": True},
             "storage": {"root": folder / "node", "min_free_mb": 1},
             "backbone": {"model": "untrained", "weights": "untrained", "device": "cpu"},
             "gathering": {"quiet_period_s": 0.3},

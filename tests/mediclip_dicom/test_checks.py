@@ -10,7 +10,8 @@ from sqlalchemy import text, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from mediclip_dicom.checks import CheckResult, CheckState, check_node
-from mediclip_dicom.config import DestinationSettings, Settings
+from mediclip_dicom.config import Settings
+from mediclip_dicom.config_peers import DestinationSettings, PeerSettings
 from mediclip_dicom.database import TaskVersion, connect, open_database
 from tests.mediclip_dicom.conftest import TASK
 
@@ -47,14 +48,15 @@ def free_port() -> int:
 def test_a_node_that_is_ready_has_no_line_that_fails(
     node_settings: Settings, peer_port: int
 ) -> None:
-    settings = changed(with_peer(node_settings, peer_port), "node", calling_ae_titles=("PACS",))
+    settings = changed(with_peer(node_settings, peer_port), "node", open=False)
+    settings = settings.model_copy(update={"peers": (PeerSettings(name="pacs", ae_title="PACS"),)})
     found = checked(settings)
     assert [r.what for r in found.values() if r.state is CheckState.FAIL] == []
     assert found["database"].state is CheckState.OK
     assert TASK in found["database"].found
     assert found["peer archive"].state is CheckState.OK
     assert "answers in" in found["peer archive"].found
-    assert found["who may send"] == CheckResult("who may send", CheckState.OK, "PACS")
+    assert found["who may send"] == CheckResult("who may send", CheckState.OK, "pacs (PACS)")
     assert "untrained, for demonstration only" in found["weights"].found
     assert found["weights"].state is CheckState.WARN
 
@@ -76,7 +78,14 @@ def test_a_fresh_node_is_told_what_it_still_lacks(settings: Settings) -> None:
     assert found["peers"].state is CheckState.WARN
     assert "[[destinations]]" in found["peers"].found
     assert found["who may send"].state is CheckState.WARN
-    assert "calling_ae_titles" in found["who may send"].found
+    assert "[[peers]]" in found["who may send"].found
+
+
+def test_a_node_that_lets_nobody_in_fails(settings: Settings) -> None:
+    found = checked(changed(settings, "node", open=False))["who may send"]
+    assert found == CheckResult(
+        "who may send", CheckState.FAIL, "nobody; name the senders in [[peers]]"
+    )
 
 
 def test_a_storage_root_that_is_no_folder_fails(settings: Settings) -> None:

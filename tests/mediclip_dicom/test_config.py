@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mediclip_dicom.config import Settings, load_settings
+from mediclip_dicom.config_peers import DestinationSettings, PeerSettings
 from mediclip_dicom.errors import ConfigError
 
 SHIPPED = Path(__file__).parent.parent.parent / "config.toml"
@@ -41,14 +42,15 @@ def test_the_shipped_file_names_every_setting_with_its_default(tmp_path: Path) -
     shipped = tomllib.loads(uncommented(SHIPPED.read_text()))
     defaults = Settings().model_dump(mode="json")
     for section, values in defaults.items():
-        if section == "destinations":
+        if section in ("peers", "destinations"):
             continue
         assert set(shipped[section]) == set(values), section
         for key, value in values.items():
             if value is None:  # shown by example
                 continue
             assert shipped[section][key] == value, (section, key)
-    assert set(shipped["destinations"][0]) == {"name", "ae_title", "host", "port", "results"}
+    assert set(shipped["peers"][0]) == set(PeerSettings.model_fields)
+    assert set(shipped["destinations"][0]) == set(DestinationSettings.model_fields)
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
@@ -71,10 +73,10 @@ def test_the_environment_overrides_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MEDICLIP_NODE__PORT", "11113")
-    monkeypatch.setenv("MEDICLIP_NODE__CALLING_AE_TITLES", '["PACS"]')
+    monkeypatch.setenv("MEDICLIP_NODE__OPEN", "true")
     settings = load_settings(written(tmp_path, "[node]\nport = 104\nae_title = 'AI'\n"))
     assert (settings.node.port, settings.node.ae_title) == (11113, "AI")
-    assert settings.node.calling_ae_titles == ("PACS",)
+    assert settings.node.open
 
 
 @pytest.mark.parametrize("name", ["MEDICLIP_NODE__PROT", "MEDICLIP_NODDE__PORT"])
@@ -93,6 +95,9 @@ def test_an_unknown_variable_is_refused(name: str, monkeypatch: pytest.MonkeyPat
         ("[tasks]\nfalse_positive_rate = 1.5\n", "tasks.false_positive_rate"),
         ("[gathering]\nquiet_period_s = 60\nlongest_wait_s = 5\n", "longest_wait_s"),
         ("[database]\nurl = 'mysql://x'\n", "database.url"),
+        ("[tls]\ncertificate = 'a.pem'\n", "name certificate, private_key and trusted"),
+        ("[[peers]]\nname='a'\nae_title='A'\ntls=true\n", "tls = true of a needs certificates"),
+        ("[[peers]]\nname='a'\nae_title='A'\nhost='1.2.3.4/77'\n", "peers.0.host"),
         ("[[destinations]]\nname = 'a'\n", "destinations.0.host: Field required"),
         ("[node\n", "not valid TOML"),
     ],

@@ -24,7 +24,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone, WeightsMismatchError
 from listener import Peer, StoreCategory, store
-from mediclip_dicom.config import DestinationSettings, Settings
+from mediclip_dicom.config import Settings
+from mediclip_dicom.config_peers import DestinationSettings
 from mediclip_dicom.database import (
     DeliveryState,
     Run,

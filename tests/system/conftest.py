@@ -26,6 +26,7 @@ from mediclip_dicom.demo.pacs import DemoPacs, free_port
 from mediclip_dicom.registration import TaskRequest, register_from_paths
 from mediclip_dicom.routing import Route
 from mediclip_dicom.service import open_backbone
+from tests.listener.conftest import make_ct  # noqa: F401 (a fixture)
 from tests.mediclip_dicom.sources import STUDY_UID, mr_series
 
 START_LIMIT_S = 90.0
@@ -171,7 +172,7 @@ def make_node(
 
 def _settings(root: Path, *, node_port: int, pacs: DemoPacs | None) -> Settings:
     sections = {
-        "node": {"host": "127.0.0.1", "port": node_port},
+        "node": {"host": "127.0.0.1", "port": node_port, "open": True},
         "storage": {"root": str(root / "storage"), "min_free_mb": 16},
         "backbone": {"weights": "untrained", "device": "cpu"},
         "gathering": {"quiet_period_s": QUIET_PERIOD_S},

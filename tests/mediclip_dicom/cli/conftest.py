@@ -57,7 +57,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
 def write_config(settings: Settings, path: Path, *, extra: str = "") -> Path:
     """The settings that the tests change, as the file that an administrator writes."""
     sections = {
-        "node": {"host": settings.node.host, "port": settings.node.port},
+        "node": {"host": settings.node.host, "port": settings.node.port, "open": True},
         "storage": {"root": str(settings.storage.root), "min_free_mb": 1},
         "backbone": {"model": "untrained", "weights": "untrained", "device": "cpu"},
     }

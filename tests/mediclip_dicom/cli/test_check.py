@@ -29,7 +29,7 @@ def test_a_line_that_fails_ends_with_1_and_says_what_to_do(
 def test_names_of_sections_are_printed_as_they_are_written(cli: Cli, config: Path) -> None:
     """Rich takes [node] for its own markup unless it is told not to."""
     said = cli("--config", config, "check")
-    assert "name the senders in [node] calling_ae_titles" in said.text
+    assert "by [node] open; name the senders in [[peers]]" in said.text
     assert "no [[destinations]]: results stay here" in said.text
 
 

@@ -85,3 +85,21 @@ def test_a_header_with_a_broken_value_is_refused_without_quoting_it(tmp_path: Pa
     with pytest.raises(UnsupportedImageError, match="Columns") as caught:
         read_header(path)
     assert "TEST-1" not in str(caught.value)
+
+
+def test_a_sequence_without_end_is_a_malformed_header_and_no_failure_of_the_disk(
+    tmp_path: Path,
+) -> None:
+    """One flipped byte in a length is enough, and must not stop the study that it is part of."""
+    path = sources.mr_series(tmp_path)[0]
+    whole = path.read_bytes()
+    start = whole.index(b"\x08\x00\x60\x00CS")
+    path.write_bytes(whole[:start] + b"\x08\x00\x60\x00SQ\x00\x00\xff\xff\xff\xff")
+    with pytest.raises(UnsupportedImageError) as caught:
+        read_header(path)
+    assert caught.value.reason is UnsupportedReason.MALFORMED_HEADER
+
+
+def test_a_file_that_is_not_there_is_a_failure_of_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_header(tmp_path / "gone.dcm")

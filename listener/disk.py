@@ -1,0 +1,71 @@
+"""Is there room? Receiving stops before the disk is full, and goes on by itself."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_log = structlog.get_logger()
+# Without a distance between "low" and "enough again" a node at the mark would change its mind
+# with every file that something else writes.
+_RESUME_FACTOR = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Bytes of a file system: what this user may still write, and how large it is."""
+
+    free: int
+    total: int
+
+
+def measure(root: Path) -> Space:
+    """Return the space of the file system that a folder is on."""
+    status = os.statvfs(root)
+    return Space(free=status.f_bavail * status.f_frsize, total=status.f_blocks * status.f_frsize)
+
+
+class LowDiskMark:
+    """The free space below which nothing more is taken.
+
+    Args:
+        look: measures the space.
+        min_free_bytes: the mark.
+        min_free_percent: the mark as a share of the file system; the larger of the two counts.
+    """
+
+    def __init__(
+        self, look: Callable[[], Space], *, min_free_bytes: int, min_free_percent: float
+    ) -> None:
+        self._look = look
+        self._bytes = min_free_bytes
+        self._percent = min_free_percent
+        self._lock = threading.Lock()
+        self._low = False
+
+    @property
+    def is_low(self) -> bool:
+        """Whether the disk is low; measured now, so it ends by itself when there is room."""
+        return not self.has_room(0)
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes may be written and leave what must stay free."""
+        space = self._look()
+        mark = max(self._bytes, int(space.total * self._percent / 100))
+        with self._lock:
+            was_low = self._low
+            self._low = space.free < (mark * _RESUME_FACTOR if was_low else mark)
+            low = self._low
+        if low and not was_low:
+            _log.error("disk.low", free_bytes=space.free, mark_bytes=mark)
+        elif was_low and not low:
+            _log.info("disk.has_room_again", free_bytes=space.free, mark_bytes=mark)
+        return not low and space.free - size >= mark

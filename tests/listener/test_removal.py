@@ -1,0 +1,102 @@
+"""A study leaves the spool whole, and never with an instance that has just been acknowledged."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from listener.errors import InvalidInstanceError, InvalidUIDError, SpoolWriteError
+from listener.spool import Spool
+from tests.listener.conftest import Received, received
+
+
+def test_a_study_goes_with_everything_it_has(spool, make_ct):
+    for _ in range(3):
+        ct = received(make_ct("1.2.3", "1.2.3.1"))
+        spool.store(ct.data, ct.reception)
+    other = received(make_ct("1.2.4", "1.2.4.1"))
+    spool.store(other.data, other.reception)
+    assert spool.study_bytes("1.2.3") > 3 * 30_000
+    assert spool.remove_study("1.2.3", content_digest=spool.content_digest("1.2.3"))
+    assert list(spool.studies()) == ["1.2.4"]
+    assert spool.study_bytes("1.2.3") == 0
+    assert not spool.remove_study("1.2.3", content_digest=spool.content_digest("1.2.3"))
+
+
+def test_a_study_that_has_changed_stays(spool, make_ct):
+    first, late = received(make_ct("1.2.3", "1.2.3.1")), received(make_ct("1.2.3", "1.2.3.1"))
+    spool.store(first.data, first.reception)
+    digest = spool.content_digest("1.2.3")
+    spool.store(late.data, late.reception)
+    assert not spool.remove_study("1.2.3", content_digest=digest)
+    assert len(spool.instances("1.2.3")) == 2
+
+
+def test_a_removed_study_can_be_sent_again(spool, make_ct):
+    ct = received(make_ct("1.2.3", "1.2.3.1"))
+    spool.store(ct.data, ct.reception)
+    assert spool.remove_study("1.2.3", content_digest=spool.content_digest("1.2.3"))
+    assert spool.store(ct.data, ct.reception).new
+    assert len(spool.instances("1.2.3")) == 1
+
+
+def test_only_a_uid_names_a_study_to_be_removed(spool):
+    with pytest.raises(InvalidUIDError):
+        spool.remove_study("../quarantine", content_digest="")
+
+
+def test_what_a_crash_left_of_a_removal_is_gone_at_the_next_start(spool, tmp_path, make_ct):
+    ct = received(make_ct("1.2.3", "1.2.3.1"))
+    stored = spool.store(ct.data, ct.reception)
+    stored.path.parents[1].rename(spool.root / "removing" / "1.2.3")
+    spool.close()
+    with Spool(spool.root) as again:
+        assert list((again.root / "removing").iterdir()) == []
+        assert list(again.studies()) == []
+
+
+def test_no_acknowledged_instance_is_lost_to_a_removal_at_the_same_moment(spool, make_ct):
+    items: list[Received] = [received(make_ct("1.2.3", "1.2.3.1")) for _ in range(60)]
+    removed: list[set[str]] = []
+    done = threading.Event()
+
+    def remove() -> None:
+        while not done.is_set():
+            before = {version.sop_instance_uid for version in spool.versions("1.2.3")}
+            digest = spool.content_digest("1.2.3")
+            if before and spool.remove_study("1.2.3", content_digest=digest):
+                removed.append(before)
+
+    acknowledged: set[str] = set()
+
+    def send(item: Received) -> None:
+        try:
+            acknowledged.add(spool.store(item.data, item.reception).sop_instance_uid)
+        except SpoolWriteError:  # told to the sender, who sends again
+            acknowledged.add(spool.store(item.data, item.reception).sop_instance_uid)
+
+    remover = threading.Thread(target=remove)
+    remover.start()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(send, items))
+    done.set()
+    remover.join()
+    left = {instance.sop_instance_uid for instance in spool.instances("1.2.3")}
+    assert len(acknowledged) == 60
+    assert len(removed) > 0
+    # What was removed had been seen with its content before; nothing else may be missing.
+    assert left | set().union(*removed) >= acknowledged
+
+
+def test_quarantine_is_cleared_by_age(spool, make_ct):
+    ct = received(make_ct("1.2.3", "1.2.3.1"))
+    with pytest.raises(InvalidInstanceError):
+        spool.store(ct.data[:-10], ct.reception)
+    now = datetime.now(UTC)
+    assert spool.clear_quarantine(before=now - timedelta(hours=1)) == 0
+    assert len(list(spool.quarantined())) == 1
+    assert spool.clear_quarantine(before=now + timedelta(hours=1)) == 1
+    assert list((spool.root / "quarantine").iterdir()) == []
