@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from mediclip_dicom.errors import ConfigError
+from mediclip_dicom.kinds import ALWAYS, PROFILES, ResultKind
 
 ENVIRONMENT_PREFIX = "MEDICLIP_"
 ENVIRONMENT_SEPARATOR = "__"
@@ -30,7 +31,6 @@ AETitle = Annotated[
     ),
 ]
 Port = Annotated[int, Field(ge=1, le=65535)]
-ResultKind = Literal["SR", "SEG"]
 
 
 class _Section(BaseModel):
@@ -131,7 +131,19 @@ class DestinationSettings(_Section):
     ae_title: AETitle
     host: str
     port: Port
-    results: tuple[ResultKind, ...] = get_args(ResultKind)
+    results: tuple[ResultKind, ...] = PROFILES["viewer"]
+
+    @field_validator("results", mode="before")
+    @classmethod
+    def _profile(cls, results: object) -> object:
+        if not isinstance(results, str):
+            return results
+        if results not in PROFILES:
+            raise ValueError(
+                f"name a profile ({', '.join(PROFILES)}) or list kinds "
+                f"({', '.join(get_args(ResultKind))})"
+            )
+        return PROFILES[results]
 
     @field_validator("results")
     @classmethod
@@ -222,6 +234,12 @@ class Settings(BaseSettings):
             self.database.workflow_url
             or f"sqlite:///{self.storage.root.resolve() / 'workflows.sqlite'}"
         )
+
+    @property
+    def result_kinds(self) -> frozenset[ResultKind]:
+        """What a run writes: what any destination gets, and what is always written."""
+        wanted = (kind for destination in self.destinations for kind in destination.results)
+        return ALWAYS.union(wanted)
 
     def destination(self, name: str) -> DestinationSettings:
         """The destination of that name.

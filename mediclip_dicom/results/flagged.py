@@ -29,6 +29,7 @@ from mediclip_dicom.results.reading import Device, ImageReading, Reading
 from mediclip_dicom.results.source import (
     SECONDARY_CAPTURE,
     copy_character_set,
+    laterality,
     read_source,
     referenced_requests,
     references,
@@ -74,7 +75,7 @@ def save_pictures(
             **arguments,
         )
         picture.PatientOrientation = list(orientation) if orientation else None
-        picture.Laterality = source.get("Laterality") or None
+        picture.Laterality = laterality(source)
         picture.BurnedInAnnotation = "NO"
         picture.DerivationDescription = "Anomaly map blended over the image, not for diagnosis"
         picture.SourceImageSequence = [_source_item(image)]

@@ -31,6 +31,7 @@ from mediclip_dicom.results.multiframe import GEOMETRY_ERRORS, Save, SeriesOf, r
 from mediclip_dicom.results.planes import SourcePlanes, group_by_stack
 from mediclip_dicom.results.reading import Device, ImageReading, Reading
 from mediclip_dicom.results.segmentation import concept
+from mediclip_dicom.results.source import laterality
 
 # The pixels of one object, four bytes each; highdicom sorts a copy of them.
 LARGEST_MAP_BYTES = 64 * 2**20
@@ -94,7 +95,7 @@ def _build(
     if series.kind == "PM":
         dataset: Dataset = _parametric_map(planes, pixels, **arguments)
         # Required (2C) by the IOD's General Series module; highdicom leaves it out.
-        dataset.Laterality = planes.datasets[0].get("Laterality") or None
+        dataset.Laterality = laterality(planes.datasets[0])
     else:
         dataset = _fractional(series, planes, pixels, key=key, **arguments)
     series.finish(dataset, planes, part[0], key=key)

@@ -68,6 +68,14 @@ def copy_character_set(source: Dataset, result: Dataset) -> None:
         result["SpecificCharacterSet"] = source["SpecificCharacterSet"]
 
 
+def laterality(source: Dataset) -> str | None:
+    """The side of a paired body part, as the source tells it for its series or for its image."""
+    for keyword in ("Laterality", "ImageLaterality", "FrameLaterality"):
+        if (side := str(source.get(keyword) or "").strip().upper()) in ("L", "R"):
+            return side
+    return None
+
+
 def references(dataset: Dataset) -> Iterator[Dataset]:
     """Every item, at any depth, that references a SOP instance."""
     if "ReferencedSOPInstanceUID" in dataset:

@@ -84,13 +84,14 @@ class Scoring:
                 )
 
     def write(self, run_id: str, version_id: int) -> None:
-        """Write SEG and SR of one task version, and the verdict."""
+        """Write the result objects of one task version, and the verdict."""
         set_state(self._sessions, run_id, RunState.WRITING)
         reading = self._reading(run_id, version_id)
         objects = write_results(
             reading,
             device=node_device(self._settings),
             directory=self._settings.storage.results / run_id,
+            kinds=self._settings.result_kinds,
         )
         with self._sessions.begin() as session:
             session.merge(
