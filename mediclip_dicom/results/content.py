@@ -179,6 +179,7 @@ def _comments(reading: Reading, regions: Sequence[MarkedRegion]) -> Iterable[str
         f"{plain(reading.task_name)} version {reading.task_version}, fitted on {reading.k} normal "
         "studies. The anomaly score is no probability."
     )
+    yield from _series_comments(reading)
     if not reading.backbone_trained:
         yield "The vision backbone is untrained: a demonstration without clinical meaning."
     if reading.operating_point is None:
@@ -207,6 +208,21 @@ def _comments(reading: Reading, regions: Sequence[MarkedRegion]) -> Iterable[str
             skipped[image.skipped].append(image.header.sop_instance_uid + frame)
     for reason, uids in skipped.items():
         yield f"Not analysed ({len(uids)}), {plain(reason)}: {', '.join(uids)}"
+
+
+def _series_comments(reading: Reading) -> Iterable[str]:
+    """What was looked at, a sentence for each series."""
+    series: dict[str, list[ImageReading]] = defaultdict(list)
+    for image in reading.images:
+        series[image.header.series_instance_uid].append(image)
+    for number, images in enumerate(series.values(), start=1):
+        header = images[0].header
+        what = ", ".join(filter(None, (header.modality, plain(header.series_description))))
+        read = sum(image.skipped is None for image in images)
+        yield (
+            f"{read} of {len(images)} frames of series {number} ({what}) analysed: "
+            f"{header.series_instance_uid}."
+        )
 
 
 def _segment_group(
