@@ -179,6 +179,12 @@ def _comments(reading: Reading, regions: Sequence[MarkedRegion]) -> Iterable[str
         f"{plain(reading.task_name)} version {reading.task_version}, fitted on {reading.k} normal "
         "studies. The anomaly score is no probability."
     )
+    if reading.score is not None:
+        # Renderers such as DCMTK's show a contained number without its name.
+        yield (
+            f"Verdict: {Verdict(reading.verdict).value}. Anomaly score of the study "
+            f"{reading.score:.4g}{_p_value(reading.p_value)}."
+        )
     yield from _series_comments(reading)
     if not reading.backbone_trained:
         yield "The vision backbone is untrained: a demonstration without clinical meaning."
@@ -208,6 +214,10 @@ def _comments(reading: Reading, regions: Sequence[MarkedRegion]) -> Iterable[str
             skipped[image.skipped].append(image.header.sop_instance_uid + frame)
     for reason, uids in skipped.items():
         yield f"Not analysed ({len(uids)}), {plain(reason)}: {', '.join(uids)}"
+
+
+def _p_value(value: float | None) -> str:
+    return "" if value is None else f", p-value {value:.3g} against the normal studies"
 
 
 def _series_comments(reading: Reading) -> Iterable[str]:
