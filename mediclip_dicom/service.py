@@ -71,7 +71,7 @@ class Node:
             settings,
             sessions,
             intake=Intake(settings, sessions, self._spool),
-            scoring=Scoring(settings, sessions, self._spool, detectors),
+            scoring=Scoring(settings, sessions, detectors),
             delivering=Delivering(settings, sessions),
         )
         # A report per study and half quiet period is enough to keep its gathering waiting.
