@@ -1,5 +1,6 @@
 # make demo     see it work: a study goes from a PACS to the node and comes back
 # make test     the whole test suite
+# make test-viewers  results as a real viewer (OHIF) draws them, with pictures of it
 # make install  just the virtual environment in .venv
 # make lint     ruff and mypy
 
@@ -7,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test test-viewers lint clean
 
 install: $(VENV)/installed
 
@@ -17,6 +18,23 @@ demo: install
 test: $(VENV)/installed-test
 	tests/system/install-debian-packages
 	$(VENV)/bin/python -m pytest
+
+# The viewer as its makers publish it, built; nothing of it is changed.
+VIEWERS := .viewers
+OHIF := @ohif/app@3.13.2
+PLAYWRIGHT := playwright-core@1.65.1
+
+test-viewers: $(VENV)/installed-test $(VIEWERS)/fetched
+	PACKAGES="dcmtk orthanc orthanc-dicomweb orthanc-gdcm chromium nodejs npm" \
+	  tests/system/install-debian-packages
+	MEDICLIP_VIEWERS=$(CURDIR)/$(VIEWERS) $(VENV)/bin/python -m pytest -s tests/viewers
+
+$(VIEWERS)/fetched:
+	mkdir -p $(VIEWERS)/ohif $(VIEWERS)/modules/playwright-core
+	cd $(VIEWERS) && tar xzf "$$(npm pack --silent $(OHIF))" -C ohif
+	cd $(VIEWERS) && tar xzf "$$(npm pack --silent $(PLAYWRIGHT))" --strip-components 1 \
+	  -C modules/playwright-core
+	@touch $@
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .

@@ -32,9 +32,9 @@ from mediclip_dicom.results.planes import SourcePlanes, group_by_stack
 from mediclip_dicom.results.reading import Code, Device, ImageReading, Reading, Verdict
 from mediclip_dicom.results.source import reference_to
 
-# The masks of one Segmentation, a byte for each pixel and band; highdicom needs four times as much
+# The masks of one Segmentation, a byte for each pixel and band; highdicom needs three times as much
 # beside them. A stack of which more is marked is parted into several Segmentations.
-LARGEST_MASKS_BYTES = 96 * 2**20
+LARGEST_MASKS_BYTES = 48 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,15 @@ class Marked:
     """A frame with at least one pixel above the operating point."""
 
     image: ImageReading
-    masks: npt.NDArray[np.uint8]
     regions: tuple[Region, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The frames of one Segmentation, and their masks: (frames, rows, columns, bands)."""
+
+    marked: tuple[Marked, ...]
+    masks: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,33 +111,44 @@ def save_segmentations(reading: Reading, *, device: Device, save: Save) -> Segme
     problems: list[str] = []
     for key, stack in group_by_stack(reading.images).items():
         for number, part in enumerate(_parts(stack, levels), start=1):
-            all_marked += [found.image for found in part]
+            all_marked += [found.image for found in part.marked]
             part_key = key if number == 1 else f"{key} part {number}"
             try:
-                dataset, result = _build(series, levels, marked=part, stack=stack, key=part_key)
+                dataset, result = _build(series, levels, part=part, stack=stack, key=part_key)
             except GEOMETRY_ERRORS as error:
-                problems.append(refusal("segmentation", stack[0], error, frames=len(part)))
+                problems.append(refusal("segmentation", stack[0], error, frames=len(part.marked)))
                 continue
             save("SEG", dataset)
             results.append(result)
     return Segmentations(tuple(results), tuple(all_marked), tuple(problems))
 
 
-def _parts(stack: Iterable[ImageReading], levels: tuple[Band, ...]) -> Iterator[list[Marked]]:
+def _parts(stack: Iterable[ImageReading], levels: tuple[Band, ...]) -> Iterator[Part]:
     """The marked frames of a stack, in parts that can be held in memory."""
-    part: list[Marked] = []
+    marked: list[Marked] = []
+    masks: list[npt.NDArray[np.uint8]] = []
     for image in stack:
         if (found := _mark(image, levels)) is None:
             continue
-        if part and (len(part) + 1) * found.masks.nbytes > LARGEST_MASKS_BYTES:
-            yield part
-            part = []
-        part.append(found)
-    if part:
-        yield part
+        if marked and (len(masks) + 1) * found[1].nbytes > LARGEST_MASKS_BYTES:
+            yield _part(marked, masks)
+        marked.append(found[0])
+        masks.append(found[1])
+    if marked:
+        yield _part(marked, masks)
 
 
-def _mark(image: ImageReading, levels: tuple[Band, ...]) -> Marked | None:
+def _part(marked: list[Marked], masks: list[npt.NDArray[np.uint8]]) -> Part:
+    """What has been collected; the lists are emptied, so that nothing is held twice."""
+    part = Part(tuple(marked), np.stack(masks))
+    marked.clear()
+    masks.clear()
+    return part
+
+
+def _mark(
+    image: ImageReading, levels: tuple[Band, ...]
+) -> tuple[Marked, npt.NDArray[np.uint8]] | None:
     if image.map is None or image.placement is None:
         return None
     # Resampling invents no new maximum, so most frames need not be resampled at all.
@@ -140,23 +158,23 @@ def _mark(image: ImageReading, levels: tuple[Band, ...]) -> Marked | None:
     masks = band_masks(source_map, levels)
     if not masks.any():
         return None
-    return Marked(image, masks, find_regions(masks[:, :, 0], source_map))
+    return Marked(image, find_regions(masks[:, :, 0], source_map)), masks
 
 
 def _build(
     series: SeriesOf,
     levels: tuple[Band, ...],
     *,
-    marked: Sequence[Marked],
+    part: Part,
     stack: Sequence[ImageReading],
     key: str,
 ) -> tuple[Dataset, SegmentationResult]:
-    reading, first = series.reading, marked[0].image
+    reading, first = series.reading, part.marked[0].image
     tracking_id = f"{plain(reading.task_name)} version {reading.task_version} marked"
-    planes = SourcePlanes([found.image for found in marked], stack=stack)
+    planes = SourcePlanes([found.image for found in part.marked], stack=stack)
     dataset = Segmentation(
         source_images=planes.datasets,
-        pixel_array=np.stack([found.masks for found in marked]),
+        pixel_array=part.masks,
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[
             _describe(level, reading, series.device, levels=levels, key=key, tracking=tracking_id)
@@ -172,7 +190,7 @@ def _build(
     frames = _first_segment_frames(dataset)
     regions = tuple(
         MarkedRegion(found.image, region, _frame_of(found.image, frames))
-        for found in marked
+        for found in part.marked
         for region in found.regions
     )
     result = SegmentationResult(

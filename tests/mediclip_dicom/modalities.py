@@ -58,6 +58,7 @@ def ct_series(
             path,
             SOPClassUID=sources.CT,
             Modality="CT",
+            SeriesDescription="CT synthetic",
             ImageOrientationPatient=[f"{value:.6g}" for value in orientation],
             ImagePositionPatient=[-40, -30, f"{position:.6g}"],
             SliceThickness="2.5",
