@@ -25,11 +25,11 @@ OHIF := @ohif/app@3.13.2
 PLAYWRIGHT := playwright-core@1.65.1
 
 test-viewers: $(VENV)/installed-test $(VIEWERS)/fetched
-	PACKAGES="dcmtk orthanc orthanc-dicomweb orthanc-gdcm chromium nodejs npm" \
-	  tests/system/install-debian-packages
 	MEDICLIP_VIEWERS=$(CURDIR)/$(VIEWERS) $(VENV)/bin/python -m pytest -s tests/viewers
 
 $(VIEWERS)/fetched:
+	PACKAGES="dcmtk orthanc orthanc-dicomweb orthanc-gdcm chromium nodejs npm" \
+	  tests/system/install-debian-packages
 	mkdir -p $(VIEWERS)/ohif $(VIEWERS)/modules/playwright-core
 	cd $(VIEWERS) && tar xzf "$$(npm pack --silent $(OHIF))" -C ohif
 	cd $(VIEWERS) && tar xzf "$$(npm pack --silent $(PLAYWRIGHT))" --strip-components 1 \
