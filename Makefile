@@ -1,6 +1,7 @@
 # make demo     see it work: a study goes from a PACS to the node and comes back
 # make test     the whole test suite
 # make soak     the tests of chance in their long forms: kills, floods, broken objects (hours)
+# make test-viewers  results as a real viewer (OHIF) draws them, with pictures of it
 # make install  just the virtual environment in .venv
 # make lint     ruff and mypy
 
@@ -8,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test soak lint clean
+.PHONY: install demo test test-viewers soak lint clean
 
 install: $(VENV)/installed
 
@@ -22,6 +23,23 @@ test: $(VENV)/installed-test
 soak: $(VENV)/installed-test
 	tests/system/install-debian-packages
 	MEDICLIP_SOAK=1 $(VENV)/bin/python -m pytest -m soak -o timeout=14400
+
+# The viewer as its makers publish it, built; nothing of it is changed.
+VIEWERS := .viewers
+OHIF := @ohif/app@3.13.2
+PLAYWRIGHT := playwright-core@1.65.1
+
+test-viewers: $(VENV)/installed-test $(VIEWERS)/fetched
+	MEDICLIP_VIEWERS=$(CURDIR)/$(VIEWERS) $(VENV)/bin/python -m pytest -s tests/viewers
+
+$(VIEWERS)/fetched:
+	PACKAGES="dcmtk orthanc orthanc-dicomweb orthanc-gdcm chromium nodejs npm" \
+	  tests/system/install-debian-packages
+	mkdir -p $(VIEWERS)/ohif $(VIEWERS)/modules/playwright-core
+	cd $(VIEWERS) && tar xzf "$$(npm pack --silent $(OHIF))" -C ohif
+	cd $(VIEWERS) && tar xzf "$$(npm pack --silent $(PLAYWRIGHT))" --strip-components 1 \
+	  -C modules/playwright-core
+	@touch $@
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .

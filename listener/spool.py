@@ -215,12 +215,12 @@ class Spool:
             wanted -= found.keys()
         return found
 
-    def remove_study(self, study_instance_uid: str, *, content_digest: str) -> bool:
+    def remove_study(self, study_instance_uid: str, *, is_as_expected: Callable[[], bool]) -> bool:
         """Remove a study, unless its content is no longer what the caller has dealt with.
 
         Args:
             study_instance_uid: which.
-            content_digest: of the content that is done with.
+            is_as_expected: asked while nothing can come into the study.
 
         Returns:
             Whether it was removed.
@@ -230,9 +230,7 @@ class Spool:
             OSError: the disk failed. What is half deleted is deleted at the next start.
         """
         study = clean_uid(study_instance_uid, name="StudyInstanceUID")
-        return self._removal.remove(
-            study, is_as_expected=lambda: self.content_digest(study) == content_digest
-        )
+        return self._removal.remove(study, is_as_expected=is_as_expected)
 
     def study_bytes(self, study_instance_uid: str) -> int:
         """Return the bytes that a study takes."""

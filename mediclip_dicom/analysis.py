@@ -1,7 +1,7 @@
 """From the images of a study and a task version to a reading: scores, maps, verdict."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version as package_version
 from itertools import islice
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from ai_core import Backbone, Detector, OperatingPoint, Verdict, aggregate
+from mediclip_dicom.contradictions import find_contradictions
 from mediclip_dicom.images import INPUT_SIZE, InputFrame, SourceImage, iter_input_frames, place
 from mediclip_dicom.pixels import Mode
 from mediclip_dicom.results import ImageReading, PreviousReport, Reading
@@ -62,6 +63,8 @@ def score_images(
 ) -> tuple[FrameScore, ...]:
     """Score every frame; the anomaly maps go to a file, so that memory does not grow.
 
+    What can't be decoded or contradicts itself is left out with the reason.
+
     Args:
         images: In reading order.
         detector: That of the task version.
@@ -77,8 +80,11 @@ def score_images(
         maps_path, mode="w+", dtype=np.float32, shape=(total, INPUT_SIZE, INPUT_SIZE)
     )
     scores: list[FrameScore] = []
-    frames = iter_input_frames(
-        images, mode=detector.info.preset.geometry, window=version.definition.window
+    frames = _refuse_contradictions(
+        images,
+        iter_input_frames(
+            images, mode=detector.info.preset.geometry, window=version.definition.window
+        ),
     )
     for batch in _batched(frames, batch_size):
         usable = [frame.pixels for frame in batch if frame.pixels is not None]
@@ -99,6 +105,18 @@ def score_images(
             progress(len(scores), total)
     maps.flush()
     return tuple(scores)
+
+
+def _refuse_contradictions(
+    images: Iterable[SourceImage], frames: Iterable[InputFrame]
+) -> Iterator[InputFrame]:
+    reasons = find_contradictions(image.header for image in images)
+    for frame in frames:
+        reason = reasons.get((frame.image.header.sop_instance_uid, frame.frame))
+        if reason is None or frame.skipped is not None:
+            yield frame
+        else:
+            yield replace(frame, pixels=None, placement=None, skipped=reason)
 
 
 def judge(scores: Iterable[FrameScore], operating_point: OperatingPoint) -> StudyVerdict:
@@ -165,6 +183,7 @@ def make_reading(
         revision=revision.number,
         finished_at=revision.analysed_at,
         predecessor=revision.predecessor,
+        window=version.definition.window,
         images=tuple(_image_readings(images, scores, maps, mode=mode)),
     )
 

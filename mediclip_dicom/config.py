@@ -30,6 +30,7 @@ from mediclip_dicom.config_peers import (
     TLSSettings,
 )
 from mediclip_dicom.errors import ConfigError
+from mediclip_dicom.kinds import ALWAYS, ResultKind
 
 ENVIRONMENT_PREFIX = "MEDICLIP_"
 ENVIRONMENT_SEPARATOR = "__"
@@ -232,6 +233,12 @@ class Settings(BaseSettings):
             self.database.workflow_url
             or f"sqlite:///{self.storage.root.resolve() / 'workflows.sqlite'}"
         )
+
+    @property
+    def result_kinds(self) -> frozenset[ResultKind]:
+        """What a run writes: what any destination gets, and what is always written."""
+        wanted = (kind for destination in self.destinations for kind in destination.results)
+        return ALWAYS.union(wanted)
 
     def destination(self, name: str) -> DestinationSettings:
         """The destination of that name.

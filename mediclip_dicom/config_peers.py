@@ -7,6 +7,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from mediclip_dicom.kinds import PROFILES, ResultKind
+
 AETitle = Annotated[
     str,
     Field(
@@ -18,7 +20,6 @@ AETitle = Annotated[
 ]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
-ResultKind = Literal["SR", "SEG"]
 PeerRight = Literal["store", "commitment"]
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
@@ -95,9 +96,21 @@ class DestinationSettings(Section):
     ae_title: AETitle
     host: str
     port: Port
-    results: tuple[ResultKind, ...] = get_args(ResultKind)
+    results: tuple[ResultKind, ...] = PROFILES["viewer"]
     tls: bool = False
     commitment: bool = False
+
+    @field_validator("results", mode="before")
+    @classmethod
+    def _profile(cls, results: object) -> object:
+        if not isinstance(results, str):
+            return results
+        if results not in PROFILES:
+            raise ValueError(
+                f"name a profile ({', '.join(PROFILES)}) or list kinds "
+                f"({', '.join(get_args(ResultKind))})"
+            )
+        return PROFILES[results]
 
     @field_validator("results")
     @classmethod

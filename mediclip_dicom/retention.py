@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from listener import Spool
 from mediclip_dicom.config import Settings
 from mediclip_dicom.database import Delivery, DeliveryState, Run, RunState, Study
+from mediclip_dicom.workflow.content import study_content
 
 log = structlog.get_logger()
 
@@ -103,16 +104,20 @@ class Retention:
         return held - int(self._settings.retention.keep_gb * 2**30)
 
     def _remove(self, study: FinishedStudy) -> bool:
+        uid = study.study_instance_uid
+
+        def is_unchanged() -> bool:
+            with self._sessions() as session:
+                return study_content(session, self._spool, uid)[1] == study.content_digest
+
         # What came since makes another digest, and the spool looks at it under its own lock.
-        if not self._spool.remove_study(
-            study.study_instance_uid, content_digest=study.content_digest
-        ):
+        if not self._spool.remove_study(uid, is_as_expected=is_unchanged):
             return False
         storage = self._settings.storage
         for run_id in study.run_ids:
             for folder in (storage.results / run_id, storage.runs / run_id):
                 shutil.rmtree(folder, ignore_errors=True)
-        log.info("study removed", study=study.study_instance_uid, runs=len(study.run_ids))
+        log.info("study removed", study=uid, runs=len(study.run_ids))
         return True
 
     def _run(self) -> None:
@@ -144,7 +149,7 @@ def _is_finished(run: Run, *, committing: frozenset[str]) -> bool:
     deliveries = [delivery for result in run.results for delivery in result.deliveries]
     return (
         run.state is RunState.DONE
-        and all(result.deliveries for result in run.results)
+        and bool(deliveries)  # a kind that nobody asked for has none, and holds nothing up
         and all(_has_arrived(delivery, committing=committing) for delivery in deliveries)
     )
 

@@ -90,7 +90,7 @@ class Node:
             settings,
             sessions,
             intake=Intake(settings, sessions, self._spool),
-            scoring=Scoring(settings, sessions, self._spool, detectors),
+            scoring=Scoring(settings, sessions, detectors),
             delivering=Delivering(settings, sessions),
             confirming=Confirming(settings, sessions),
         )

@@ -62,7 +62,9 @@ def analyze_files(settings: Settings, paths: list[Path], *, task_name: str, out:
                 number=1, content_digest=_digest(images), analysed_at=datetime.now(UTC)
             ),
         )
-        objects = write_results(reading, device=node_device(settings), directory=out)
+        objects = write_results(
+            reading, device=node_device(settings), directory=out, kinds=settings.result_kinds
+        )
     console.print(
         f"{verdict_text(reading.verdict)}: score {score_text(reading.score) or 'none'}, operating "
         f"point {score_text(reading.operating_point) or 'none (uncalibrated)'}, "

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mediclip_dicom.cli import delivery, peer, study, task
+from mediclip_dicom.cli import delivery, peer, results, study, task
 from mediclip_dicom.cli.context import CliContext, preset_named, settings_of
 from mediclip_dicom.cli.display import console
 from mediclip_dicom.config import BackboneSettings
@@ -42,6 +42,8 @@ app.add_typer(task.app, name="task")
 app.add_typer(study.app, name="study")
 app.add_typer(peer.app, name="peer")
 app.add_typer(delivery.app, name="delivery")
+app.command()(results.render)
+app.command()(results.export)
 
 
 def _print_version(wanted: bool) -> None:
@@ -108,9 +110,12 @@ def analyze(
     context: typer.Context,
     paths: Annotated[list[Path], typer.Argument(help="DICOM files or folders of one study.")],
     task_name: Annotated[str, typer.Option("--task", help="The task that reads the images.")],
-    out: Annotated[Path, typer.Option(help="Folder for SEG and SR; made if missing.")],
+    out: Annotated[Path, typer.Option(help="Folder for the objects; made if missing.")],
 ) -> None:
-    """Analyse files with a task and write SEG and SR to a folder, without any PACS."""
+    """Analyse files with a task and write its objects to a folder, without any PACS.
+
+    Written are SR and SEG, and what else the configured destinations get.
+    """
     from mediclip_dicom.cli.analyze import analyze_files
 
     analyze_files(settings_of(context), paths, task_name=task_name, out=out)

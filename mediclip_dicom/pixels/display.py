@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut, apply_rescale, apply_windowing
 
 from ai_core.pictures import between_percentiles
-from mediclip_dicom.pixels.header import first_item, functional_groups
+from mediclip_dicom.pixels.planes import first_item, functional_groups
 
 Image = npt.NDArray[np.float32]
 

@@ -12,6 +12,7 @@ from pydicom.filereader import read_partial
 from pydicom.uid import UID
 
 from mediclip_dicom.errors import UnsupportedImageError, UnsupportedReason
+from mediclip_dicom.pixels.planes import Plane, plane_attribute, planes_of, repetition
 
 if TYPE_CHECKING:
     from pydicom.tag import BaseTag
@@ -41,7 +42,12 @@ class ImageHeader:
         image_orientation: row and column cosines (PS3.3 C.7.6.2.1.1), or `None`.
         pixel_spacing: (between rows, between columns) in mm: Pixel Spacing, else Imager Pixel
             Spacing, else `None`.
+        spacing_at_detector: the spacing is that of the detector, before which the anatomy is
+            magnified (PS3.3 10.7.1.3).
         pixel_aspect: height of a pixel over its width, 1.0 where nothing is said.
+        planes: where each frame lies; nothing for a class without planes (see `pixels.planes`).
+        repetition: what tells the image from others of its series at the same place.
+        contradictions: frames whose plane can't be what the header says: (number from 1, why).
         contributing_device_uids: Device UIDs of Contributing Equipment: the loop guard's evidence.
     """
 
@@ -65,7 +71,11 @@ class ImageHeader:
     image_position: tuple[float, float, float] | None
     image_orientation: tuple[float, ...] | None
     pixel_spacing: tuple[float, float] | None
+    spacing_at_detector: bool
     pixel_aspect: float
+    planes: tuple[Plane | None, ...]
+    repetition: tuple[str, ...]
+    contradictions: tuple[tuple[int, str], ...]
     contributing_device_uids: tuple[str, ...]
 
 
@@ -125,26 +135,10 @@ def read_attributes(path: Path) -> tuple[Dataset, bool]:
     return dataset, met_pixel_data
 
 
-def first_item(dataset: Dataset, keyword: str) -> Dataset | None:
-    """The first item of a sequence, or `None` where it is absent or empty."""
-    sequence = dataset.get(keyword)
-    return sequence[0] if sequence else None
-
-
-def functional_groups(dataset: Dataset, frame_index: int) -> tuple[Dataset, ...]:
-    """The functional groups that hold for a frame, per-frame before shared (PS3.3 C.7.6.16)."""
-    groups: list[Dataset] = []
-    per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
-    if per_frame and frame_index < len(per_frame):
-        groups.append(per_frame[frame_index])
-    if (shared := first_item(dataset, "SharedFunctionalGroupsSequence")) is not None:
-        groups.append(shared)
-    return tuple(groups)
-
-
 def _header_of(dataset: Dataset, device_uids: tuple[str, ...]) -> ImageHeader:
     try:
-        spacing = _pixel_spacing(dataset)
+        spacing, at_detector = _pixel_spacing(dataset)
+        planes, contradictions = planes_of(dataset)
         return ImageHeader(
             sop_class_uid=_required(dataset, "SOPClassUID"),
             sop_instance_uid=_required(dataset, "SOPInstanceUID"),
@@ -164,13 +158,21 @@ def _header_of(dataset: Dataset, device_uids: tuple[str, ...]) -> ImageHeader:
             instance_number=_integer(dataset.get("InstanceNumber")),
             frame_of_reference_uid=_text(dataset, "FrameOfReferenceUID") or None,
             image_position=_triple(
-                _plane(dataset, "PlanePositionSequence", "ImagePositionPatient")
+                plane_attribute(
+                    dataset, "PlanePositionSequence", "ImagePositionPatient", frame_index=0
+                )
             ),
             image_orientation=_sextuple(
-                _plane(dataset, "PlaneOrientationSequence", "ImageOrientationPatient")
+                plane_attribute(
+                    dataset, "PlaneOrientationSequence", "ImageOrientationPatient", frame_index=0
+                )
             ),
             pixel_spacing=spacing,
+            spacing_at_detector=at_detector,
             pixel_aspect=_pixel_aspect(dataset, spacing),
+            planes=planes,
+            repetition=repetition(dataset),
+            contradictions=contradictions,
             contributing_device_uids=device_uids,
         )
     except UnsupportedImageError:
@@ -205,15 +207,6 @@ def _integer(value: Any) -> int | None:
     return None if value in (None, "") else int(value)
 
 
-def _plane(dataset: Dataset, sequence: str, keyword: str) -> Any:
-    if (value := dataset.get(keyword)) is not None:
-        return value
-    for groups in functional_groups(dataset, 0):
-        if (item := first_item(groups, sequence)) is not None and keyword in item:
-            return item[keyword].value
-    return None
-
-
 def _floats(value: Any, count: int) -> tuple[float, ...] | None:
     numbers = tuple(float(number) for number in _values(value))
     return numbers if len(numbers) == count else None
@@ -228,16 +221,14 @@ def _sextuple(value: Any) -> tuple[float, ...] | None:
     return _floats(value, 6)
 
 
-def _pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:
-    candidates = (
-        _plane(dataset, "PixelMeasuresSequence", "PixelSpacing"),
-        dataset.get("ImagerPixelSpacing"),
-    )
-    for candidate in candidates:
+def _pixel_spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, bool]:
+    """(between rows, between columns) in mm, and whether that is at the detector."""
+    in_plane = plane_attribute(dataset, "PixelMeasuresSequence", "PixelSpacing", frame_index=0)
+    for candidate, at_detector in ((in_plane, False), (dataset.get("ImagerPixelSpacing"), True)):
         numbers = _floats(candidate, 2)
         if numbers is not None and min(numbers) > 0:
-            return numbers[0], numbers[1]
-    return None
+            return (numbers[0], numbers[1]), at_detector
+    return None, False
 
 
 def _pixel_aspect(dataset: Dataset, spacing: tuple[float, float] | None) -> float:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from highdicom.sr import (
     AlgorithmIdentification,
     CodedConcept,
-    DeviceObserverIdentifyingAttributes,
     Measurement,
     MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
     ObservationContext,
-    ObserverContext,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     ReferencedSegment,
@@ -35,6 +33,7 @@ from mediclip_dicom.results.identity import (
     derive_uid,
     plain,
 )
+from mediclip_dicom.results.observer import observer
 from mediclip_dicom.results.reading import Device, ImageReading, Reading, Verdict
 from mediclip_dicom.results.segmentation import (
     MarkedRegion,
@@ -80,7 +79,12 @@ _Group = (
 
 
 def report_content(
-    reading: Reading, segmentations: Segmentations, source: Dataset, *, device: Device
+    reading: Reading,
+    segmentations: Segmentations,
+    source: Dataset,
+    *,
+    device: Device,
+    problems: Sequence[str],
 ) -> MeasurementReport:
     """The tree: observer, procedure, then the study's group, the segments' and the regions'."""
     algorithm = AlgorithmIdentification(
@@ -95,7 +99,11 @@ def report_content(
         key=lambda pair: -pair[1].region.area_pixels,
     )
     groups: list[_Group] = [
-        _study_group(reading, segmentations, algorithm, number_of_regions=len(regions)),
+        _study_group(
+            reading,
+            algorithm,
+            [*_comments(reading, [region for _, region in regions]), *problems],
+        ),
         *(_segment_group(reading, result) for result in segmentations.results),
         *(
             _region_group(reading, result, region, number=number)
@@ -103,18 +111,7 @@ def report_content(
         ),
     ]
     return MeasurementReport(
-        observation_context=ObservationContext(
-            observer_device_context=ObserverContext(
-                observer_type=codes.DCM.Device,
-                observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
-                    uid=device.uid,
-                    name=device.name,
-                    manufacturer_name=device.manufacturer,
-                    model_name=device.model,
-                    serial_number=device.serial,
-                ),
-            )
-        ),
+        observation_context=ObservationContext(observer_device_context=observer(device)),
         procedure_reported=_procedure(source),
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
@@ -129,11 +126,7 @@ def _procedure(source: Dataset) -> CodedConcept:
 
 
 def _study_group(
-    reading: Reading,
-    segmentations: Segmentations,
-    algorithm: AlgorithmIdentification,
-    *,
-    number_of_regions: int,
+    reading: Reading, algorithm: AlgorithmIdentification, comments: Iterable[str]
 ) -> MeasurementsAndQualitativeEvaluations:
     leading = _leading_image(reading.images)
     measurements = []
@@ -155,11 +148,11 @@ def _study_group(
             SourceImageForMeasurementGroup(
                 leading.header.sop_class_uid,
                 leading.header.sop_instance_uid,
-                _frame_numbers(leading),
+                leading.frame_numbers,
             )
         ],
     )
-    for text in _comments(reading, segmentations, number_of_regions=number_of_regions):
+    for text in comments:
         group[0].ContentSequence.append(
             TextContentItem(
                 name=_COMMENT, value=text, relationship_type=RelationshipTypeValues.CONTAINS
@@ -179,19 +172,20 @@ def _leading_image(images: Iterable[ImageReading]) -> ImageReading | None:
     return leading
 
 
-def _frame_numbers(image: ImageReading) -> list[int] | None:
-    return [image.frame_number] if image.header.number_of_frames > 1 else None
-
-
-def _comments(
-    reading: Reading, segmentations: Segmentations, *, number_of_regions: int
-) -> Iterable[str]:
+def _comments(reading: Reading, regions: Sequence[MarkedRegion]) -> Iterable[str]:
     read = sum(image.skipped is None for image in reading.images)
     yield (
         f"Not for diagnostic use. {read} of {len(reading.images)} frames analysed by task "
         f"{plain(reading.task_name)} version {reading.task_version}, fitted on {reading.k} normal "
         "studies. The anomaly score is no probability."
     )
+    if reading.score is not None:
+        # Renderers such as DCMTK's show a contained number without its name.
+        yield (
+            f"Verdict: {Verdict(reading.verdict).value}. Anomaly score of the study "
+            f"{reading.score:.4g}{_p_value(reading.p_value)}."
+        )
+    yield from _series_comments(reading)
     if not reading.backbone_trained:
         yield "The vision backbone is untrained: a demonstration without clinical meaning."
     if reading.operating_point is None:
@@ -203,9 +197,15 @@ def _comments(
             f"{reading.false_positive_rate:.3g} of normal studies. Bands of the map begin above "
             f"{edges}."
         )
-    if number_of_regions > MAXIMUM_REGIONS:
-        yield f"The {MAXIMUM_REGIONS} biggest of {number_of_regions} marked regions are listed."
-    yield from segmentations.problems
+    if len(regions) > MAXIMUM_REGIONS:
+        yield f"The {MAXIMUM_REGIONS} biggest of {len(regions)} marked regions are listed."
+    if any(marked.image.header.spacing_at_detector for marked in regions):
+        yield (
+            "Areas are those at the detector (Imager Pixel Spacing), where the anatomy is "
+            "magnified: in the patient they are smaller."
+        )
+    if any(marked.image.header.pixel_spacing is None for marked in regions):
+        yield "Regions of images without a pixel spacing are given in pixels."
     skipped: dict[str, list[str]] = defaultdict(list)
     for image in reading.images:
         if image.skipped is not None:
@@ -214,6 +214,25 @@ def _comments(
             skipped[image.skipped].append(image.header.sop_instance_uid + frame)
     for reason, uids in skipped.items():
         yield f"Not analysed ({len(uids)}), {plain(reason)}: {', '.join(uids)}"
+
+
+def _p_value(value: float | None) -> str:
+    return "" if value is None else f", p-value {value:.3g} against the normal studies"
+
+
+def _series_comments(reading: Reading) -> Iterable[str]:
+    """What was looked at, a sentence for each series."""
+    series: dict[str, list[ImageReading]] = defaultdict(list)
+    for image in reading.images:
+        series[image.header.series_instance_uid].append(image)
+    for number, images in enumerate(series.values(), start=1):
+        header = images[0].header
+        what = ", ".join(filter(None, (header.modality, plain(header.series_description))))
+        read = sum(image.skipped is None for image in images)
+        yield (
+            f"{read} of {len(images)} frames of series {number} ({what}) analysed: "
+            f"{header.series_instance_uid}."
+        )
 
 
 def _segment_group(
@@ -225,8 +244,8 @@ def _segment_group(
             uid=result.tracking_uid, identifier=result.tracking_id
         ),
         referenced_segment=ReferencedSegment(
-            sop_class_uid=result.dataset.SOPClassUID,
-            sop_instance_uid=result.dataset.SOPInstanceUID,
+            sop_class_uid=result.reference.SOPClassUID,
+            sop_instance_uid=result.reference.SOPInstanceUID,
             segment_number=1,
             source_series=SourceSeriesForSegmentation(result.source_series_uid),
         ),
@@ -240,7 +259,7 @@ def _region_group(
     reading: Reading, result: SegmentationResult, marked: MarkedRegion, *, number: int
 ) -> PlanarROIMeasurementsAndQualitativeEvaluations:
     region, image = marked.region, marked.image
-    spacing = image.header.pixel_spacing
+    spacing = image.header.pixel_spacing if image.plane is None else image.plane.spacing
     area, unit = float(region.area_pixels), _PIXELS
     if spacing is not None:
         area, unit = area * spacing[0] * spacing[1], codes.UCUM.SquareMillimeter
@@ -267,12 +286,12 @@ def _segmentation_frame(
 ) -> ReferencedSegmentationFrame:
     header = marked.image.header
     reference = ReferencedSegmentationFrame(
-        sop_class_uid=result.dataset.SOPClassUID,
-        sop_instance_uid=result.dataset.SOPInstanceUID,
+        sop_class_uid=result.reference.SOPClassUID,
+        sop_instance_uid=result.reference.SOPInstanceUID,
         frame_number=marked.segmentation_frame,
         segment_number=1,
         source_image=SourceImageForSegmentation(
-            header.sop_class_uid, header.sop_instance_uid, _frame_numbers(marked.image)
+            header.sop_class_uid, header.sop_instance_uid, marked.image.frame_numbers
         ),
     )
     # A frame of a BINARY Segmentation says its segment; PS3.3 10.3 forbids saying both.

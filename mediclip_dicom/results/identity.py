@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from highdicom import ContributingEquipment
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from mediclip_dicom.kinds import ResultKind
 from mediclip_dicom.results.reading import Device, Reading
 
 if TYPE_CHECKING:
@@ -19,7 +21,14 @@ if TYPE_CHECKING:
 _NAMESPACE = uuid.UUID("5a0c3d3e-7f5b-5c55-9d0e-3f6f2d1f6b7a")
 
 # High, so that a work list sorts the results behind the images; stable, one per kind of object.
-SERIES_NUMBERS = {"SEG": 9701, "SR": 9702}
+SERIES_NUMBERS: Mapping[ResultKind, int] = {
+    "SEG": 9701,
+    "SR": 9702,
+    "FRACTIONAL": 9703,
+    "PM": 9704,
+    "SC": 9705,
+    "KO": 9706,
+}
 
 LONG_STRING = 64  # characters of VR LO, PS3.5 6.2
 _WARNING = ", not for diagnostic use"

@@ -1,126 +1,152 @@
-"""Which planes a Segmentation has: those of its sources, if they have any."""
+"""Which planes a result has: those of its sources, if they have any."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from copy import copy
+from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from highdicom.spatial import get_volume_positions
 from pydicom.dataset import Dataset
 
-from mediclip_dicom.results.bands import Region
+from mediclip_dicom.contradictions import rounded
+from mediclip_dicom.pixels.planes import ENHANCED_SOP_CLASSES, plane_attribute
 from mediclip_dicom.results.reading import ImageReading
-from mediclip_dicom.results.source import (
-    SECONDARY_CAPTURE,
-    read_source,
-)
+from mediclip_dicom.results.source import SECONDARY_CAPTURE, read_source, references
 
-# One instance per slice, in a volume: these share a Segmentation.
-_SLICE_SOP_CLASSES = frozenset(
-    {
-        "1.2.840.10008.5.1.4.1.1.2",  # CT Image
-        "1.2.840.10008.5.1.4.1.1.4",  # MR Image
-        "1.2.840.10008.5.1.4.1.1.128",  # Positron Emission Tomography Image
-    }
-)
+_MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 
-# Functional groups place every frame of these: one Segmentation for the instance.
-_ENHANCED_SOP_CLASSES = frozenset(
-    {
-        "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT Image
-        "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT Image
-        "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image
-        "1.2.840.10008.5.1.4.1.1.4.3",  # Enhanced MR Color Image
-        "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image
-        "1.2.840.10008.5.1.4.1.1.128.1",  # Legacy Converted Enhanced PET Image
-        "1.2.840.10008.5.1.4.1.1.130",  # Enhanced PET Image
-    }
+# What a frame is on its own: all but what describes the whole of a multi-frame image.
+_WHOLE_IMAGE_KEYWORDS = (
+    "NumberOfFrames",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "DimensionOrganizationSequence",
+    "DimensionIndexSequence",
+    "FrameIncrementPointer",
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Marked:
-    """A frame with at least one pixel above the operating point."""
+def group_by_stack(images: Iterable[ImageReading]) -> dict[str, list[ImageReading]]:
+    """Scored images that can share a multi-frame result, by a key that is the same at a repeat.
 
-    image: ImageReading
-    masks: npt.NDArray[np.uint8]
-    regions: tuple[Region, ...]
-
-
-def group_key(image: ImageReading) -> str:
-    """The same for images that can share a Segmentation, and the same at every repeat."""
-    header = image.header
-    if not is_placed(image):
-        return f"{header.sop_instance_uid} {image.frame_number}"
-    if header.sop_class_uid in _ENHANCED_SOP_CLASSES:
-        return header.sop_instance_uid
-    grid = (header.rows, header.columns, header.pixel_spacing, header.image_orientation)
-    return f"{header.series_instance_uid} {header.frame_of_reference_uid} {grid}"
-
-
-def is_placed(image: ImageReading) -> bool:
-    """Whether a Segmentation of it can have planes in a frame of reference."""
-    header = image.header
-    return (
-        header.sop_class_uid in _SLICE_SOP_CLASSES | _ENHANCED_SOP_CLASSES
-        and header.frame_of_reference_uid is not None
-        and header.image_position is not None
-        and header.image_orientation is not None
-    )
-
-
-def sources_and_pixels(
-    images: list[ImageReading], marked: Sequence[Marked]
-) -> tuple[list[Dataset], npt.NDArray[np.uint8]]:
-    """Source datasets, and (planes, rows, columns, bands) that lies on them plane by plane."""
-    first = images[0]
-    if not is_placed(first):
-        return [_without_planes(read_source(first.path))], marked[0].masks[np.newaxis]
-    if first.header.sop_class_uid in _SLICE_SOP_CLASSES:
-        sources = [read_source(found.image.path) for found in marked]
-        _tell_slice_spacing(sources, images)
-        return sources, np.stack([found.masks for found in marked])
-    pixels = np.zeros((first.header.number_of_frames, *marked[0].masks.shape), dtype=np.uint8)
-    for found in marked:
-        pixels[found.image.frame_number - 1] = found.masks
-    return [read_source(first.path)], pixels
-
-
-def _without_planes(source: Dataset) -> Dataset:
-    """A source as highdicom takes it where there are no planes: one frame of a plain picture.
-
-    highdicom 0.28 asks every multi-frame IOD for functional groups, which US and XA have not.
-    `_refer_to_one_frame` afterwards names what was really read.
+    Slices of one series, frame of reference, orientation and grid form a stack, in the order
+    given; frames of an enhanced image likewise. Echoes and phases lie in the same places, and each
+    makes a stack of its own. What has no place in a frame of reference stands alone.
     """
-    source.SOPClassUID = SECONDARY_CAPTURE
-    for keyword in ("NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient"):
-        if keyword in source:
-            delattr(source, keyword)
-    for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        if keyword in source:
-            delattr(source, keyword)
-    return source
+    groups: dict[str, list[ImageReading]] = {}
+    taken: Counter[tuple[object, ...]] = Counter()
+    for image in images:
+        if image.map is None:
+            continue
+        key = _stack_key(image)
+        if image.plane is not None:
+            place = (key, rounded(image.plane.position))
+            taken[place] += 1
+            if taken[place] > 1:
+                key += f" repeat {taken[place]}"
+        groups.setdefault(key, []).append(image)
+    return groups
 
 
-def _tell_slice_spacing(sources: list[Dataset], images: list[ImageReading]) -> None:
-    """Give the spacing of the whole stack, which the marked slices alone may not show."""
-    spacing = _slice_spacing(images)
-    for source in sources:
-        if spacing is not None:
-            source.SpacingBetweenSlices = f"{spacing:.6g}"
-        # Empty is allowed in a slice (type 2), yet not in a Segmentation's planes.
-        thickness = source.get("SliceThickness") or source.get("SpacingBetweenSlices")
-        source.SliceThickness = thickness or None
+def _stack_key(image: ImageReading) -> str:
+    header, plane = image.header, image.plane
+    if plane is None:
+        return f"{header.sop_instance_uid} {image.frame_number}"
+    whole = header.series_instance_uid
+    if header.sop_class_uid in ENHANCED_SOP_CLASSES:
+        whole = header.sop_instance_uid
+    grid = (header.rows, header.columns, plane.spacing, plane.orientation)
+    return f"{whole} {header.frame_of_reference_uid} {grid}"
 
 
-def _slice_spacing(images: list[ImageReading]) -> float | None:
-    positions = [
-        image.header.image_position for image in images if image.header.image_position is not None
-    ]
-    orientation = images[0].header.image_orientation
-    if orientation is None or len(positions) < 2:
+class SourcePlanes:
+    """Stand-ins for the sources of one result, a single-frame image each.
+
+    highdicom 0.28 wants one orientation for all frames of an enhanced image, takes all its frames
+    or none, and asks every other multi-frame class for functional groups, which US and XA have
+    not. Frame by frame it takes everything; `name_sources` then names what was really read.
+    """
+
+    def __init__(self, images: Sequence[ImageReading], *, stack: Sequence[ImageReading]) -> None:
+        """Read the sources.
+
+        Args:
+            images: the frames that the result holds, in its order.
+            stack: all frames of their stack, which tell the distance between slices.
+        """
+        self._images = {_stand_in_uid(n): image for n, image in enumerate(images)}
+        read: dict[Path, Dataset] = {}
+        spacing = _slice_spacing(stack)
+        self.datasets: list[Dataset] = []
+        for uid, image in self._images.items():
+            if image.path not in read:
+                read = {image.path: read_source(image.path)}
+            self.datasets.append(_stand_in(read[image.path], image, uid=uid, spacing=spacing))
+
+    def name_sources(self, result: Dataset) -> None:
+        """Name the real class, instance and frame wherever a stand-in is referenced."""
+        for item in references(result):
+            image = self._images.get(str(item.ReferencedSOPInstanceUID))
+            if image is None:
+                continue
+            item.ReferencedSOPClassUID = image.header.sop_class_uid
+            item.ReferencedSOPInstanceUID = image.header.sop_instance_uid
+            if image.frame_numbers is not None:
+                item.ReferencedFrameNumber = image.frame_number
+        for series in result.get("ReferencedSeriesSequence") or ():
+            # Common Instance Reference (PS3.3 C.12.2) lists instances, each once.
+            instances: dict[str, Dataset] = {}
+            for item in series.ReferencedInstanceSequence:
+                item.pop("ReferencedFrameNumber", None)
+                instances.setdefault(item.ReferencedSOPInstanceUID, item)
+            series.ReferencedInstanceSequence = list(instances.values())
+
+
+def _stand_in_uid(number: int) -> str:
+    return f"2.25.{number + 1}"
+
+
+def _stand_in(source: Dataset, image: ImageReading, *, uid: str, spacing: float | None) -> Dataset:
+    frame = Dataset()
+    # Setting an attribute changes its element, which must not be the source's own.
+    frame.update({element.tag: copy(element) for element in source})
+    plane = image.plane
+    for keyword in _WHOLE_IMAGE_KEYWORDS:
+        frame.pop(keyword, None)
+    frame.SOPInstanceUID = uid
+    if plane is None:
+        frame.SOPClassUID = SECONDARY_CAPTURE
+        for keyword in ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient"):
+            frame.pop(keyword, None)
+        # highdicom copies a spacing without a thickness, and then can't read what it wrote.
+        frame.pop("PixelSpacing", None)
+        return frame
+    frame.SOPClassUID = _MR_IMAGE
+    index = image.frame_number - 1
+    for sequence, keyword in (
+        ("PlanePositionSequence", "ImagePositionPatient"),
+        ("PlaneOrientationSequence", "ImageOrientationPatient"),
+        ("PixelMeasuresSequence", "PixelSpacing"),
+        ("PixelMeasuresSequence", "SliceThickness"),
+    ):
+        value = plane_attribute(source, sequence, keyword, frame_index=index)
+        setattr(frame, keyword, None if value is None else value)
+    if spacing is not None:
+        frame.SpacingBetweenSlices = f"{spacing:.6g}"
+    # Empty is allowed in a slice (type 2), yet not in a result's planes.
+    frame.SliceThickness = frame.SliceThickness or frame.get("SpacingBetweenSlices") or None
+    return frame
+
+
+def _slice_spacing(stack: Sequence[ImageReading]) -> float | None:
+    """The spacing of the whole stack, which the frames of a result alone may not show."""
+    planes = [image.plane for image in stack if image.plane is not None]
+    if len(planes) < 2:
         return None
-    spacing, _ = get_volume_positions(image_positions=positions, image_orientation=orientation)
+    spacing, _ = get_volume_positions(
+        image_positions=[plane.position for plane in planes],
+        image_orientation=planes[0].orientation,
+    )
     return None if spacing is None else abs(float(spacing)) or None

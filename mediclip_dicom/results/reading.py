@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mediclip_dicom.pixels import ImageHeader, Placement
+from mediclip_dicom.pixels import ImageHeader, Placement, Window
+from mediclip_dicom.pixels.planes import Plane
 
 
 class Verdict(StrEnum):
@@ -71,6 +72,19 @@ class ImageReading:
         if self.map is not None and self.placement is None:
             raise ValueError("a map needs the placement that it was made with")
 
+    @property
+    def plane(self) -> Plane | None:
+        """Where the frame lies in its frame of reference, if it lies in one."""
+        planes = self.header.planes
+        if self.header.frame_of_reference_uid is None or not planes:
+            return None
+        return planes[self.frame_number - 1]
+
+    @property
+    def frame_numbers(self) -> list[int] | None:
+        """How a reference names the frame: not at all where the image has but one."""
+        return [self.frame_number] if self.header.number_of_frames > 1 else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviousReport:
@@ -97,6 +111,7 @@ class Reading:
         backbone_trained: false for a seeded tower without weights; every object then says so.
         study_content_digest: digest of the study's instances; part of every UID.
         predecessor: the report of the revision before, or `None`.
+        window: the window that the task fixes for its images, or `None` for the header's own.
         finished_at: when the analysis ended; all dates and times of the objects are this one, so
             it must be stored and passed again on replay.
         category: Segmented Property Category (CID 7150).
@@ -123,6 +138,7 @@ class Reading:
     images: tuple[ImageReading, ...]
     finished_at: datetime
     predecessor: PreviousReport | None = None
+    window: Window | None = None
     category: Code = Code("49755003", "SCT", "Morphologically Abnormal Structure")
     type: Code = Code("52988006", "SCT", "Lesion")
 

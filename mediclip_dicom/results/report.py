@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import (
     Comprehensive3DSR,
@@ -26,12 +28,24 @@ from mediclip_dicom.results.source import (
     copy_character_set,
     read_source,
     referenced_requests,
-    references_to,
+    references,
 )
 
 
-def build_report(reading: Reading, segmentations: Segmentations, *, device: Device) -> Dataset:
+def build_report(
+    reading: Reading,
+    segmentations: Segmentations,
+    *,
+    device: Device,
+    problems: Sequence[str] = (),
+) -> Dataset:
     """Make the report: the verdict for the study, then what was marked, then what was left out.
+
+    Args:
+        reading: what is reported.
+        segmentations: as saved.
+        device: this node.
+        problems: what else could not be made and why, for the report; no patient data.
 
     Raises:
         OSError: the first source is gone.
@@ -43,7 +57,13 @@ def build_report(reading: Reading, segmentations: Segmentations, *, device: Devi
     source.SOPClassUID = SECONDARY_CAPTURE
     report = Comprehensive3DSR(
         evidence=_evidence(reading, segmentations, source),
-        content=report_content(reading, segmentations, source, device=device),
+        content=report_content(
+            reading,
+            segmentations,
+            source,
+            device=device,
+            problems=(*segmentations.problems, *problems),
+        ),
         series_instance_uid=derive_uid(reading, "SR series"),
         series_number=SERIES_NUMBERS["SR"],
         sop_instance_uid=derive_uid(reading, "SR"),
@@ -69,8 +89,9 @@ def build_report(reading: Reading, segmentations: Segmentations, *, device: Devi
         ],
         specific_character_set=None,
     )
-    for item in references_to(report, source.SOPInstanceUID):
-        item.ReferencedSOPClassUID = sop_class_uid
+    for item in references(report):
+        if item.ReferencedSOPInstanceUID == source.SOPInstanceUID:
+            item.ReferencedSOPClassUID = sop_class_uid
     copy_character_set(source, report)
     stamp(report, reading.finished_at)
     return report
@@ -91,7 +112,7 @@ def _evidence(reading: Reading, segmentations: Segmentations, source: Dataset) -
             ),
         )
     for result in segmentations.results:
-        evidence[str(result.dataset.SOPInstanceUID)] = result.dataset
+        evidence[str(result.reference.SOPInstanceUID)] = result.reference
     return list(evidence.values())
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 from highdicom import AlgorithmIdentificationSequence
 from highdicom.color import CIELabColor
 from highdicom.seg import (
@@ -21,20 +23,34 @@ from pydicom.uid import ExplicitVRLittleEndian
 from mediclip_dicom.results.bands import Band, Region, band_masks, bands, find_regions
 from mediclip_dicom.results.identity import (
     LONG_STRING,
-    SERIES_NUMBERS,
     algorithm_parameters,
-    contributing_equipment,
     derive_uid,
     plain,
-    series_description,
-    stamp,
 )
-from mediclip_dicom.results.planes import Marked, group_key, is_placed, sources_and_pixels
+from mediclip_dicom.results.multiframe import GEOMETRY_ERRORS, Save, SeriesOf, refusal
+from mediclip_dicom.results.planes import SourcePlanes, group_by_stack
 from mediclip_dicom.results.reading import Code, Device, ImageReading, Reading, Verdict
-from mediclip_dicom.results.source import (
-    copy_character_set,
-    references_to,
-)
+from mediclip_dicom.results.source import reference_to
+
+# The masks of one Segmentation, a byte for each pixel and band; highdicom needs three times as much
+# beside them. A stack of which more is marked is parted into several Segmentations.
+LARGEST_MASKS_BYTES = 48 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A frame with at least one pixel above the operating point."""
+
+    image: ImageReading
+    regions: tuple[Region, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The frames of one Segmentation, and their masks: (frames, rows, columns, bands)."""
+
+    marked: tuple[Marked, ...]
+    masks: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +68,13 @@ class MarkedRegion:
 
 @dataclass(frozen=True, slots=True)
 class SegmentationResult:
-    """A Segmentation ready to be written, and what the report says of it."""
+    """What the report says of a Segmentation that has been saved.
 
-    dataset: Dataset
+    Attributes:
+        reference: its class, instance, series and study UIDs.
+    """
+
+    reference: Dataset
     source_series_uid: str
     tracking_id: str
     tracking_uid: str
@@ -66,59 +86,69 @@ class Segmentations:
     """All Segmentations of a reading.
 
     Attributes:
+        marked: the frames with a pixel above the operating point, in reading order.
         problems: what could not be segmented and why, for the report; no patient data.
     """
 
     results: tuple[SegmentationResult, ...]
+    marked: tuple[ImageReading, ...]
     problems: tuple[str, ...]
 
 
-def build_segmentations(reading: Reading, *, device: Device) -> Segmentations:
+def save_segmentations(reading: Reading, *, device: Device, save: Save) -> Segmentations:
     """Make the banded Segmentations: none unless the study is abnormal and a pixel is marked.
 
     Images that share a volume share a Segmentation; an image without a place in a frame of
     reference has its own, and so has each of its frames. All from one source series form one new
-    series. Only marked frames are held in memory, a byte for each pixel and band.
+    series. Only marked frames of one Segmentation at a time are held in memory.
     """
     if reading.verdict != Verdict.ABNORMAL or reading.operating_point is None:
-        return Segmentations((), ())
+        return Segmentations((), (), ())
     levels = bands(reading.operating_point)
+    series = SeriesOf(reading, device, "SEG", "anomaly map")
     results: list[SegmentationResult] = []
+    all_marked: list[ImageReading] = []
     problems: list[str] = []
-    instance_numbers: dict[str, int] = {}
-    for key, images in _groups(reading.images).items():
-        marked = [found for image in images if (found := _mark(image, levels)) is not None]
-        if not marked:
+    for key, stack in group_by_stack(reading.images).items():
+        for number, part in enumerate(_parts(stack, levels), start=1):
+            all_marked += [found.image for found in part.marked]
+            part_key = key if number == 1 else f"{key} part {number}"
+            try:
+                dataset, result = _build(series, levels, part=part, stack=stack, key=part_key)
+            except GEOMETRY_ERRORS as error:
+                problems.append(refusal("segmentation", stack[0], error, frames=len(part.marked)))
+                continue
+            save("SEG", dataset)
+            results.append(result)
+    return Segmentations(tuple(results), tuple(all_marked), tuple(problems))
+
+
+def _parts(stack: Iterable[ImageReading], levels: tuple[Band, ...]) -> Iterator[Part]:
+    """The marked frames of a stack, in parts that can be held in memory."""
+    marked: list[Marked] = []
+    masks: list[npt.NDArray[np.uint8]] = []
+    for image in stack:
+        if (found := _mark(image, levels)) is None:
             continue
-        series_uid = images[0].header.series_instance_uid
-        number = instance_numbers.get(series_uid, 0) + 1
-        try:
-            result = _build(
-                reading, device, levels, images=images, marked=marked, key=key, number=number
-            )
-        except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
-            # highdicom refuses geometries it cannot describe. The report then says so; a
-            # Segmentation in the wrong place would be worse than none.
-            problems.append(
-                f"No segmentation of series {series_uid}, {len(marked)} marked frames: "
-                f"{plain(str(error))}"
-            )
-            continue
-        instance_numbers[series_uid] = number
-        results.append(result)
-    return Segmentations(tuple(results), tuple(problems))
+        if marked and (len(masks) + 1) * found[1].nbytes > LARGEST_MASKS_BYTES:
+            yield _part(marked, masks)
+        marked.append(found[0])
+        masks.append(found[1])
+    if marked:
+        yield _part(marked, masks)
 
 
-def _groups(images: Iterable[ImageReading]) -> dict[str, list[ImageReading]]:
-    """Images that can share a Segmentation, by a key that is the same at every repeat."""
-    groups: dict[str, list[ImageReading]] = {}
-    for image in images:
-        if image.map is not None:
-            groups.setdefault(group_key(image), []).append(image)
-    return groups
+def _part(marked: list[Marked], masks: list[npt.NDArray[np.uint8]]) -> Part:
+    """What has been collected; the lists are emptied, so that nothing is held twice."""
+    part = Part(tuple(marked), np.stack(masks))
+    marked.clear()
+    masks.clear()
+    return part
 
 
-def _mark(image: ImageReading, levels: tuple[Band, ...]) -> Marked | None:
+def _mark(
+    image: ImageReading, levels: tuple[Band, ...]
+) -> tuple[Marked, npt.NDArray[np.uint8]] | None:
     if image.map is None or image.placement is None:
         return None
     # Resampling invents no new maximum, so most frames need not be resampled at all.
@@ -128,62 +158,49 @@ def _mark(image: ImageReading, levels: tuple[Band, ...]) -> Marked | None:
     masks = band_masks(source_map, levels)
     if not masks.any():
         return None
-    return Marked(image, masks, find_regions(masks[:, :, 0], source_map))
+    return Marked(image, find_regions(masks[:, :, 0], source_map)), masks
 
 
 def _build(
-    reading: Reading,
-    device: Device,
+    series: SeriesOf,
     levels: tuple[Band, ...],
     *,
-    images: list[ImageReading],
-    marked: list[Marked],
+    part: Part,
+    stack: Sequence[ImageReading],
     key: str,
-    number: int,
-) -> SegmentationResult:
-    header = images[0].header
+) -> tuple[Dataset, SegmentationResult]:
+    reading, first = series.reading, part.marked[0].image
     tracking_id = f"{plain(reading.task_name)} version {reading.task_version} marked"
-    tracking_uid = derive_uid(reading, "tracking", key, "1")
-    sources, pixels = sources_and_pixels(images, marked)
+    planes = SourcePlanes([found.image for found in part.marked], stack=stack)
     dataset = Segmentation(
-        source_images=sources,
-        pixel_array=pixels,
+        source_images=planes.datasets,
+        pixel_array=part.masks,
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[
-            _describe(level, reading, device, levels=levels, key=key, tracking_id=tracking_id)
+            _describe(level, reading, series.device, levels=levels, key=key, tracking=tracking_id)
             for level in levels
         ],
-        series_instance_uid=derive_uid(reading, "SEG series", header.series_instance_uid),
-        series_number=SERIES_NUMBERS["SEG"],
-        sop_instance_uid=derive_uid(reading, "SEG", key),
-        instance_number=number,
-        manufacturer=device.manufacturer,
-        manufacturer_model_name=device.model,
-        software_versions=device.software_version,
-        device_serial_number=device.serial,
         content_description="Anomaly map in bands, not for diagnostic use",
         content_label="ANOMALY_BANDS",
-        series_description=series_description(reading, what="anomaly map"),
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=True,
-        contributing_equipment=[contributing_equipment(device)],
-        specific_character_set=None,
+        **series.arguments(first, key=key),
     )
-    copy_character_set(sources[0], dataset)
-    _finish(dataset, reading, key=key)
-    if not is_placed(images[0]):
-        _refer_to_one_frame(dataset, images[0])
-        # Required (2C) where no position and orientation say which way the rows run.
-        dataset.PatientOrientation = sources[0].get("PatientOrientation") or None
+    series.finish(dataset, planes, first, key=key)
     frames = _first_segment_frames(dataset)
     regions = tuple(
         MarkedRegion(found.image, region, _frame_of(found.image, frames))
-        for found in marked
+        for found in part.marked
         for region in found.regions
     )
-    return SegmentationResult(
-        dataset, header.series_instance_uid, tracking_id, tracking_uid, regions
+    result = SegmentationResult(
+        reference=reference_to(dataset),
+        source_series_uid=first.header.series_instance_uid,
+        tracking_id=tracking_id,
+        tracking_uid=derive_uid(reading, "tracking", key, "1"),
+        regions=regions,
     )
+    return dataset, result
 
 
 def _describe(
@@ -193,7 +210,7 @@ def _describe(
     *,
     levels: tuple[Band, ...],
     key: str,
-    tracking_id: str,
+    tracking: str,
 ) -> SegmentDescription:
     description = SegmentDescription(
         segment_number=level.segment_number,
@@ -209,7 +226,7 @@ def _describe(
             parameters=algorithm_parameters(reading),
         ),
         tracking_uid=derive_uid(reading, "tracking", key, str(level.segment_number)),
-        tracking_id=f"{tracking_id} {level.segment_number}",
+        tracking_id=f"{tracking} {level.segment_number}",
         display_color=CIELabColor.from_rgb(*level.colour),
     )
     description.SegmentDescription = (
@@ -223,22 +240,6 @@ def _describe(
 def concept(code: Code) -> CodedConcept:
     """A code as highdicom takes it."""
     return CodedConcept(code.value, code.scheme, code.meaning)
-
-
-def _finish(dataset: Dataset, reading: Reading, *, key: str) -> None:
-    """What highdicom leaves to chance."""
-    stamp(dataset, reading.finished_at)
-    organization = derive_uid(reading, "dimensions", key)
-    for item in (*dataset.DimensionIndexSequence, *dataset.DimensionOrganizationSequence):
-        item.DimensionOrganizationUID = organization
-
-
-def _refer_to_one_frame(dataset: Dataset, image: ImageReading) -> None:
-    """Name the class and the frame that a Segmentation without planes was made from."""
-    for item in references_to(dataset, image.header.sop_instance_uid):
-        item.ReferencedSOPClassUID = image.header.sop_class_uid
-        if image.header.number_of_frames > 1:
-            item.ReferencedFrameNumber = image.frame_number
 
 
 def _first_segment_frames(dataset: Dataset) -> dict[tuple[str, int], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydicom import dcmread
@@ -67,14 +68,30 @@ def copy_character_set(source: Dataset, result: Dataset) -> None:
         result["SpecificCharacterSet"] = source["SpecificCharacterSet"]
 
 
-def references_to(dataset: Dataset, sop_instance_uid: str) -> list[Dataset]:
+def laterality(source: Dataset) -> str | None:
+    """The side of a paired body part, as the source tells it for its series or for its image."""
+    for keyword in ("Laterality", "ImageLaterality", "FrameLaterality"):
+        if (side := str(source.get(keyword) or "").strip().upper()) in ("L", "R"):
+            return side
+    return None
+
+
+def references(dataset: Dataset) -> Iterator[Dataset]:
     """Every item, at any depth, that references a SOP instance."""
-    found = [dataset] if dataset.get("ReferencedSOPInstanceUID") == sop_instance_uid else []
+    if "ReferencedSOPInstanceUID" in dataset:
+        yield dataset
     for element in dataset:
         if element.VR == "SQ":
             for item in element.value:
-                found.extend(references_to(item, sop_instance_uid))
-    return found
+                yield from references(item)
+
+
+def reference_to(dataset: Dataset) -> Dataset:
+    """An object's class, instance, series and study UIDs: what evidence says of it."""
+    reference = Dataset()
+    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
+        setattr(reference, keyword, dataset[keyword].value)
+    return reference
 
 
 def referenced_requests(dataset: Dataset) -> list[Dataset] | None:

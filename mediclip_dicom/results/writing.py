@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import structlog
 from pydicom.dataset import Dataset
 
 from mediclip_dicom.errors import ResultWriteError
+from mediclip_dicom.kinds import ALWAYS, ResultKind
+from mediclip_dicom.results.flagged import choose_flagged, save_key_objects, save_pictures
 from mediclip_dicom.results.identity import plain_device
+from mediclip_dicom.results.maps import save_maps
+from mediclip_dicom.results.multiframe import Save
 from mediclip_dicom.results.reading import Device, Reading
 from mediclip_dicom.results.report import build_report
-from mediclip_dicom.results.segmentation import build_segmentations
+from mediclip_dicom.results.segmentation import save_segmentations
 
 _log = structlog.get_logger()
-
-Kind = Literal["SEG", "SR"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class ResultObject:
         sha256: hex digest of the file.
     """
 
-    kind: Kind
+    kind: ResultKind
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
@@ -41,27 +43,36 @@ class ResultObject:
     sha256: str
 
 
-def write_results(reading: Reading, *, device: Device, directory: Path) -> tuple[ResultObject, ...]:
-    """Write the Segmentations, if anything is marked, and the Structured Report, always.
+def write_results(
+    reading: Reading,
+    *,
+    device: Device,
+    directory: Path,
+    kinds: Collection[ResultKind] = ALWAYS,
+) -> tuple[ResultObject, ...]:
+    """Write the objects of a reading: a set, all of it or nothing.
 
-    The same reading gives the same files, byte for byte, so a repeat replaces them by themselves.
+    The Structured Report is always written, and the Segmentations where anything is marked; the
+    rest where it is asked for. The same reading gives the same files, byte for byte, so a repeat
+    replaces them by themselves.
 
     Args:
+        reading: what is written down.
+        device: this node.
         directory: made where it is missing; nothing else in it is touched.
+        kinds: what is wanted beside report and Segmentation.
 
     Raises:
         ResultWriteError: an object could not be made or written; none is left behind.
     """
     device = plain_device(device)
     try:
-        segmentations = build_segmentations(reading, device=device)
-        report = build_report(reading, segmentations, device=device)
-        objects: list[tuple[Kind, Dataset]] = [
-            ("SEG", result.dataset) for result in segmentations.results
-        ]
-        objects.append(("SR", report))
         directory.mkdir(parents=True, exist_ok=True)
-        written = _write_all(objects, directory)
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory) as folder:
+            staging = _Staging(Path(folder))
+            _make_objects(reading, device=device, kinds=kinds, save=staging.save)
+            written = staging.place(directory)
+        _sync_folder(directory)
     except ResultWriteError:
         raise
     except Exception as error:
@@ -80,41 +91,67 @@ def write_results(reading: Reading, *, device: Device, directory: Path) -> tuple
     return written
 
 
-def _write_all(
-    objects: Iterable[tuple[Kind, Dataset]], directory: Path
-) -> tuple[ResultObject, ...]:
-    """Write into a hidden folder first; rename only when every object is safe on disk."""
-    placed: list[Path] = []
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory) as staging:
-        written = [_write(kind, dataset, Path(staging), directory) for kind, dataset in objects]
+def _make_objects(
+    reading: Reading, *, device: Device, kinds: Collection[ResultKind], save: Save
+) -> None:
+    """The report last, since it says what the others hold."""
+    segmentations = save_segmentations(reading, device=device, save=save)
+    problems: list[str] = []
+    for kind in ("FRACTIONAL", "PM"):
+        if kind in kinds:
+            problems += save_maps(reading, kind=kind, device=device, save=save)
+    flagged = choose_flagged(segmentations.marked)
+    if {"SC", "KO"} & set(kinds) and len(flagged) < len(segmentations.marked):
+        problems.append(
+            f"Pictures and key objects: the {len(flagged)} of the highest scores among "
+            f"{len(segmentations.marked)} marked images."
+        )
+    if "SC" in kinds:
+        save_pictures(reading, flagged, device=device, save=save)
+    if "KO" in kinds:
+        save_key_objects(reading, flagged, device=device, save=save)
+    save("SR", build_report(reading, segmentations, device=device, problems=problems))
+
+
+class _Staging:
+    """A hidden folder; files are renamed out of it only when every object is safe on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._staged: list[ResultObject] = []
+
+    def save(self, kind: ResultKind, dataset: Dataset) -> None:
+        """Write an object here, and let go of its pixels."""
+        path = self._folder / f"{dataset.SOPInstanceUID}.dcm"
+        with path.open("wb+") as file:
+            dataset.save_as(file, enforce_file_format=True)
+            file.flush()
+            os.fsync(file.fileno())
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        self._staged.append(
+            ResultObject(
+                kind=kind,
+                sop_class_uid=str(dataset.SOPClassUID),
+                sop_instance_uid=str(dataset.SOPInstanceUID),
+                series_instance_uid=str(dataset.SeriesInstanceUID),
+                path=path,
+                sha256=digest,
+            )
+        )
+
+    def place(self, directory: Path) -> tuple[ResultObject, ...]:
+        """Rename every file into the directory; where one fails, none stays."""
+        placed: list[ResultObject] = []
         try:
-            for result in written:
-                (Path(staging) / result.path.name).replace(result.path)
-                placed.append(result.path)
+            for staged in self._staged:
+                path = staged.path.replace(directory / staged.path.name)
+                placed.append(dataclasses.replace(staged, path=path))
         except OSError:
-            for path in placed:
-                path.unlink(missing_ok=True)
+            for result in placed:
+                result.path.unlink(missing_ok=True)
             raise
-    _sync_folder(directory)
-    return tuple(written)
-
-
-def _write(kind: Kind, dataset: Dataset, staging: Path, directory: Path) -> ResultObject:
-    name = f"{dataset.SOPInstanceUID}.dcm"
-    with (staging / name).open("wb+") as file:
-        dataset.save_as(file, enforce_file_format=True)
-        file.flush()
-        os.fsync(file.fileno())
-    with (staging / name).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return ResultObject(
-        kind=kind,
-        sop_class_uid=str(dataset.SOPClassUID),
-        sop_instance_uid=str(dataset.SOPInstanceUID),
-        series_instance_uid=str(dataset.SeriesInstanceUID),
-        path=directory / name,
-        sha256=digest,
-    )
+        return tuple(placed)
 
 
 def _sync_folder(directory: Path) -> None:

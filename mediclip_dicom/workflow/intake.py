@@ -23,6 +23,7 @@ from mediclip_dicom.errors import StudyNotFoundError
 from mediclip_dicom.images import SourceImage, read_headers
 from mediclip_dicom.routing import first_match
 from mediclip_dicom.tasks import active_tasks, version_facts
+from mediclip_dicom.workflow.content import study_content
 from mediclip_dicom.workflow.runs import instance_paths
 
 log = structlog.get_logger()
@@ -45,11 +46,12 @@ class Intake:
         Raises:
             StudyNotFoundError: The spool holds no instance of the study.
         """
-        instances = self._spool.instances(study_instance_uid)
+        with self._sessions() as session:
+            instances, digest = study_content(session, self._spool, study_instance_uid)
         if not instances:
             raise StudyNotFoundError(f"the spool holds no instance of study {study_instance_uid}")
-        digest = self._spool.content_digest(study_instance_uid)
-        set_aside = len(self._spool.versions(study_instance_uid)) - len(instances)
+        spooled = self._spool.instances(study_instance_uid)
+        set_aside = len(self._spool.versions(study_instance_uid)) - len(spooled)
         now = datetime.now(UTC)
         with self._sessions.begin() as session:
             study = session.scalar(
@@ -153,11 +155,12 @@ class Intake:
                 .join(StudyRevision.runs)
             )
             read = {(study_uid, digest) for study_uid, digest in rows}
-        return [
-            study_uid
-            for study_uid in self._spool.studies()
-            if (study_uid, self._spool.content_digest(study_uid)) not in read
-        ]
+            unread = []
+            for study_uid in self._spool.studies():
+                instances, digest = study_content(session, self._spool, study_uid)
+                if instances and (study_uid, digest) not in read:
+                    unread.append(study_uid)
+        return unread
 
 
 def _instances_gone(revision: StudyRevision) -> str | None:

@@ -7,7 +7,6 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import Spool
 from mediclip_dicom.analysis import (
     FrameScore,
     RevisionFacts,
@@ -41,12 +40,10 @@ class Scoring:
         self,
         settings: Settings,
         sessions: sessionmaker[Session],
-        spool: Spool,
         detectors: DetectorStore,
     ) -> None:
         self._settings = settings
         self._sessions = sessions
-        self._spool = spool
         self._detectors = detectors
 
     def task_versions(self, run_id: str) -> list[int]:
@@ -84,13 +81,14 @@ class Scoring:
                 )
 
     def write(self, run_id: str, version_id: int) -> None:
-        """Write SEG and SR of one task version, and the verdict."""
+        """Write the result objects of one task version, and the verdict."""
         set_state(self._sessions, run_id, RunState.WRITING)
-        reading = self._reading(run_id, version_id)
+        reading = self.reading(run_id, version_id)
         objects = write_results(
             reading,
             device=node_device(self._settings),
             directory=self._settings.storage.results / run_id,
+            kinds=self._settings.result_kinds,
         )
         with self._sessions.begin() as session:
             session.merge(
@@ -127,7 +125,9 @@ class Scoring:
 
     def _load(self, run_id: str, version_id: int) -> tuple[Sequence[SourceImage], VersionFacts]:
         with self._sessions() as session:
-            paths = instance_paths(session.get_one(Run, run_id).revision, self._spool.root)
+            paths = instance_paths(
+                session.get_one(Run, run_id).revision, self._settings.storage.spool.absolute()
+            )
             uids = session.scalars(
                 select(ImageScore.sop_instance_uid)
                 .where(ImageScore.run_id == run_id, ImageScore.task_version_id == version_id)
@@ -137,7 +137,8 @@ class Scoring:
         images, _ = read_headers(paths[uid] for uid in uids)
         return images, version
 
-    def _reading(self, run_id: str, version_id: int) -> Reading:
+    def reading(self, run_id: str, version_id: int) -> Reading:
+        """What a scored run says, as its results say it; the maps stay on disk."""
         images, version = self._load(run_id, version_id)
         with self._sessions() as session:
             run = session.get_one(Run, run_id)

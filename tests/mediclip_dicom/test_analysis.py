@@ -19,9 +19,10 @@ from mediclip_dicom.analysis import (
     score_images,
 )
 from mediclip_dicom.images import SourceImage, read_headers
-from mediclip_dicom.results import Reading
+from mediclip_dicom.results import Device, Reading, write_results
 from mediclip_dicom.tasks import DetectorStore
 from tests.mediclip_dicom.conftest import TASK, FittedTask, K
+from tests.mediclip_dicom.modalities import change
 from tests.mediclip_dicom.studies import mr_study, study_uid
 
 REVISION = RevisionFacts(
@@ -236,3 +237,21 @@ def test_scoring_reports_how_far_it_is(
         progress=lambda done, total: seen.append((done, total)),
     )
     assert seen == [(2, 3), (3, 3)]
+
+
+def test_a_slice_whose_header_contradicts_itself_is_left_out_and_the_report_says_why(
+    detector: Detector, fitted_task: FittedTask, backbone: Backbone, tmp_path: Path
+) -> None:
+    paths = mr_study(tmp_path, 33)
+    change(paths[1], ImageOrientationPatient=[1, 0, 0, 0.3, 0.95, 0])
+    reading = reading_of(paths, detector, fitted_task, backbone, tmp_path)
+    skipped = [image.skipped for image in reading.images if image.skipped]
+    assert len(skipped) == 1
+    assert "not unit vectors at right angles" in skipped[0]
+    assert reading.verdict != Verdict.NORMAL
+    device = Device(
+        uid="2.25.1", name="n", manufacturer="m", model="m", serial="1", software_version="0"
+    )
+    report = write_results(reading, device=device, directory=tmp_path / "out")[-1].path
+    text = dcmread(report).to_json()
+    assert f"Not analysed (1), {skipped[0]}: {dcmread(paths[1]).SOPInstanceUID}" in text

@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from mediclip_dicom.config import Settings, load_settings
 from mediclip_dicom.config_peers import DestinationSettings, PeerSettings
@@ -121,3 +122,27 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
 def test_a_relative_storage_root_starts_at_the_file(tmp_path: Path) -> None:
     settings = load_settings(written(tmp_path, "[storage]\nroot = 'spool/here'\n"))
     assert settings.storage.root == tmp_path / "spool" / "here"
+
+
+DESTINATION = {"name": "pacs", "ae_title": "PACS", "host": "localhost", "port": 104}
+
+
+@pytest.mark.parametrize(
+    ("results", "kinds"),
+    [
+        ("viewer", ("SR", "SEG")),
+        ("archive", ("SR", "SEG", "FRACTIONAL")),
+        ("legacy", ("SR", "SC", "KO")),
+        (["SR", "PM"], ("SR", "PM")),
+    ],
+)
+def test_a_destination_gets_a_profile_or_a_list(results: object, kinds: tuple[str, ...]) -> None:
+    settings = Settings.model_validate({"destinations": [{**DESTINATION, "results": results}]})
+    assert settings.destinations[0].results == kinds
+    assert settings.result_kinds == {"SR", "SEG", *kinds}
+
+
+@pytest.mark.parametrize("results", ["everything", ["SR", "PDF"], []])
+def test_an_unknown_profile_or_kind_is_refused(results: object) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"destinations": [{**DESTINATION, "results": results}]})

@@ -29,6 +29,8 @@ def test_the_commands_are_those_that_the_manual_names() -> None:
         ("analyze",),
         ("synth",),
         ("demo",),
+        ("render",),
+        ("export",),
         ("evaluate",),
         ("reproduce",),
         ("task", "register"),

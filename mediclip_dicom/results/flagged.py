@@ -1,0 +1,227 @@
+"""The marked images for a PACS that draws no Segmentation: fused pictures and key objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import highdicom as hd
+import numpy as np
+import numpy.typing as npt
+from highdicom.ko import KeyObjectSelection, KeyObjectSelectionDocument
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian
+
+from mediclip_dicom.pixels import iter_frames
+from mediclip_dicom.results.identity import (
+    SERIES_NUMBERS,
+    contributing_equipment,
+    derive_uid,
+    plain,
+    series_description,
+    stamp,
+)
+from mediclip_dicom.results.maps import source_map
+from mediclip_dicom.results.multiframe import Save, SeriesOf
+from mediclip_dicom.results.observer import observer
+from mediclip_dicom.results.picture import RGB, Caption, fuse
+from mediclip_dicom.results.reading import Device, ImageReading, Reading
+from mediclip_dicom.results.source import (
+    SECONDARY_CAPTURE,
+    copy_character_set,
+    laterality,
+    read_source,
+    referenced_requests,
+    references,
+)
+
+MAXIMUM_PICTURES = 32
+"""A legacy PACS is no place for a thousand pictures: those of the highest scores are made."""
+
+_LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
+_SOURCE_IMAGE = hd.sr.CodedConcept("121322", "DCM", "Source image for image processing operation")
+
+
+def choose_flagged(marked: Sequence[ImageReading]) -> tuple[ImageReading, ...]:
+    """The marked frames that are shown one by one: those of the highest scores, in their order."""
+    ranked = sorted(range(len(marked)), key=lambda n: (-(marked[n].score or 0.0), n))
+    return tuple(marked[n] for n in sorted(ranked[:MAXIMUM_PICTURES]))
+
+
+def save_pictures(
+    reading: Reading, flagged: Sequence[ImageReading], *, device: Device, save: Save
+) -> None:
+    """Make a Secondary Capture for each flagged frame; each source series has a new one.
+
+    Raises:
+        UndecodableFrameError: a source can't be decoded any more.
+    """
+    series = SeriesOf(reading, device, "SC", "fused pictures")
+    for image, rgb in decoded(flagged, reading):
+        source = read_source(image.path)
+        key = f"{image.header.sop_instance_uid} {image.frame_number}"
+        arguments = series.arguments(image, key=key)
+        del arguments["specific_character_set"]
+        orientation = patient_orientation(image, source)
+        picture: Dataset = hd.sc.SCImage.from_ref_dataset(
+            ref_dataset=source,
+            pixel_array=fused(reading, image, rgb, orientation=orientation),
+            photometric_interpretation="RGB",
+            bits_allocated=8,
+            coordinate_system="PATIENT",
+            patient_orientation=("L", "F"),
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+            specific_character_set=None,
+            **arguments,
+        )
+        picture.PatientOrientation = list(orientation) if orientation else None
+        picture.Laterality = laterality(source)
+        picture.BurnedInAnnotation = "NO"
+        picture.DerivationDescription = "Anomaly map blended over the image, not for diagnosis"
+        picture.SourceImageSequence = [_source_item(image)]
+        copy_character_set(source, picture)
+        stamp(picture, reading.finished_at)
+        picture.DateOfSecondaryCapture = picture.ContentDate
+        picture.TimeOfSecondaryCapture = picture.ContentTime
+        series.count(image)
+        save("SC", picture)
+
+
+def fused(
+    reading: Reading,
+    image: ImageReading,
+    rgb: npt.NDArray[np.float32],
+    *,
+    orientation: tuple[str, str] | None,
+) -> RGB:
+    """The fused picture of a frame, with what the reading says of it written above."""
+    score = "not scored" if image.score is None else f"image score {image.score:.3g}"
+    where = f"image {image.header.instance_number or '-'}"
+    if image.frame_numbers is not None:
+        where += f", frame {image.frame_number}"
+    lines = [
+        f"{plain(reading.task_name)[:40]} version {reading.task_version}: study {reading.verdict}",
+        f"{where}: {score}",
+    ]
+    if not reading.backbone_trained:
+        lines.append("Untrained backbone: a demonstration without meaning")
+    return fuse(
+        rgb,
+        source_map(image),
+        operating_point=reading.operating_point,
+        pixel_aspect=image.header.pixel_aspect,
+        caption=Caption(lines, orientation),
+    )
+
+
+def decoded(
+    images: Sequence[ImageReading], reading: Reading
+) -> Iterator[tuple[ImageReading, npt.NDArray[np.float32]]]:
+    """The images with their pixels as displayed, each file read once, in the order given."""
+    by_path: dict[object, list[ImageReading]] = {}
+    for image in images:
+        by_path.setdefault(image.path, []).append(image)
+    for wanted in by_path.values():
+        numbers = {image.frame_number: image for image in wanted}
+        for frame in iter_frames(wanted[0].path, window=reading.window):
+            if frame.number in numbers:
+                yield numbers[frame.number], frame.rgb
+            if frame.number == max(numbers):
+                break
+
+
+def patient_orientation(image: ImageReading, source: Dataset) -> tuple[str, str] | None:
+    """Where rows and columns lead to in the patient (PS3.3 C.7.6.1.1.1), if it is known."""
+    if image.plane is not None:
+        cosines = image.plane.orientation
+        return _letter(cosines[:3]), _letter(cosines[3:])
+    told = [str(value) for value in source.get("PatientOrientation") or ()]
+    return (told[0], told[1]) if len(told) == 2 and all(told) else None
+
+
+def _letter(direction: Sequence[float]) -> str:
+    axis = int(np.argmax(np.abs(direction)))
+    return _LETTERS[axis][0 if direction[axis] > 0 else 1]
+
+
+def _source_item(image: ImageReading) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = image.header.sop_class_uid
+    item.ReferencedSOPInstanceUID = image.header.sop_instance_uid
+    if image.frame_numbers is not None:
+        item.ReferencedFrameNumber = image.frame_number
+    item.PurposeOfReferenceCodeSequence = [_SOURCE_IMAGE]
+    return item
+
+
+def save_key_objects(
+    reading: Reading, flagged: Sequence[ImageReading], *, device: Device, save: Save
+) -> None:
+    """Make a Key Object Selection (TID 2010) of the flagged images, if there are any."""
+    if not flagged:
+        return
+    source = read_source(flagged[0].path)
+    classes = {image.header.sop_instance_uid: image.header.sop_class_uid for image in flagged}
+    source.SOPClassUID = SECONDARY_CAPTURE
+    evidence = {str(source.SOPInstanceUID): source}
+    for image in flagged:
+        evidence.setdefault(image.header.sop_instance_uid, _stand_in(image))
+    content = KeyObjectSelection(
+        document_title=codes.DCM.OfInterest,
+        referenced_objects=list(evidence.values()),
+        observer_device_context=observer(device),
+        description=(
+            f"Images with a region above the operating point of task {plain(reading.task_name)} "
+            f"version {reading.task_version}. Chosen by a program. Not for diagnostic use."
+        ),
+    )
+    document = KeyObjectSelectionDocument(
+        evidence=list(evidence.values()),
+        content=content,
+        series_instance_uid=derive_uid(reading, "KO series"),
+        series_number=SERIES_NUMBERS["KO"],
+        sop_instance_uid=derive_uid(reading, "KO"),
+        instance_number=1,
+        manufacturer=device.manufacturer,
+        manufacturer_model_name=device.model,
+        device_serial_number=device.serial,
+        software_versions=device.software_version,
+        series_description=series_description(reading, what="key images"),
+        requested_procedures=referenced_requests(source),
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        contributing_equipment=[contributing_equipment(device)],
+        specific_character_set=None,
+    )
+    _name_frames(document, flagged, classes)
+    copy_character_set(source, document)
+    stamp(document, reading.finished_at)
+    save("KO", document)
+
+
+def _stand_in(image: ImageReading) -> Dataset:
+    header = image.header
+    stand_in = Dataset()
+    stand_in.SOPClassUID = SECONDARY_CAPTURE
+    stand_in.SOPInstanceUID = header.sop_instance_uid
+    stand_in.SeriesInstanceUID = header.series_instance_uid
+    stand_in.StudyInstanceUID = header.study_instance_uid
+    stand_in.Rows, stand_in.Columns = header.rows, header.columns
+    return stand_in
+
+
+def _name_frames(
+    document: Dataset, flagged: Sequence[ImageReading], classes: dict[str, str]
+) -> None:
+    """Give the sources their own class, and their content items the frames that are meant."""
+    frames: dict[str, list[int]] = {}
+    for image in flagged:
+        if image.frame_numbers is not None:
+            frames.setdefault(image.header.sop_instance_uid, []).append(image.frame_number)
+    for item in references(document):
+        uid = str(item.ReferencedSOPInstanceUID)
+        item.ReferencedSOPClassUID = classes.get(uid, item.ReferencedSOPClassUID)
+    for content_item in document.ContentSequence:
+        for reference in content_item.get("ReferencedSOPSequence") or ():
+            uid = str(reference.ReferencedSOPInstanceUID)
+            if uid in frames:
+                reference.ReferencedFrameNumber = frames[uid]

@@ -1,0 +1,108 @@
+"""What Segmentations and Parametric Maps have in common, and what highdicom leaves open."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from mediclip_dicom.kinds import ResultKind
+from mediclip_dicom.results.identity import (
+    SERIES_NUMBERS,
+    contributing_equipment,
+    derive_uid,
+    plain,
+    series_description,
+    stamp,
+)
+from mediclip_dicom.results.planes import SourcePlanes
+from mediclip_dicom.results.reading import Device, ImageReading, Reading
+from mediclip_dicom.results.source import copy_character_set
+
+Save = Callable[[ResultKind, Dataset], None]
+"""Takes an object and puts it where it is safe; its pixels may be dropped afterwards."""
+
+# Whole data sets above this are deflated. Below it, every archive is served as it likes best.
+DEFLATE_ABOVE_BYTES = 16 * 2**20
+
+
+# What highdicom raises at a geometry that it can't describe. The report then says so: a map in the
+# wrong place would be worse than none.
+GEOMETRY_ERRORS = (ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError)
+
+
+@dataclass(slots=True)
+class SeriesOf:
+    """New series of one kind, one for each source series, their instances numbered from 1."""
+
+    reading: Reading
+    device: Device
+    kind: ResultKind
+    what: str
+    _numbers: Counter[str] = field(default_factory=Counter)
+
+    def arguments(self, image: ImageReading, *, key: str) -> dict[str, Any]:
+        """The arguments that highdicom's multi-frame constructors share.
+
+        Args:
+            image: the first of the sources.
+            key: names the object among those of its kind, the same at every repeat.
+        """
+        series_uid = image.header.series_instance_uid
+        return {
+            "series_instance_uid": derive_uid(self.reading, f"{self.kind} series", series_uid),
+            "series_number": SERIES_NUMBERS[self.kind],
+            "sop_instance_uid": derive_uid(self.reading, self.kind, key),
+            "instance_number": self._numbers[series_uid] + 1,
+            "manufacturer": self.device.manufacturer,
+            "manufacturer_model_name": self.device.model,
+            "software_versions": self.device.software_version,
+            "device_serial_number": self.device.serial,
+            "series_description": series_description(self.reading, what=self.what),
+            "contributing_equipment": [contributing_equipment(self.device)],
+            "specific_character_set": None,
+        }
+
+    def finish(
+        self, dataset: Dataset, planes: SourcePlanes, image: ImageReading, *, key: str
+    ) -> None:
+        """Name the real sources, and settle what highdicom leaves to chance or leaves out."""
+        planes.name_sources(dataset)
+        source = planes.datasets[0]
+        copy_character_set(source, dataset)
+        stamp(dataset, self.reading.finished_at)
+        organization = derive_uid(self.reading, f"{self.kind} dimensions", key)
+        for sequence in ("DimensionIndexSequence", "DimensionOrganizationSequence"):
+            for item in dataset.get(sequence) or ():
+                item.DimensionOrganizationUID = organization
+        if image.plane is None:
+            # Required (2C) where no position and orientation say which way the rows run.
+            dataset.PatientOrientation = source.get("PatientOrientation") or None
+        if _number_of_bytes(dataset) > DEFLATE_ABOVE_BYTES:
+            _deflate(dataset)
+        self.count(image)
+
+    def count(self, image: ImageReading) -> None:
+        """Note that an object from this source series has been made."""
+        self._numbers[image.header.series_instance_uid] += 1
+
+
+def refusal(what: str, image: ImageReading, error: Exception, *, frames: int) -> str:
+    """A sentence for the report on an object that could not be made; no patient data."""
+    return (
+        f"No {what} of series {image.header.series_instance_uid}, {frames} frames: "
+        f"{plain(str(error))}"
+    )
+
+
+def _number_of_bytes(dataset: Dataset) -> int:
+    return len(dataset.get("PixelData") or dataset.get("FloatPixelData") or b"")
+
+
+def _deflate(dataset: Dataset) -> None:
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian

@@ -1,0 +1,22 @@
+"""The node as the observer of a document (TID 1002, TID 1004)."""
+
+from __future__ import annotations
+
+from highdicom.sr import DeviceObserverIdentifyingAttributes, ObserverContext
+from pydicom.sr.codedict import codes
+
+from mediclip_dicom.results.reading import Device
+
+
+def observer(device: Device) -> ObserverContext:
+    """The device observer of everything that the node says."""
+    return ObserverContext(
+        observer_type=codes.DCM.Device,
+        observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+            uid=device.uid,
+            name=device.name,
+            manufacturer_name=device.manufacturer,
+            model_name=device.model,
+            serial_number=device.serial,
+        ),
+    )

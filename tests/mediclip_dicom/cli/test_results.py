@@ -1,0 +1,87 @@
+"""`mediclip-dicom render` and `export`: what the node said of a study, as files."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom import dcmread
+from sqlalchemy.orm import Session, sessionmaker
+
+from ai_core import Backbone
+from listener import Spool
+from mediclip_dicom.config import Settings
+from mediclip_dicom.tasks import DetectorStore
+from mediclip_dicom.workflow.intake import Intake
+from mediclip_dicom.workflow.scoring import Scoring
+from tests.mediclip_dicom.cli.conftest import Cli
+from tests.mediclip_dicom.conftest import TASK
+from tests.mediclip_dicom.studies import PATIENT_ID, mr_study, study_uid
+from tests.mediclip_dicom.workflow.test_content import receive
+
+
+@pytest.fixture
+def read_study(
+    node_settings: Settings,
+    fitted_sessions: sessionmaker[Session],
+    backbone: Backbone,
+    tmp_path: Path,
+) -> list[Path]:
+    """A flagged study that the node has read."""
+    paths = mr_study(tmp_path / "study", 50, lesion=True)
+    with Spool(node_settings.storage.spool) as spool:
+        for path in paths:
+            receive(spool, path)
+        intake = Intake(node_settings, fitted_sessions, spool)
+        run_id = intake.route(intake.take_revision(study_uid(50)))
+    scoring = Scoring(node_settings, fitted_sessions, DetectorStore(fitted_sessions, backbone))
+    for version_id in scoring.task_versions(run_id):
+        scoring.score(run_id, version_id)
+        scoring.write(run_id, version_id)
+    return paths
+
+
+def test_render_draws_the_most_anomalous_image_and_names_nobody(
+    cli: Cli, task_config: Path, read_study: list[Path], tmp_path: Path
+) -> None:
+    picture = tmp_path / "pictures" / "study.png"
+    said = cli("--config", task_config, "render", study_uid(50), "--out", picture)
+    assert said.code == 0, said.text
+    assert f"{picture}: abnormal" in said.text
+    with Image.open(picture) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    assert pixels.shape[1] > 768
+    assert (pixels[..., 0] - pixels[..., 2] > 60).sum() > 500
+
+
+def test_export_writes_objects_maps_and_scores(
+    cli: Cli, task_config: Path, read_study: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "exported"
+    said = cli("--config", task_config, "export", study_uid(50), "--out", out)
+    assert said.code == 0, said.text
+    objects = [dcmread(path) for path in (out / "objects").iterdir()]
+    assert sorted(dataset.Modality for dataset in objects) == ["SEG", "SR"]
+    assert {dataset.PatientID for dataset in objects} == {PATIENT_ID}
+    uids = [str(dcmread(path).SOPInstanceUID) for path in read_study]
+    with (out / f"{TASK}-v1-scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["sop_instance_uid"] for row in rows] == uids
+    with np.load(out / f"{TASK}-v1-maps.npz") as maps:
+        assert list(maps["sop_instance_uid"]) == uids
+        assert maps["maps"].shape == (3, 224, 224)
+        assert maps["maps"].dtype == np.float32
+        top, left, bottom, right = maps["box"][0]
+        assert (right - left) / (bottom - top) == pytest.approx(64 * 1.25 / (48 * 1.5), abs=0.02)
+        for row, anomaly_map in zip(rows, maps["maps"], strict=True):
+            assert 0 < float(row["score"]) <= anomaly_map.max()
+
+
+@pytest.mark.parametrize("command", ["render", "export"])
+def test_a_study_that_the_node_has_not_read_is_no_crash(
+    cli: Cli, task_config: Path, tmp_path: Path, command: str
+) -> None:
+    said = cli("--config", task_config, command, "1.2.3", "--out", tmp_path / "x.png")
+    assert said.code == 1
+    assert "the node has read no study 1.2.3; see mediclip-dicom study list" in said.text

@@ -1,0 +1,217 @@
+"""Each kind of result object holds what it should, for each kind of source, and is valid."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
+
+from mediclip_dicom.errors import ResultWriteError, UnsupportedImageError, UnsupportedReason
+from mediclip_dicom.kinds import PROFILES, ResultKind
+from mediclip_dicom.pixels import read_header
+from mediclip_dicom.results import Device, ResultObject, maps, multiframe, write_results
+from mediclip_dicom.results.picture import image_box
+from tests.mediclip_dicom import modalities, sources
+from tests.mediclip_dicom.results.conftest import image_readings, make_reading, without_marks
+
+ALL: tuple[ResultKind, ...] = ("SR", "SEG", "FRACTIONAL", "PM", "SC", "KO")
+Make = Callable[[Path], list[Path]]
+
+KINDS: dict[str, Make] = {
+    "MR": lambda f: sources.mr_series(f, orientation=sources.OBLIQUE),
+    "CT": lambda f: modalities.ct_series(f, tilt=15.0),
+    "enhanced MR": lambda f: [sources.enhanced_mr(f)],
+    "CR": lambda f: [sources.computed_radiograph(f)],
+    "DX": lambda f: [modalities.digital_radiograph(f)],
+    "MG": lambda f: [modalities.mammogram(f)],
+    "US": lambda f: [sources.ultrasound(f)],
+    "multi-frame US": lambda f: [sources.ultrasound(f, frames=3)],
+    "XA": lambda f: [modalities.angiogram(f)],
+    "SC": lambda f: [modalities.secondary_capture(f)],
+}
+
+
+def by_kind(objects: tuple[ResultObject, ...]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for result in objects:
+        found.setdefault(result.kind, []).append(result.path)
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_object_of_every_source_is_valid_and_says_what_it_is(
+    tmp_path: Path, device: Device, dciodvfy_lines: Callable[[Path], list[str]], kind: str
+) -> None:
+    images = [image for path in KINDS[kind](tmp_path) for image in image_readings(path)]
+    objects = write_results(
+        make_reading(images), device=device, directory=tmp_path / "out", kinds=ALL
+    )
+    paths = by_kind(objects)
+    placed = images[0].plane is not None
+    assert set(paths) == set(ALL) - (set() if placed else {"PM"})
+    for result in objects:
+        assert dciodvfy_lines(result.path) == [], result.kind
+        written = dcmread(result.path)
+        assert written.StudyInstanceUID == images[0].header.study_instance_uid
+        assert "not for diagnostic use" in written.SeriesDescription
+        assert device.uid in {
+            item.get("DeviceUID") for item in written.ContributingEquipmentSequence
+        }
+        with pytest.raises(UnsupportedImageError) as caught:
+            read_header(result.path, own_device_uid=device.uid)
+        assert caught.value.reason is UnsupportedReason.OWN_RESULT
+    numbers = {result.kind: int(dcmread(result.path).SeriesNumber) for result in objects}
+    assert len(set(numbers.values())) == len(numbers)
+    if not placed:
+        assert "No parametric map of series" in dcmread(paths["SR"][0]).to_json()
+
+
+def test_all_kinds_are_byte_for_byte_the_same_at_a_repeat(tmp_path: Path, device: Device) -> None:
+    reading = make_reading(
+        [image for path in sources.mr_series(tmp_path) for image in image_readings(path)]
+    )
+    first, second = (
+        write_results(reading, device=device, directory=tmp_path / name, kinds=ALL)
+        for name in ("first", "second")
+    )
+    assert [one.sha256 for one in first] == [other.sha256 for other in second]
+    assert len({one.sop_instance_uid for one in first}) == len(first)
+
+
+@pytest.mark.parametrize(("profile", "kinds"), PROFILES.items())
+def test_a_profile_gets_its_kinds_and_report_and_segmentation_are_always_there(
+    tmp_path: Path, device: Device, profile: str, kinds: tuple[ResultKind, ...]
+) -> None:
+    reading = make_reading(image_readings(sources.computed_radiograph(tmp_path)))
+    objects = write_results(reading, device=device, directory=tmp_path / "out", kinds=kinds)
+    assert {result.kind for result in objects} == {"SR", "SEG", *kinds}
+
+
+def test_maps_hold_every_scored_frame_of_a_normal_study_and_their_values(
+    tmp_path: Path, device: Device
+) -> None:
+    images = [image for path in sources.mr_series(tmp_path) for image in image_readings(path)]
+    images[1] = without_marks(images[1])
+    images[2] = dataclasses.replace(
+        images[2], score=None, map=None, placement=None, skipped="broken"
+    )
+    reading = make_reading(images, verdict="normal")
+    objects = write_results(
+        reading, device=device, directory=tmp_path / "out", kinds=("FRACTIONAL", "PM")
+    )
+    paths = by_kind(objects)
+    assert set(paths) == {"FRACTIONAL", "PM", "SR"}
+    scored = [image for image in images if image.map is not None]
+    uids = [image.header.sop_instance_uid for image in scored]
+    fractional = hd.seg.segread(paths["FRACTIONAL"][0])
+    assert fractional.file_meta.TransferSyntaxUID == RLELossless
+    eighths = fractional.get_pixels_by_source_instance(uids, rescale_fractional=True)[..., 0]
+    parametric = hd.pm.sop.pmread(paths["PM"][0])
+    floats = parametric.get_frames(apply_real_world_transform=True)
+    named = [
+        groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        for groups in parametric.PerFrameFunctionalGroupsSequence
+    ]
+    assert sorted(named) == sorted(uids)
+    for image, quantised in zip(scored, eighths, strict=True):
+        expected = maps.source_map(image)
+        assert np.abs(quantised - expected).max() <= 0.51 / 255
+        assert (floats[named.index(image.header.sop_instance_uid)] == expected).all()
+
+
+def test_a_fused_picture_shows_image_mark_and_warning(tmp_path: Path, device: Device) -> None:
+    path = sources.computed_radiograph(tmp_path, rows=240, columns=160)
+    modalities.paint(path, np.zeros((240, 160), dtype=bool))
+    (image,) = image_readings(path)
+    objects = write_results(
+        make_reading([image]), device=device, directory=tmp_path / "out", kinds=("SC",)
+    )
+    picture = dcmread(by_kind(objects)["SC"][0])
+    assert picture.PatientOrientation == ["L", "F"]
+    assert picture.ImageType[:2] == ["DERIVED", "SECONDARY"]
+    (source,) = picture.SourceImageSequence
+    assert source.ReferencedSOPInstanceUID == image.header.sop_instance_uid
+    left, top, right, bottom = image_box(240, 160, lines=2, pixel_aspect=1.0)
+    shown = picture.pixel_array[top:bottom, left:right].astype(int)
+    coloured = shown[..., 0] - shown[..., 2] > 40
+    expected = maps.source_map(image) > 0.5
+    scale = 240 / (bottom - top)
+    for row, column in np.argwhere(coloured)[::97]:
+        around = expected[
+            max(0, int(row * scale) - 2) : int(row * scale) + 3,
+            max(0, int(column * scale) - 2) : int(column * scale) + 3,
+        ]
+        assert around.any()
+    assert coloured.mean() == pytest.approx(expected.mean(), abs=0.02)
+    assert picture.pixel_array[:30].max() > 200  # the warning, above the image
+    legend = picture.pixel_array[top:bottom, right:].astype(int)
+    assert (legend[..., 0] - legend[..., 2] > 40).any()
+
+
+def test_key_objects_name_the_flagged_images_and_frames(tmp_path: Path, device: Device) -> None:
+    path = sources.ultrasound(tmp_path, frames=4)
+    reading = make_reading(image_readings(path, marked_frames=[2, 4]))
+    objects = write_results(reading, device=device, directory=tmp_path / "out", kinds=("KO",))
+    document = dcmread(by_kind(objects)["KO"][0])
+    (reference,) = [
+        item
+        for content in document.ContentSequence
+        for item in content.get("ReferencedSOPSequence", ())
+    ]
+    assert reference.ReferencedSOPClassUID == sources.US_MULTIFRAME
+    assert list(reference.ReferencedFrameNumber) == [2, 4]
+    assert document.ConceptNameCodeSequence[0].CodeValue == "113000"
+
+
+def test_a_normal_study_has_neither_pictures_nor_key_objects(
+    tmp_path: Path, device: Device
+) -> None:
+    images = image_readings(sources.computed_radiograph(tmp_path))
+    objects = write_results(
+        make_reading(images, verdict="normal"),
+        device=device,
+        directory=tmp_path / "out",
+        kinds=("SC", "KO"),
+    )
+    assert [result.kind for result in objects] == ["SR"]
+
+
+def test_when_one_object_fails_none_is_left(tmp_path: Path, device: Device) -> None:
+    path = sources.computed_radiograph(tmp_path)
+    images = image_readings(path)
+    dataset = dcmread(path)
+    del dataset.PixelData  # the header is whole: only the picture can't be made
+    sources.write(dataset, path)
+    with pytest.raises(ResultWriteError):
+        write_results(
+            make_reading(images), device=device, directory=tmp_path / "out", kinds=("SC",)
+        )
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_large_segmentation_is_deflated_and_a_larger_one_is_parted(
+    tmp_path: Path, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [
+        image for path in sources.mr_series(tmp_path, slices=5) for image in image_readings(path)
+    ]
+    reading = make_reading(images)
+    monkeypatch.setattr(multiframe, "DEFLATE_ABOVE_BYTES", 2000)
+    monkeypatch.setattr("mediclip_dicom.results.segmentation.LARGEST_MASKS_BYTES", 2 * 48 * 64 * 3)
+    objects = write_results(reading, device=device, directory=tmp_path / "out")
+    assert [result.kind for result in objects] == ["SEG", "SEG", "SEG", "SR"]
+    frames = 0
+    for result in objects[:-1]:
+        seg = hd.seg.segread(result.path)
+        frames += int(seg.NumberOfFrames)
+        deflated = seg.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
+        assert deflated == (int(seg.NumberOfFrames) > 3)
+        shared = seg.SharedFunctionalGroupsSequence[0]
+        assert shared.PixelMeasuresSequence[0].SpacingBetweenSlices == pytest.approx(4)
+    assert frames == 5 * 3
+    report = hd.sr.srread(objects[-1].path)
+    assert len(report.content.get_planar_roi_measurement_groups()) == 10
