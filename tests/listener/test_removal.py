@@ -65,12 +65,14 @@ def test_no_acknowledged_instance_is_lost_to_a_removal_at_the_same_moment(spool,
     removed: list[set[str]] = []
     done = threading.Event()
 
+    def present() -> set[str]:
+        return {version.sop_instance_uid for version in spool.versions("1.2.3")}
+
     def remove() -> None:
         while not done.is_set():
-            before = {version.sop_instance_uid for version in spool.versions("1.2.3")}
-            digest = spool.content_digest("1.2.3")
+            before = present()
             if before and spool.remove_study(
-                "1.2.3", is_as_expected=lambda d=digest: spool.content_digest("1.2.3") == d
+                "1.2.3", is_as_expected=lambda seen=before: present() == seen
             ):
                 removed.append(before)
 

@@ -39,6 +39,10 @@ def test_the_commands_are_those_that_the_manual_names() -> None:
         ("task", "retire"),
         ("study", "list"),
         ("study", "show"),
+        ("study", "complete"),
+        ("queue",),
+        ("delivery", "retry"),
+        ("delivery", "cancel"),
         ("peer", "echo"),
     }
 
