@@ -11,7 +11,7 @@ import structlog
 import torch
 from torch import Tensor, nn
 
-from ai_core import hub, untrained
+from ai_core import bundled, hub, untrained
 from ai_core.architecture import Architecture, build_model, read_architecture
 from ai_core.checkpoint import UNREADABLE, load_checkpoint
 from ai_core.errors import BackboneUnavailableError, DetectorError
@@ -22,6 +22,9 @@ from ai_core.tower import Precision
 
 UNTRAINED = "untrained"
 """The literal that asks for the small, seeded, untrained tower."""
+
+IN_THE_BOX = (bundled.NAME, UNTRAINED)
+"""Weights that come with this package, whatever the model's name."""
 
 TAPPED_FRACTIONS = (12 / 24, 18 / 24, 24 / 24)
 """Depths at which the paper taps ViT-L/14: blocks 12, 18 and 24 of 24 (MediCLIP, section 3)."""
@@ -48,7 +51,7 @@ class Backbone:
 
     Attributes:
         name: the open_clip model's name.
-        weights: the weights as they were asked for (tag, path or "untrained").
+        weights: the weights as they were asked for (tag, path, "bundled" or "untrained").
         sha256: digest over architecture and all parameters; equal on every device and precision.
         trained: False for the untrained stand-in.
         image_size: side of the images that it takes, in pixels.
@@ -160,7 +163,8 @@ def load_backbone(
     Args:
         model: an open_clip model name, or the path of an open_clip config (JSON).
         weights: an open_clip tag (kept in the cache folder after the first download), the path
-            of a weights file, or "untrained" for a small seeded tower without any training.
+            of a weights file, "bundled" for the small tower in the box, or "untrained" for a
+            seeded one without any training. With the last two, ``model`` is not looked at.
             "openai" means QuickGELU, whatever the model's name says.
         device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
         cache_dir: where downloaded weights are kept; the model hub's own cache by default.
@@ -180,6 +184,9 @@ def load_backbone(
         architecture = Architecture(name=untrained.NAME, config=untrained.untrained_config())
         built = build_model(architecture)
         untrained.initialise(built, seed=seed)
+    elif weights == bundled.NAME:
+        with bundled.open_files() as (config, file):
+            architecture, built = _load_trained(str(config), str(file), cache_dir)
     else:
         architecture, built = _load_trained(model, weights, cache_dir)
     visual: Any = built.visual
@@ -191,8 +198,8 @@ def load_backbone(
         blocks=tapped_blocks(depth) if blocks is None else _check_blocks(blocks, depth),
         device=place,
         precision=precision,
-        # the untrained tower is small, and asks nothing of anybody's cache
-        cache=None if weights == UNTRAINED else hub.cache_folder(cache_dir),
+        # these towers are small, and ask nothing of anybody's cache
+        cache=None if weights in IN_THE_BOX else hub.cache_folder(cache_dir),
     )
     log.info(
         "backbone_loaded",

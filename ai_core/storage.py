@@ -31,7 +31,8 @@ class DetectorInfo:
     Attributes:
         preset: the choices that it was fitted with.
         backbone: name of the open_clip model.
-        weights: the backbone's weights as they were configured (tag, path or "untrained").
+        weights: the backbone's weights as they were configured (tag, path, "bundled",
+            "untrained").
         backbone_sha256: digest of the backbone's architecture and parameters.
         blocks: tapped blocks, counted from 1.
         precision: in which the tower multiplied, and does for this detector from then on, where

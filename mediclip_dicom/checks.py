@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from ai_core import DetectorError
+from ai_core import DetectorError, bundled
 from listener import ListenerError, echo
 from mediclip_dicom.config import Settings
 from mediclip_dicom.database import connect, is_current, is_known
@@ -171,6 +171,8 @@ def _weights(settings: Settings) -> Finding:
             DetectorStore(sessionmaker(engine), backbone).load_active()
     if not backbone.trained:
         return CheckState.WARN, f"{found}: untrained, for demonstration only"
+    if backbone.weights == bundled.NAME:
+        return CheckState.WARN, f"{found}: the small one in the box, for trying the node"
     return CheckState.OK, found
 
 

@@ -212,7 +212,7 @@ _MODEL = typer.Option(
     "the configuration's."
 )
 _WEIGHTS = typer.Option(
-    help="An open_clip tag, the path of a weights file, or untrained. By default the "
+    help="An open_clip tag, the path of a weights file, bundled or untrained. By default the "
     "configuration's."
 )
 _PRESET = typer.Option(help="How it is fitted; repeat to compare several.")
@@ -260,7 +260,7 @@ def evaluate(
     seeds: Annotated[list[str] | None, _SEEDS] = None,
     ablate: Annotated[
         bool,
-        typer.Option("--ablate", help="Each preset also with one of its choices taken back."),
+        typer.Option("--ablate", help="Each preset also with one of its choices changed."),
     ] = False,
     subset: Annotated[
         Literal["test", "dev"],

@@ -14,7 +14,8 @@ from rich.text import Text
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from ai_core import Backbone, BackboneUnavailableError, get_preset
+from ai_core import Backbone, BackboneUnavailableError, bundled, get_preset
+from ai_core.backbone import UNTRAINED
 from mediclip_dicom.analysis import open_maps
 from mediclip_dicom.cli.display import (
     count_progress,
@@ -41,6 +42,11 @@ from mediclip_dicom.service import open_backbone
 
 FOLDS = 4
 STUDY_LIMIT_S = 300.0
+
+_BACKBONE_NOTES = {
+    UNTRAINED: " (random weights, for demonstration only)",
+    bundled.NAME: " (the small one in the box)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,7 @@ def run_demo(settings: Settings, request: DemoRequest) -> None:
         root = Path(folder)
         department = _department(request, root / "department", bars)
         support, rest = _split(department, request)
-        backbone, backbone_settings = _backbone_or_fallback(settings.backbone, bars.console)
+        backbone, backbone_settings = _choose_backbone(settings.backbone, bars.console)
         node_port = free_port()
         with DemoPacs({settings.node.ae_title: ("127.0.0.1", node_port)}) as pacs:
             config = write_config(root, settings, backbone_settings, node_port=node_port, pacs=pacs)
@@ -136,16 +142,19 @@ def _split(
     return normal[: request.k], rest
 
 
-def _backbone_or_fallback(
+def _choose_backbone(
     settings: BackboneSettings, console: Console
 ) -> tuple[Backbone, BackboneSettings]:
+    """What the configuration names; the one in the box where it is silent or that can't be had."""
+    box = settings.model_copy(update={"weights": bundled.NAME, "blocks": None})
+    if not {"model", "weights"} & settings.model_fields_set:
+        return open_backbone(box), box
     try:
         return open_backbone(settings), settings
     except BackboneUnavailableError as error:
         console.print(Text(str(error), style="yellow"))
-        console.print("The demonstration goes on with a small untrained tower.")
-        fallback = settings.model_copy(update={"weights": "untrained", "blocks": None})
-        return open_backbone(fallback), fallback
+        console.print("The demonstration goes on with the small backbone in the box.")
+        return open_backbone(box), box
 
 
 def _register(
@@ -265,9 +274,7 @@ def _report(
             f"{outcome.seconds:.0f}",
             ", ".join(f"{count} {kind}" for kind, count in outcome.returned.items() if count),
         )
-    table.caption = f"backbone: {backbone.name}" + (
-        "" if backbone.trained else " (random weights, for demonstration only)"
-    )
+    table.caption = f"backbone: {backbone.name}" + _BACKBONE_NOTES.get(backbone.weights, "")
     console.print(table)
     picture = out / "overview.png"
     draw_overview([outcome.row for outcome in outcomes], picture, caption=table.caption)

@@ -223,3 +223,10 @@ def test_a_peer_that_is_away_fails_and_the_other_lines_are_still_there(
     assert f"127.0.0.1:{port}" in result.found
     assert "check its address and that it runs" in result.found
     assert found["storage"].state is CheckState.OK
+
+
+def test_the_small_backbone_in_the_box_is_for_trying_the_node(settings: Settings) -> None:
+    found = checked(changed(settings, "backbone", model="ViT-L-14", weights="bundled"))
+    assert found["weights"].state is CheckState.WARN
+    assert "bundled" in found["weights"].found
+    assert "for trying the node" in found["weights"].found

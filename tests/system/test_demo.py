@@ -35,7 +35,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "mediclip_dicom", "demo", *options]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MEDICLIP_")}
-    (folder / "config.toml").write_text('[backbone]\nweights = "untrained"\n')
     return subprocess.run(
         command,
         cwd=folder,
@@ -54,7 +53,7 @@ def test_pictures_go_through_pacs_and_node_and_come_back(pictures: Path, tmp_pat
     for name in ("normal 05", "abnormal 01"):
         assert name in result.stdout
         (report,) = (tmp_path / "demo-out" / name / "SR").glob("*.dcm")
-        assert "backbone=untrained" in _parameters(report)
+        assert "backbone=bundled" in _parameters(report)
     with Image.open(tmp_path / "demo-out" / "overview.png") as picture:
         picture.load()
         assert picture.width > 800

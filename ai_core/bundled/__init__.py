@@ -1,0 +1,20 @@
+"""The small trained backbone in the box: an open_clip config and its weights.
+
+What it has seen, what it is for and what it is not: docs/backbone.md.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from pathlib import Path
+
+NAME = "bundled"
+"""The literal that asks for it, and what it is called in every result."""
+
+
+@contextmanager
+def open_files() -> Iterator[tuple[Path, Path]]:
+    """Paths of the config and the weights, which exist while the context is open."""
+    box = files(__name__)
+    with as_file(box / f"{NAME}.json") as config, as_file(box / f"{NAME}.safetensors") as weights:
+        yield config, weights
