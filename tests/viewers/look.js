@@ -27,19 +27,19 @@ const LIMIT = 90000;
   await canvas.waitFor({ timeout: LIMIT });
   await page.waitForLoadState('networkidle', { timeout: LIMIT });
   await settled(page);
-  await canvas.screenshot({ path: before });
-  const unloaded = await canvas.screenshot();
+  await canvas.screenshot({ path: before, timeout: LIMIT });
+  const unloaded = await canvas.screenshot({ timeout: LIMIT });
   await page.getByText(series, { exact: false }).first().dblclick({ timeout: 20000 })
     .catch(e => said.push('no such series: ' + String(e).slice(0, 100)));
   await changed(page, unloaded);
   await page.getByText('Yes', { exact: true }).click({ timeout: 10000 }).catch(() => {});
   await page.waitForLoadState('networkidle', { timeout: LIMIT });
   await settled(page);
-  await page.screenshot({ path: after.replace('.png', '-page.png') });
+  await page.screenshot({ path: after.replace('.png', '-page.png'), timeout: LIMIT });
   // A viewer that fails at a series may take its canvas away.
   const canvasLeft = await page.locator('canvas').first()
-    .screenshot({ path: after, timeout: 10000 }).then(() => true, () => false);
-  if (!canvasLeft) await page.screenshot({ path: after });
+    .screenshot({ path: after, timeout: 20000 }).then(() => true, () => false);
+  if (!canvasLeft) await page.screenshot({ path: after, timeout: LIMIT });
   console.log(JSON.stringify({ canvasLeft, said, text: (await page.innerText('body')).slice(0, 2000) }));
   await browser.close();
 })().catch(e => { console.error(e); process.exit(1); });
