@@ -6,7 +6,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
-from listener.contexts import IMAGE_SOP_CLASSES, storage_contexts, transfer_syntaxes
+from listener.access import Permission
+from listener.contexts import IMAGE_SOP_CLASSES, contexts_for, transfer_syntaxes
 from listener.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from mediclip_dicom.kinds import PROFILES, ResultKind
 from mediclip_dicom.results import Device, multiframe, write_results
@@ -38,9 +39,14 @@ def test_the_storage_scp_takes_the_classes_that_it_says() -> None:
 
 def test_the_storage_scp_takes_the_transfer_syntaxes_that_it_says_in_that_order() -> None:
     assert table("transfer syntaxes") == as_rows(transfer_syntaxes())
-    for context in storage_contexts():
-        if context.abstract_syntax in IMAGE_SOP_CLASSES:
-            assert tuple(context.transfer_syntax) == transfer_syntaxes()
+    storage = [
+        context
+        for context in contexts_for(frozenset({Permission.STORE}))
+        if context.abstract_syntax in IMAGE_SOP_CLASSES
+    ]
+    assert len(storage) == len(IMAGE_SOP_CLASSES)
+    for context in storage:
+        assert tuple(context.transfer_syntax or ()) == transfer_syntaxes()
 
 
 def test_the_results_are_of_the_classes_and_encodings_that_it_says(

@@ -11,7 +11,7 @@ from PIL import Image
 from pydicom import dcmread
 
 K, SENT = 4, 1
-LIMIT_S = 540
+LIMIT_S = 840
 
 
 @pytest.fixture(scope="module")
