@@ -15,8 +15,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from mediclip_dicom.pixels import iter_frames
 from mediclip_dicom.results.identity import (
     SERIES_NUMBERS,
-    contributing_equipment,
     derive_uid,
+    equipment_arguments,
     plain,
     series_description,
     stamp,
@@ -60,8 +60,6 @@ def save_pictures(
     for image, rgb in decoded(flagged, reading):
         source = read_source(image.path)
         key = f"{image.header.sop_instance_uid} {image.frame_number}"
-        arguments = series.arguments(image, key=key)
-        del arguments["specific_character_set"]
         orientation = patient_orientation(image, source)
         picture: Dataset = hd.sc.SCImage.from_ref_dataset(
             ref_dataset=source,
@@ -71,8 +69,7 @@ def save_pictures(
             coordinate_system="PATIENT",
             patient_orientation=("L", "F"),
             transfer_syntax_uid=ExplicitVRLittleEndian,
-            specific_character_set=None,
-            **arguments,
+            **series.arguments(image, key=key),
         )
         picture.PatientOrientation = list(orientation) if orientation else None
         picture.Laterality = laterality(source)
@@ -182,15 +179,10 @@ def save_key_objects(
         series_number=SERIES_NUMBERS["KO"],
         sop_instance_uid=derive_uid(reading, "KO"),
         instance_number=1,
-        manufacturer=device.manufacturer,
-        manufacturer_model_name=device.model,
-        device_serial_number=device.serial,
-        software_versions=device.software_version,
         series_description=series_description(reading, what="key images"),
         requested_procedures=referenced_requests(source),
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        contributing_equipment=[contributing_equipment(device)],
-        specific_character_set=None,
+        **equipment_arguments(device),
     )
     _name_frames(document, flagged, classes)
     copy_character_set(source, document)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from highdicom import ContributingEquipment
+from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
@@ -99,6 +99,29 @@ def contributing_equipment(device: Device) -> ContributingEquipment:
     )
     item.DeviceUID = device.uid
     return item
+
+
+def equipment_arguments(device: Device) -> dict[str, Any]:
+    """The arguments about who made it that all of highdicom's constructors share."""
+    return {
+        "manufacturer": device.manufacturer,
+        "manufacturer_model_name": device.model,
+        "software_versions": device.software_version,
+        "device_serial_number": device.serial,
+        "contributing_equipment": [contributing_equipment(device)],
+        "specific_character_set": None,  # the source's is put in its place
+    }
+
+
+def algorithm_identification(reading: Reading, device: Device) -> AlgorithmIdentificationSequence:
+    """What made a segment (PS3.3 C.8.20.2)."""
+    return AlgorithmIdentificationSequence(
+        name=plain(reading.task_name)[:LONG_STRING],
+        family=codes.DCM.ArtificialIntelligence,
+        version=str(reading.task_version),
+        source=device.manufacturer,
+        parameters=algorithm_parameters(reading),
+    )
 
 
 def stamp(instance: Dataset, finished_at: datetime) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from highdicom import AlgorithmIdentificationSequence, VOILUTTransformation
+from highdicom import VOILUTTransformation
 from highdicom.pm import ParametricMap, RealWorldValueMapping
 from highdicom.seg import (
     SegmentAlgorithmTypeValues,
@@ -22,12 +22,11 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from mediclip_dicom.kinds import ResultKind
 from mediclip_dicom.results.identity import (
-    LONG_STRING,
-    algorithm_parameters,
+    algorithm_identification,
     derive_uid,
     plain,
 )
-from mediclip_dicom.results.multiframe import GEOMETRY_ERRORS, Save, SeriesOf, refusal
+from mediclip_dicom.results.multiframe import GEOMETRY_ERRORS, Save, SeriesOf, part_key, refusal
 from mediclip_dicom.results.planes import SourcePlanes, group_by_stack
 from mediclip_dicom.results.reading import Device, ImageReading, Reading
 from mediclip_dicom.results.segmentation import concept
@@ -53,14 +52,13 @@ def save_maps(reading: Reading, *, kind: ResultKind, device: Device, save: Save)
     problems: list[str] = []
     for key, stack in group_by_stack(reading.images).items():
         for number, part in enumerate(_parts(stack), start=1):
-            part_key = key if number == 1 else f"{key} part {number}"
             if kind == "PM" and part[0].plane is None:
                 # highdicom 0.28 fails on it (it finds no dimension to index the frame by).
                 error = ValueError("an image without a place in a frame of reference has none")
                 problems.append(refusal(_WHATS[kind], part[0], error, frames=len(part)))
                 continue
             try:
-                dataset = _build(series, part, stack=stack, key=part_key)
+                dataset = _build(series, part, stack=stack, key=part_key(key, number))
             except GEOMETRY_ERRORS as error:
                 problems.append(refusal(_WHATS[kind], part[0], error, frames=len(part)))
                 continue
@@ -143,13 +141,7 @@ def _fractional(
         segmented_property_category=concept(reading.category),
         segmented_property_type=concept(reading.type),
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=AlgorithmIdentificationSequence(
-            name=name[:LONG_STRING],
-            family=codes.DCM.ArtificialIntelligence,
-            version=str(reading.task_version),
-            source=series.device.manufacturer,
-            parameters=algorithm_parameters(reading),
-        ),
+        algorithm_identification=algorithm_identification(reading, series.device),
         tracking_uid=derive_uid(reading, "tracking", "map", key),
         tracking_id=f"{name} version {reading.task_version} map",
     )

@@ -13,8 +13,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from mediclip_dicom.kinds import ResultKind
 from mediclip_dicom.results.identity import (
     SERIES_NUMBERS,
-    contributing_equipment,
     derive_uid,
+    equipment_arguments,
     plain,
     series_description,
     stamp,
@@ -58,13 +58,8 @@ class SeriesOf:
             "series_number": SERIES_NUMBERS[self.kind],
             "sop_instance_uid": derive_uid(self.reading, self.kind, key),
             "instance_number": self._numbers[series_uid] + 1,
-            "manufacturer": self.device.manufacturer,
-            "manufacturer_model_name": self.device.model,
-            "software_versions": self.device.software_version,
-            "device_serial_number": self.device.serial,
             "series_description": series_description(self.reading, what=self.what),
-            "contributing_equipment": [contributing_equipment(self.device)],
-            "specific_character_set": None,
+            **equipment_arguments(self.device),
         }
 
     def finish(
@@ -89,6 +84,11 @@ class SeriesOf:
     def count(self, image: ImageReading) -> None:
         """Note that an object from this source series has been made."""
         self._numbers[image.header.series_instance_uid] += 1
+
+
+def part_key(key: str, number: int) -> str:
+    """The key of a stack's part, counted from 1; the first has the key of the stack."""
+    return key if number == 1 else f"{key} part {number}"
 
 
 def refusal(what: str, image: ImageReading, error: Exception, *, frames: int) -> str:

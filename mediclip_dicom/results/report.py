@@ -14,8 +14,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from mediclip_dicom.results.content import PRIVATE_SCHEME, report_content
 from mediclip_dicom.results.identity import (
     SERIES_NUMBERS,
-    contributing_equipment,
     derive_uid,
+    equipment_arguments,
     series_description,
     stamp,
 )
@@ -68,10 +68,6 @@ def build_report(
         series_number=SERIES_NUMBERS["SR"],
         sop_instance_uid=derive_uid(reading, "SR"),
         instance_number=1,
-        manufacturer=device.manufacturer,
-        manufacturer_model_name=device.model,
-        device_serial_number=device.serial,
-        software_versions=device.software_version,
         series_description=series_description(reading, what="report"),
         is_complete=True,
         is_final=False,
@@ -79,7 +75,6 @@ def build_report(
         requested_procedures=referenced_requests(source),
         previous_versions=_predecessors(reading),
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        contributing_equipment=[contributing_equipment(device)],
         coding_schemes=[
             CodingSchemeIdentificationItem(
                 designator=PRIVATE_SCHEME,
@@ -87,7 +82,7 @@ def build_report(
                 responsible_organization=device.manufacturer,
             )
         ],
-        specific_character_set=None,
+        **equipment_arguments(device),
     )
     for item in references(report):
         if item.ReferencedSOPInstanceUID == source.SOPInstanceUID:

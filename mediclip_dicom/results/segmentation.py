@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from highdicom import AlgorithmIdentificationSequence
 from highdicom.color import CIELabColor
 from highdicom.seg import (
     SegmentAlgorithmTypeValues,
@@ -17,17 +16,15 @@ from highdicom.seg import (
 )
 from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
 from mediclip_dicom.results.bands import Band, Region, band_masks, bands, find_regions
 from mediclip_dicom.results.identity import (
-    LONG_STRING,
-    algorithm_parameters,
+    algorithm_identification,
     derive_uid,
     plain,
 )
-from mediclip_dicom.results.multiframe import GEOMETRY_ERRORS, Save, SeriesOf, refusal
+from mediclip_dicom.results.multiframe import GEOMETRY_ERRORS, Save, SeriesOf, part_key, refusal
 from mediclip_dicom.results.planes import SourcePlanes, group_by_stack
 from mediclip_dicom.results.reading import Code, Device, ImageReading, Reading, Verdict
 from mediclip_dicom.results.source import reference_to
@@ -112,9 +109,10 @@ def save_segmentations(reading: Reading, *, device: Device, save: Save) -> Segme
     for key, stack in group_by_stack(reading.images).items():
         for number, part in enumerate(_parts(stack, levels), start=1):
             all_marked += [found.image for found in part.marked]
-            part_key = key if number == 1 else f"{key} part {number}"
             try:
-                dataset, result = _build(series, levels, part=part, stack=stack, key=part_key)
+                dataset, result = _build(
+                    series, levels, part=part, stack=stack, key=part_key(key, number)
+                )
             except GEOMETRY_ERRORS as error:
                 problems.append(refusal("segmentation", stack[0], error, frames=len(part.marked)))
                 continue
@@ -218,13 +216,7 @@ def _describe(
         segmented_property_category=concept(reading.category),
         segmented_property_type=concept(reading.type),
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=AlgorithmIdentificationSequence(
-            name=plain(reading.task_name)[:LONG_STRING],
-            family=codes.DCM.ArtificialIntelligence,
-            version=str(reading.task_version),
-            source=device.manufacturer,
-            parameters=algorithm_parameters(reading),
-        ),
+        algorithm_identification=algorithm_identification(reading, device),
         tracking_uid=derive_uid(reading, "tracking", key, str(level.segment_number)),
         tracking_id=f"{tracking} {level.segment_number}",
         display_color=CIELabColor.from_rgb(*level.colour),
