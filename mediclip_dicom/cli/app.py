@@ -9,6 +9,7 @@ import typer
 from mediclip_dicom.cli import delivery, peer, results, study, task
 from mediclip_dicom.cli.context import CliContext, preset_named, settings_of
 from mediclip_dicom.cli.display import console
+from mediclip_dicom.cli.number_lists import NumberListCommand, whole_numbers
 from mediclip_dicom.config import BackboneSettings
 
 
@@ -216,7 +217,7 @@ _WEIGHTS = typer.Option(
     "configuration's."
 )
 _PRESET = typer.Option(help="How it is fitted; repeat to compare several.")
-_SEEDS = typer.Option(help="Of support sets and fits; repeat, or part by commas: 0,1,2.")
+_SEEDS = typer.Option(help="Of support sets and fits, one number or several: 0 1 2.")
 _CACHE = typer.Option(
     help="Keep the frozen tower's tokens of the tested pictures here for further runs: 3 MB a "
     "picture with ViT-L/14. Without it they lie in the output folder until the run is done."
@@ -231,7 +232,7 @@ _OPERATING_POINT = typer.Option(
 )
 
 
-@app.command()
+@app.command(cls=NumberListCommand)
 def evaluate(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for tables, figures and record; made.")],
@@ -255,7 +256,7 @@ def evaluate(
     preset: Annotated[list[str] | None, _PRESET] = None,
     k: Annotated[
         list[str] | None,
-        typer.Option("--k", help="Support pictures; repeat, or part by commas: 4,8,16,32."),
+        typer.Option("--k", help="Support pictures, one number or several: 4 8 16 32."),
     ] = None,
     seeds: Annotated[list[str] | None, _SEEDS] = None,
     ablate: Annotated[
@@ -280,9 +281,9 @@ def evaluate(
 
     Writes table.md, table.csv, metrics.json, run.json and sheet.png.
 
-    Example: `mediclip-dicom evaluate --data brain/ --k 4,16 --seeds 0,1,2 --out figures/`
+    Example: `mediclip-dicom evaluate --data brain/ --k 4 16 --seeds 0 1 2 --out figures/`
     """
-    from mediclip_dicom.cli.evaluate import EvaluateRequest, evaluate_data, whole_numbers
+    from mediclip_dicom.cli.evaluate import EvaluateRequest, evaluate_data
 
     settings = settings_of(context)
     request = EvaluateRequest(
@@ -303,7 +304,7 @@ def evaluate(
     evaluate_data(_backbone(settings.backbone, model=model, weights=weights), request)
 
 
-@app.command()
+@app.command(cls=NumberListCommand)
 def reproduce(
     context: typer.Context,
     table: Annotated[
@@ -342,7 +343,6 @@ def reproduce(
     The other normals are the training pool. The numbers of tested pictures are the paper's, the
     draw is ours. The tables' numbers are this command's own.
     """
-    from mediclip_dicom.cli.evaluate import whole_numbers
     from mediclip_dicom.cli.reproduce import ReproduceRequest, reproduce_table
 
     settings = settings_of(context)

@@ -127,24 +127,6 @@ def presets_named(names: Sequence[str]) -> tuple[Preset, ...]:
     return tuple(preset_named(name) for name in dict.fromkeys(names))
 
 
-def whole_numbers(texts: Sequence[str], *, option: str, least: int) -> tuple[int, ...]:
-    """Numbers from a repeated option, each of them one or several parted by commas.
-
-    Raises:
-        typer.BadParameter: Something else, or a number that is too small.
-    """
-    try:
-        found = [int(part) for text in texts for part in text.replace(",", " ").split()]
-    except ValueError as error:
-        raise typer.BadParameter(
-            f"whole numbers are needed, as in {option} 4 {option} 8 or {option} 4,8",
-            param_hint=option,
-        ) from error
-    if not found or min(found) < least:
-        raise typer.BadParameter(f"numbers of at least {least} are needed", param_hint=option)
-    return tuple(dict.fromkeys(found))
-
-
 def stage_bars(progress: Progress) -> Callable[[str, int, int], None]:
     """A callback (stage, step, steps) that gives each stage a bar, used again for each fit."""
     bars: dict[str, Any] = {}

@@ -3,11 +3,14 @@
 import csv
 import json
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+import typer
 from PIL import Image
 
 from ai_core import Backbone
+from mediclip_dicom.cli.number_lists import NumberListCommand, whole_numbers
 from tests.ai_core.evaluation.pictures import QUICK, blob, make_folder, save
 from tests.mediclip_dicom.cli.conftest import Cli
 
@@ -56,11 +59,28 @@ def test_a_folder_gives_tables_figures_record_and_sheet(cli: Cli, data: Path) ->
     assert not Path("out/tokens").exists()
 
 
-def test_numbers_may_be_repeated_or_parted_by_commas() -> None:
-    from mediclip_dicom.cli.evaluate import whole_numbers
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "--k 4 8 16 --out o",
+        "--k 4,8 16 --out o",
+        "--k 4 --k 8,16 --out o",
+        "--out o --k 4 8 --k 16",
+    ],
+)
+def test_several_numbers_may_be_typed_in_any_usual_way(typed: str) -> None:
+    seen: list[list[str]] = []
+    app = typer.Typer()
 
-    found = whole_numbers(["4,8", "16", "8"], option="--k", least=2)
-    assert found == (4, 8, 16)
+    @app.command(cls=NumberListCommand)
+    def command(
+        k: Annotated[list[str], typer.Option("--k")], out: Annotated[str, typer.Option()]
+    ) -> None:
+        seen.append([*k, out])
+
+    app(typed.split(), standalone_mode=False)
+    assert seen[0][-1] == "o"
+    assert whole_numbers(seen[0][:-1], option="--k", least=2) == (4, 8, 16)
 
 
 def test_the_command_given_again_computes_nothing_anew(cli: Cli, data: Path) -> None:
