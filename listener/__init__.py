@@ -5,6 +5,7 @@ from listener.arrivals import Arrivals, StudyActivity
 from listener.commitment import CommitmentReport, Reference, request_commitment
 from listener.committing import CommitmentProvider
 from listener.errors import ListenerError
+from listener.finding import FindQuery
 from listener.peer import Peer
 from listener.query import find, get, move
 from listener.scp import StorageSCP
@@ -20,6 +21,7 @@ __all__ = [
     "CommitmentProvider",
     "CommitmentReport",
     "EchoResult",
+    "FindQuery",
     "ListenerError",
     "ListenerSettings",
     "ListenerStatistics",

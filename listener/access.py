@@ -19,11 +19,12 @@ _SERVICE_USER, _PRESENTATION = 0x01, 0x03
 
 
 class Permission(StrEnum):
-    """What a peer may do beside C-ECHO: send instances, ask whether they are safe here, and report
-    that what we sent is safe there.
+    """What a peer may do beside C-ECHO: send instances, find results, ask whether what it sent is
+    safe here, and report that what we sent is safe there.
     """
 
     STORE = "store"
+    FIND = "find"
     COMMITMENT = "commitment"
     REPORT = "report"
 

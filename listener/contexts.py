@@ -111,6 +111,7 @@ def transfer_syntaxes() -> tuple[UID, ...]:
 
 _VERIFICATION = UID("1.2.840.10008.1.1")
 _COMMITMENT = UID("1.2.840.10008.1.20.1")
+_STUDY_ROOT_FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")
 
 
 def contexts_for(may: frozenset[Permission]) -> list[PresentationContext]:
@@ -120,6 +121,8 @@ def contexts_for(may: frozenset[Permission]) -> list[PresentationContext]:
     if Permission.STORE in may:
         syntaxes: list[str | UID] = list(transfer_syntaxes())
         contexts += [build_context(uid, syntaxes) for uid in IMAGE_SOP_CLASSES]
+    if Permission.FIND in may:
+        contexts.append(build_context(_STUDY_ROOT_FIND, plain))
     if may & {Permission.COMMITMENT, Permission.REPORT}:
         commitment = build_context(_COMMITMENT, plain)
         # Who asks is the SCU of the class, who reports its SCP, and either may have called us.

@@ -16,6 +16,7 @@ from listener.commitment_messages import CommitmentMessages
 from listener.contexts import contexts_for
 from listener.disk import LowDiskMark
 from listener.doorkeeper import Doorkeeper
+from listener.finding import FindProvider
 from listener.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from listener.server import ConnectionGate, Doorway, Server
 from listener.settings import AssociationEnd, Counts, ListenerSettings, ListenerStatistics
@@ -23,11 +24,14 @@ from listener.storing import SUCCESS, StoreProvider
 from listener.tls import ServerTLS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
+
+    from pydicom.dataset import Dataset
 
     from listener.commitment import CommitmentReport
     from listener.committing import CommitmentProvider
+    from listener.finding import FindQuery
     from listener.spool import Spool, StoredInstance
 
 __all__ = ["AssociationEnd", "ListenerSettings", "ListenerStatistics", "StorageSCP"]
@@ -49,6 +53,7 @@ class StorageSCP:
         commitment: answers requests for storage commitment; None: they are refused.
         on_commitment: called with what a peer reports of what we asked it; what it raises is
             answered as a processing failure, so that the peer reports again.
+        findable: gives the headers that a query may be about; None: queries are refused.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class StorageSCP:
         on_association_end: Callable[[AssociationEnd], None] | None = None,
         commitment: CommitmentProvider | None = None,
         on_commitment: Callable[[CommitmentReport], None] | None = None,
+        findable: Callable[[FindQuery], Iterable[Dataset]] | None = None,
     ) -> None:
         self._settings = settings
         self._counts = Counts()
@@ -87,6 +93,7 @@ class StorageSCP:
         self._commitment = CommitmentMessages(
             commitment, on_commitment, associations=self._associations, counts=self._counts
         )
+        self._find = FindProvider(findable, associations=self._associations, counts=self._counts)
         self._ae = self._make_ae()
         self._servers: dict[str, tuple[Server, threading.Thread]] = {}
 
@@ -239,6 +246,7 @@ class StorageSCP:
             (evt.EVT_CONN_CLOSE, self._door.on_closed),
             (evt.EVT_C_ECHO, self._on_c_echo),
             (evt.EVT_C_STORE, self._store.handle),
+            (evt.EVT_C_FIND, self._find.handle),
             (evt.EVT_N_ACTION, self._commitment.on_action),
             (evt.EVT_N_EVENT_REPORT, self._commitment.on_event_report),
         ]

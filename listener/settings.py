@@ -90,6 +90,7 @@ class ListenerStatistics:
         refused_too_large: A700H, larger than the peer may send.
         delayed: instances acknowledged later than they could have been, by the peer's rate.
         commitments: requests for storage commitment taken.
+        queries: C-FIND requests of peers that may find.
     """
 
     associations: int
@@ -114,6 +115,7 @@ class ListenerStatistics:
     refused_too_large: int
     delayed: int
     commitments: int
+    queries: int
 
 
 class Counts:

@@ -66,6 +66,7 @@ def _network(counts: ListenerStatistics) -> Iterator[Metric]:
     yield _counter("received_bytes", "Bytes of instances stored.", counts.stored_bytes)
     yield _counter("instances_delayed", "Answers delayed by a rate.", counts.delayed)
     yield _counter("commitment_requests", "Storage commitment requests.", counts.commitments)
+    yield _counter("queries", "C-FIND requests answered.", counts.queries)
 
 
 def _runs(session: Session) -> Iterator[Metric]:

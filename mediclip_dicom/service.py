@@ -21,6 +21,7 @@ from mediclip_dicom.completion import Completion
 from mediclip_dicom.config import BackboneSettings, Settings
 from mediclip_dicom.database import open_database
 from mediclip_dicom.errors import NodeStartError, TaskError
+from mediclip_dicom.findable import FindableResults
 from mediclip_dicom.monitoring import Monitor
 from mediclip_dicom.peers import call_back, listener_settings
 from mediclip_dicom.retention import Retention
@@ -107,8 +108,8 @@ class Node:
             on_association_end=self._on_association_end,
             commitment=self._commitment,
             on_commitment=Confirming(settings, sessions).note_report,
+            findable=FindableResults(settings, sessions),
         )
-
         self._monitor = Monitor(
             settings.monitoring, scp=self._scp, spool=self._spool, sessions=sessions
         )

@@ -110,6 +110,7 @@ def start_scp(spool: Spool) -> Iterator[Callable[..., StorageSCP]]:
             ended=None,
             commitment=None,
             on_commitment=None,
+            findable=None,
             **settings,
         ) -> StorageSCP:
             chosen = {
@@ -126,6 +127,7 @@ def start_scp(spool: Spool) -> Iterator[Callable[..., StorageSCP]]:
                 on_association_end=ended,
                 commitment=commitment,
                 on_commitment=on_commitment,
+                findable=findable,
             )
             return stack.enter_context(scp)
 

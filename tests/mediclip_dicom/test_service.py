@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -23,9 +23,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone, WeightsMismatchError
-from listener import Peer, StoreCategory, store
+from listener import Peer, StoreCategory, find, store
+from listener.errors import NoPresentationContextError
 from mediclip_dicom.config import Settings
-from mediclip_dicom.config_peers import DestinationSettings
+from mediclip_dicom.config_peers import DestinationSettings, PeerSettings
 from mediclip_dicom.database import (
     DeliveryState,
     Run,
@@ -150,6 +151,8 @@ def site(
 ) -> Iterator[Site]:
     """One node for all tests that send it studies of their own."""
     settings = with_task(settings_in(tmp_path_factory.mktemp("site")), fitted_task)
+    ward = PeerSettings(name="ward", ae_title="WARD", may=("find",))
+    settings = settings.model_copy(update={"peers": (ward,)})
     archive = Destination()
     try:
         with Node(archive.added_to(settings), backbone=backbone) as node:
@@ -262,6 +265,27 @@ def test_studies_come_back_with_a_report_and_a_segmentation_where_they_are_flagg
     assert "study read" in log.out + log.err
     for secret in (PATIENT_NAME, PATIENT_ID, BIRTH_DATE):
         assert secret not in log.out + log.err
+
+
+def test_a_peer_that_may_finds_the_results_and_where_they_went(
+    site: Site, answered: Answered
+) -> None:
+    keys = {"StudyInstanceUID": study_uid(24)}
+    ward = replace(peer_of(site.node), calling_ae_title="WARD")
+    (study,) = find(ward, "STUDY", {"PatientID": PATIENT_ID, **keys}, return_keys=["PatientName"])
+    assert str(study.PatientName) == PATIENT_NAME
+    series = find(ward, "SERIES", keys)
+    assert sorted((str(s.Modality), str(s.RetrieveAETitle)) for s in series) == [
+        ("SEG", "ARCHIVE"),
+        ("SR", "ARCHIVE"),
+    ]
+    (report,) = [s for s in series if s.Modality == "SR"]
+    keys["SeriesInstanceUID"] = str(report.SeriesInstanceUID)
+    (image,) = find(ward, "IMAGE", keys)
+    assert image.SOPClassUID == COMPREHENSIVE_3D_SR
+    assert find(ward, "STUDY", {"StudyInstanceUID": "1.2.3"}) == ()
+    with pytest.raises(NoPresentationContextError):
+        find(peer_of(site.node), "STUDY", {})
 
 
 def test_a_study_that_no_task_reads_is_written_down_and_is_no_error(

@@ -1,0 +1,47 @@
+"""What a peer may find here by C-FIND: the result objects of study runs, and where they went."""
+
+from collections.abc import Iterator
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload, sessionmaker
+
+from listener import FindQuery
+from mediclip_dicom.config import Settings
+from mediclip_dicom.database import DeliveryState, ResultFile, Run, Study, StudyRevision
+
+_THERE = (DeliveryState.DELIVERED, DeliveryState.CONFIRMED)
+
+
+class FindableResults:
+    """Gives the headers of results, each with the AE titles of the destinations that have it."""
+
+    def __init__(self, settings: Settings, sessions: sessionmaker[Session]) -> None:
+        self._results = settings.storage.results
+        self._titles = {d.name: d.ae_title for d in settings.destinations}
+        self._sessions = sessions
+
+    def __call__(self, query: FindQuery) -> Iterator[Dataset]:
+        """The results that have the UIDs of a query; one whose file is gone is left out."""
+        wanted = select(ResultFile).options(selectinload(ResultFile.deliveries))
+        wanted = wanted.join(ResultFile.run).join(Run.revision).join(StudyRevision.study)
+        columns = {
+            "StudyInstanceUID": Study.study_instance_uid,
+            "SeriesInstanceUID": ResultFile.series_instance_uid,
+            "SOPInstanceUID": ResultFile.sop_instance_uid,
+        }
+        for keyword, uids in query.uids.items():
+            wanted = wanted.where(columns[keyword].in_(uids))
+        with self._sessions() as session:
+            for result in session.scalars(wanted.order_by(Run.created_at)):
+                try:
+                    header = dcmread(self._results / result.path, stop_before_pixels=True)
+                except FileNotFoundError:
+                    continue
+                header.RetrieveAETitle = sorted(
+                    self._titles[delivery.destination]
+                    for delivery in result.deliveries
+                    if delivery.state in _THERE and delivery.destination in self._titles
+                )
+                yield header
