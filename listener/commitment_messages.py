@@ -54,7 +54,8 @@ class CommitmentMessages:
         if event.action_type != 1:  # PS3.4 table J.3-1
             return _NO_SUCH_ACTION, None
         try:
-            self._provider.take(event.action_information, record.peer, event.assoc)
+            with structlog.contextvars.bound_contextvars(association=record.id):
+                self._provider.take(event.action_information, record.peer, event.assoc)
         except InvalidInstanceError as error:
             _log.warning("commitment.refused", association=record.id, reason=error.reason)
             return _INVALID_ARGUMENT, None
@@ -71,7 +72,10 @@ class CommitmentMessages:
             return _NOT_AUTHORISED, None
         try:
             report = decoded(event.event_information)
-            self._on_report(report)
+            with structlog.contextvars.bound_contextvars(
+                association=record.id, peer=record.peer.name
+            ):
+                self._on_report(report)
         except InvalidInstanceError as error:
             _log.warning("commitment.report_refused", association=record.id, reason=error.reason)
             return _INVALID_ARGUMENT, None

@@ -104,6 +104,12 @@ class CommitmentProvider:
         asked = decoded(information)
         request = _Request(peer.name, asked.transaction_uid, asked.committed, time.time())
         self._write(request)
+        _log.info(
+            "commitment.asked",
+            peer=peer.name,
+            transaction_uid=request.transaction_uid,
+            instances=len(request.references),
+        )
         threading.Thread(
             target=self._report,
             args=(request, association),

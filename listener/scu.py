@@ -21,7 +21,7 @@ from listener.peer import Peer, associate
 from listener.query import MoveResult, find, get, move
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pynetdicom.association import Association
@@ -104,7 +104,12 @@ def echo(peer: Peer) -> EchoResult:
     return EchoResult(round_trip_s=answered - asked, total_s=time.perf_counter() - begun)
 
 
-def store(peer: Peer, paths: Sequence[Path]) -> tuple[StoreOutcome, ...]:
+def store(
+    peer: Peer,
+    paths: Sequence[Path],
+    *,
+    on_answer: Callable[[StoreOutcome], None] | None = None,
+) -> tuple[StoreOutcome, ...]:
     """Send Part 10 files as they are encoded, over one association.
 
     Contexts are proposed for what is sent and no more; over 128 kinds are sent over several
@@ -114,6 +119,8 @@ def store(peer: Peer, paths: Sequence[Path]) -> tuple[StoreOutcome, ...]:
     Args:
         peer: where to.
         paths: files; the File Meta Information must name SOP class, SOP instance and syntax.
+        on_answer: told each outcome before the next instance goes out, so that what a peer has
+            taken is known whatever happens to us; what it raises ends the association.
 
     Returns:
         One outcome per path, in their order.
@@ -125,23 +132,39 @@ def store(peer: Peer, paths: Sequence[Path]) -> tuple[StoreOutcome, ...]:
         AssociationAbortedError: it ended in the middle, `outcomes` has what was answered.
     """
     outgoing = [_outgoing(path) for path in paths]
-    outcomes: dict[int, StoreOutcome] = {}
+    outcomes = _Outcomes(on_answer)
     refused: NoPresentationContextError | None = None
     for kinds in _batches(sorted({item.context for item in outgoing})):
         batch = [(index, item) for index, item in enumerate(outgoing) if item.context in kinds]
         try:
             _store_batch(peer, kinds, batch, outcomes=outcomes)
         except AssociationAbortedError as error:
-            known = tuple(outcomes[index] for index in sorted(outcomes))
-            raise AssociationAbortedError(str(error), outcomes=known) from error
+            raise AssociationAbortedError(str(error), outcomes=outcomes.in_order()) from error
         except NoPresentationContextError as error:
             refused = error
-            outcomes |= {index: _no_context(item) for index, item in batch}
+            for index, item in batch:
+                outcomes.add(index, _no_context(item))
     if refused is not None and all(
-        outcome.status == _SOP_CLASS_NOT_SUPPORTED for outcome in outcomes.values()
+        outcome.status == _SOP_CLASS_NOT_SUPPORTED for outcome in outcomes.in_order()
     ):
         raise refused
-    return tuple(outcomes[index] for index in range(len(outgoing)))
+    return outcomes.in_order()
+
+
+class _Outcomes:
+    """Gathers outcomes by the place of their paths, and passes each on."""
+
+    def __init__(self, on_answer: Callable[[StoreOutcome], None] | None) -> None:
+        self._by_place: dict[int, StoreOutcome] = {}
+        self._on_answer = on_answer
+
+    def add(self, place: int, outcome: StoreOutcome) -> None:
+        self._by_place[place] = outcome
+        if self._on_answer is not None:
+            self._on_answer(outcome)
+
+    def in_order(self) -> tuple[StoreOutcome, ...]:
+        return tuple(self._by_place[place] for place in sorted(self._by_place))
 
 
 def _outgoing(path: Path) -> _Outgoing:
@@ -167,7 +190,7 @@ def _store_batch(
     kinds: Sequence[tuple[UID, UID]],
     batch: Sequence[tuple[int, _Outgoing]],
     *,
-    outcomes: dict[int, StoreOutcome],
+    outcomes: _Outcomes,
 ) -> None:
     # Documented switch of the library: a file given by its path goes out as it is encoded, in
     # pieces, instead of being decoded and encoded again.
@@ -180,9 +203,10 @@ def _store_batch(
         }
         for message_id, (index, item) in enumerate(batch, start=1):
             if item.context not in taken:
-                outcomes[index] = _no_context(item)
+                outcomes.add(index, _no_context(item))
                 continue
-            outcomes[index] = _send(association, peer, item, message_id=message_id % 0xFFFF + 1)
+            answer = _send(association, peer, item, message_id=message_id % 0xFFFF + 1)
+            outcomes.add(index, answer)
 
 
 def _send(

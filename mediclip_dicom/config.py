@@ -240,6 +240,11 @@ class Settings(BaseSettings):
         wanted = (kind for destination in self.destinations for kind in destination.results)
         return ALWAYS.union(wanted)
 
+    @property
+    def confirming(self) -> tuple[DestinationSettings, ...]:
+        """The destinations for which delivered is not done, but confirmed."""
+        return tuple(d for d in self.destinations if d.commitment)
+
     def destination(self, name: str) -> DestinationSettings:
         """The destination of that name.
 

@@ -7,7 +7,7 @@ import structlog
 
 from mediclip_dicom.config import LoggingSettings
 
-# What matters of theirs reaches us as typed errors, said once and better in our own events; on
+# What matters of theirs reaches us as typed errors, said once and better in our own events.
 CHATTY_LIBRARIES = ("pynetdicom", "pydicom", "highdicom", "dbos", "alembic", "httpx", "PIL")
 
 
@@ -34,5 +34,7 @@ def configure_logging(settings: LoggingSettings) -> None:
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
-    for name in CHATTY_LIBRARIES:
+    # Warnings of pydicom quote the value that they warn of, which may be a patient's name.
+    logging.captureWarnings(capture=True)
+    for name in (*CHATTY_LIBRARIES, "py.warnings"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

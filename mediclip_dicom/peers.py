@@ -38,14 +38,7 @@ def listener_settings(settings: Settings) -> ListenerSettings:
 
 def destination_peer(settings: Settings, destination: DestinationSettings) -> Peer:
     """The destination as the DICOM network knows it."""
-    return Peer(
-        ae_title=destination.ae_title,
-        host=destination.host,
-        port=destination.port,
-        calling_ae_title=settings.node.ae_title,
-        connect_timeout_s=settings.delivery.connect_timeout_s,
-        tls=tls_files(settings) if destination.tls else None,
-    )
+    return _called(settings, destination, port=destination.port)
 
 
 def tls_files(settings: Settings) -> TLSFiles | None:
@@ -65,20 +58,24 @@ def call_back(settings: Settings, name: str) -> Peer | None:
     """Where a peer listens itself, to be told of storage commitment; None where it is not said."""
     for peer in settings.peers:
         if peer.name == name and peer.port is not None and not peer.is_network:
-            return Peer(
-                ae_title=peer.ae_title,
-                host=peer.host,
-                port=peer.port,
-                calling_ae_title=settings.node.ae_title,
-                connect_timeout_s=settings.delivery.connect_timeout_s,
-                tls=tls_files(settings) if peer.tls else None,
-            )
+            return _called(settings, peer, port=peer.port)
     return None
+
+
+def _called(settings: Settings, block: PeerSettings | DestinationSettings, *, port: int) -> Peer:
+    return Peer(
+        ae_title=block.ae_title,
+        host=block.host,
+        port=port,
+        calling_ae_title=settings.node.ae_title,
+        connect_timeout_s=settings.delivery.connect_timeout_s,
+        tls=tls_files(settings) if block.tls else None,
+    )
 
 
 def _peers(settings: Settings) -> tuple[AllowedPeer, ...]:
     """Who may call; a destination that we ask for storage commitment may call to report."""
-    reporting = {d.ae_title: d for d in settings.destinations if d.commitment}
+    reporting = {d.ae_title: d for d in settings.confirming}
     peers = [_allowed(peer) for peer in settings.peers]
     named = [
         replace(peer, may=peer.may | {Permission.REPORT}) if peer.ae_title in reporting else peer

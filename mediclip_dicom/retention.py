@@ -87,17 +87,14 @@ class Retention:
     def finished(self) -> list[FinishedStudy]:
         """The studies that may be removed, in no order."""
         present = set(self._spool.studies())
+        committing = frozenset(destination.name for destination in self._settings.confirming)
         with self._sessions() as session:
             found = [
-                _finished(study, committing=self._committing)
+                _finished(study, committing=committing)
                 for study in session.scalars(select(Study))
                 if study.study_instance_uid in present
             ]
         return [study for study in found if study is not None]
-
-    @property
-    def _committing(self) -> frozenset[str]:
-        return frozenset(d.name for d in self._settings.destinations if d.commitment)
 
     def _excess_bytes(self) -> int:
         held = sum(self._spool.study_bytes(study) for study in self._spool.studies())

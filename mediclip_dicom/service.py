@@ -185,6 +185,7 @@ class Node:
             ) from error
 
     def _on_activity(self, activity: StudyActivity) -> None:
+        log.info("study arriving", study=activity.study_instance_uid, instances=activity.instances)
         self._engine.study_changed(
             activity.study_instance_uid, quiet_s=self._completion.wait_after_s(activity)
         )

@@ -15,7 +15,7 @@ _WHAT = {
 
 def show_queue(settings: Settings) -> None:
     """Print the runs that are not written and the deliveries that are not done."""
-    confirming = [d.name for d in settings.destinations if d.commitment]
+    confirming = [destination.name for destination in settings.confirming]
     with open_database(settings.database_url)() as session:
         runs, deliveries = waiting_runs(session), open_deliveries(session, confirming=confirming)
     table = make_table(None, "run", "study", "waits", "where to", "since", "objects", "tries", "")

@@ -11,6 +11,7 @@ from listener import CommitmentReport, ListenerError, Reference, request_commitm
 from mediclip_dicom.config import Settings
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile
 from mediclip_dicom.peers import destination_peer
+from mediclip_dicom.workflow.runs import logged_as
 
 log = structlog.get_logger()
 
@@ -54,7 +55,7 @@ class Confirming:
         except ListenerError as error:
             self._comment(run_id, destination_name, f"not asked for commitment: {error}")
             raise
-        log.info("commitment asked", run=run_id, destination=destination_name, n=len(references))
+        log.info("commitment asked", destination=destination_name, objects=len(references))
         if report is not None:
             self.note_report(report)
 
@@ -78,13 +79,21 @@ class Confirming:
                     delivery.state = DeliveryState.FAILED
                     delivery.comment = f"not committed by the destination ({reasons[uid]:04X}H)"
                 delivery.updated_at = now
+            about = {(delivery.result.run_id, delivery.destination) for delivery in asked}
         log.info(
             "commitment reported",
-            transaction=report.transaction_uid,
+            transaction_uid=report.transaction_uid,
             asked=len(asked),
             committed=len(committed),
             failed=len(reasons),
         )
+        for run_id, destination in sorted(about):
+            with logged_as(self._sessions, run_id):
+                log.info(
+                    "results confirmed" if not reasons else "results not all confirmed",
+                    destination=destination,
+                    transaction_uid=report.transaction_uid,
+                )
 
     def _delivered(self, session: Session, run_id: str, destination: str) -> list[Delivery]:
         return list(

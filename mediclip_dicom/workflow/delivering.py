@@ -1,8 +1,7 @@
 """From result objects to destinations that have accepted them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 from sqlalchemy import select
@@ -62,7 +61,10 @@ class Delivering:
         return planned
 
     def deliver(self, run_id: str, destination_name: str) -> None:
-        """Send one run's objects to one destination and note the answer to each.
+        """Send what is pending of a run to a destination, over one association.
+
+        Each answer is written down when it comes: where the association breaks, or we do, only
+        what has no answer goes out again.
 
         Raises:
             listener.ListenerError: The destination can't be reached; nothing is given up.
@@ -84,20 +86,26 @@ class Delivering:
             }
         if not pending:
             return
+        unanswered = set(pending)
+
+        def note(outcome: StoreOutcome) -> None:
+            self._note_answer(destination_name, outcome)
+            unanswered.discard(outcome.sop_instance_uid)
+
+        peer = destination_peer(self._settings, destination)
         try:
-            outcomes = store(destination_peer(self._settings, destination), tuple(pending.values()))
+            outcomes = store(peer, tuple(pending.values()), on_answer=note)
         except ListenerError as error:
-            self._note_attempt(destination_name, pending, outcomes=(), comment=str(error))
+            self._note_no_answer(destination_name, unanswered, str(error))
             raise
-        self._note_attempt(destination_name, pending, outcomes=outcomes, comment=None)
         refused = [outcome for outcome in outcomes if outcome.category is StoreCategory.REFUSED]
         if refused:
             raise DeliveryError(
                 f"destination {destination_name} refused {len(refused)} of {len(outcomes)} objects "
-                f"(status {refused[0].status:04X}H {refused[0].comment or ''})".rstrip(),
+                f"(status {refused[0].status:04X}H)",
                 for_good=not any(_is_for_now(outcome) for outcome in refused),
             )
-        log.info("results delivered", run=run_id, destination=destination_name, n=len(outcomes))
+        log.info("results delivered", destination=destination_name, objects=len(outcomes))
 
     def give_up_delivery(self, run_id: str, destination_name: str) -> None:
         """Mark what is still not accepted as failed, after the last attempt."""
@@ -129,25 +137,29 @@ class Delivering:
             else:
                 run.state = RunState.DONE
 
-    def _note_attempt(
-        self,
-        destination_name: str,
-        pending: dict[str, Path],
-        *,
-        outcomes: Sequence[StoreOutcome],
-        comment: str | None,
-    ) -> None:
-        by_uid = {outcome.sop_instance_uid: outcome for outcome in outcomes}
+    def _note_answer(self, destination_name: str, outcome: StoreOutcome) -> None:
         with self._sessions.begin() as session:
-            for uid in pending:
+            delivery = session.get_one(Delivery, (outcome.sop_instance_uid, destination_name))
+            delivery.attempts += 1
+            delivery.updated_at = datetime.now(UTC)
+            delivery.status, delivery.comment = outcome.status, outcome.comment[:512] or None
+            if outcome.category is not StoreCategory.REFUSED:
+                delivery.state = DeliveryState.DELIVERED
+            elif delivery.state is DeliveryState.PENDING and not _is_for_now(outcome):
+                delivery.state = DeliveryState.FAILED
+        if outcome.category is not StoreCategory.SUCCESS:
+            log.warning(
+                "object answered",
+                destination=destination_name,
+                sop_instance_uid=outcome.sop_instance_uid,
+                answer=outcome.category.value,
+                status=f"{outcome.status:04X}H",
+            )
+
+    def _note_no_answer(self, destination_name: str, uids: Iterable[str], comment: str) -> None:
+        with self._sessions.begin() as session:
+            for uid in uids:
                 delivery = session.get_one(Delivery, (uid, destination_name))
                 delivery.attempts += 1
                 delivery.updated_at = datetime.now(UTC)
-                delivery.comment = comment[:512] if comment else None
-                if (outcome := by_uid.get(uid)) is not None:
-                    delivery.status = outcome.status
-                    delivery.comment = outcome.comment
-                    if outcome.category is not StoreCategory.REFUSED:
-                        delivery.state = DeliveryState.DELIVERED
-                    elif not _is_for_now(outcome):
-                        delivery.state = DeliveryState.FAILED
+                delivery.comment = comment[:512]

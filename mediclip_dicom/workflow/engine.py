@@ -6,20 +6,20 @@ same workflow; the analysis enqueues one delivery (`deliver`) per destination, e
 a queue of its own, so that none blocks another.
 """
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import structlog
-from dbos import DBOS, DBOSConfig, Debouncer, SetWorkflowID
+from dbos import DBOS, DBOSConfig, Debouncer, SetEnqueueOptions, SetWorkflowID
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from mediclip_dicom.config import Settings
 from mediclip_dicom.errors import DatabaseError, StudyNotFoundError
+from mediclip_dicom.workflow.attempts import Attempt, attempt, pause_s
 from mediclip_dicom.workflow.confirming import Confirming
-from mediclip_dicom.workflow.delivering import Delivering, may_pass_by_itself
+from mediclip_dicom.workflow.delivering import Delivering
 from mediclip_dicom.workflow.intake import Intake
 from mediclip_dicom.workflow.names import (
     ANALYZE,
@@ -31,9 +31,11 @@ from mediclip_dicom.workflow.names import (
     GATHER_QUEUE,
     WORKFLOW_VERSION,
     confirmation_queue,
+    delivery_id,
     delivery_queue,
+    next_attempt_id,
 )
-from mediclip_dicom.workflow.runs import fail
+from mediclip_dicom.workflow.runs import fail, logged_as
 from mediclip_dicom.workflow.scoring import Scoring
 
 log = structlog.get_logger()
@@ -70,13 +72,9 @@ class WorkflowEngine:
         DBOS(config=_engine_config(settings))
         # Methods can't be workflows that are debounced, so the engine is given plain functions.
         self._gather = DBOS.workflow(name=GATHER)(lambda study: self._run_gather(study))
-        self._analyze = DBOS.workflow(name=ANALYZE)(lambda run_id: self._run_analyze(run_id))
-        self._deliver = DBOS.workflow(name=DELIVER)(
-            lambda run_id, destination: self._run_deliver(run_id, destination)
-        )
-        self._confirm = DBOS.workflow(name=CONFIRM)(
-            lambda run_id, destination: self._run_confirm(run_id, destination)
-        )
+        self._analyze = DBOS.workflow(name=ANALYZE)(self._about_run(self._run_analyze))
+        self._deliver = DBOS.workflow(name=DELIVER)(self._about_run(self._run_deliver))
+        self._confirm = DBOS.workflow(name=CONFIRM)(self._about_run(self._run_confirm))
         self._debouncer: Debouncer[[str], None] = Debouncer.create(
             self._gather,
             queue=GATHER_QUEUE,
@@ -133,15 +131,23 @@ class WorkflowEngine:
             log.info("study resumed", study=study_uid)
             self.study_changed(study_uid)
 
+    def _about_run(self, workflow: Callable[..., None]) -> Callable[..., None]:
+        def about_run(run_id: str, *arguments: Any) -> None:
+            with logged_as(self._sessions, run_id):
+                workflow(run_id, *arguments)
+
+        return about_run
+
     # -- the workflows: only the order of steps, every effect inside a step ------------------
 
     def _run_gather(self, study_instance_uid: str) -> None:
-        try:
-            revision_id = _step(self._intake.take_revision, study_instance_uid)
-        except StudyNotFoundError as error:
-            log.warning("study gone", study=study_instance_uid, reason=str(error))
-            return
-        run_id = _step(self._intake.route, revision_id)
+        with structlog.contextvars.bound_contextvars(study=study_instance_uid):
+            try:
+                revision_id = _step(self._intake.take_revision, study_instance_uid)
+            except StudyNotFoundError as error:
+                log.warning("study gone", reason=str(error))
+                return
+            run_id = _step(self._intake.route, revision_id)
         with SetWorkflowID(run_id):
             DBOS.enqueue_workflow(ANALYZE_QUEUE, self._analyze, run_id)
 
@@ -155,55 +161,54 @@ class WorkflowEngine:
                 _step(self._scoring.write, run_id, version_id)
             destinations = _step(self._delivering.plan_deliveries, run_id)
         except Exception as error:
-            _step(fail, self._sessions, run_id, f"{type(error).__name__}: {error}")
+            _step(fail, self._sessions, run_id, error)
             raise
         for destination in destinations:
-            with SetWorkflowID(f"{run_id}-to-{destination}"):
+            with SetWorkflowID(delivery_id(run_id, destination)):
                 DBOS.enqueue_workflow(
                     delivery_queue(destination), self._deliver, run_id, destination
                 )
 
-    def _run_deliver(self, run_id: str, destination: str) -> None:
-        try:
-            self._persist(self._delivering.deliver, run_id, destination)
-        except Exception:
+    def _run_deliver(self, run_id: str, destination: str, number: int = 1) -> None:
+        ended = attempt(self._delivering.deliver, run_id, destination)
+        if ended is Attempt.LATER and self._enqueue_next(
+            self._deliver, delivery_queue(destination), run_id, destination, number
+        ):
+            return
+        if ended is not Attempt.DONE:
             _step(self._delivering.give_up_delivery, run_id, destination)
-            _step(self._delivering.finish, run_id)
-            raise
         _step(self._delivering.finish, run_id)
-        if self._settings.destination(destination).commitment:
+        if ended is Attempt.DONE and self._settings.destination(destination).commitment:
             # On a queue of its own: who does not answer must not keep others from being sent.
             DBOS.enqueue_workflow(
                 confirmation_queue(destination), self._confirm, run_id, destination
             )
 
-    def _run_confirm(self, run_id: str, destination: str) -> None:
-        self._persist(self._confirming.ask, run_id, destination)
+    def _run_confirm(self, run_id: str, destination: str, number: int = 1) -> None:
+        if attempt(self._confirming.ask, run_id, destination) is Attempt.LATER:
+            self._enqueue_next(
+                self._confirm, confirmation_queue(destination), run_id, destination, number
+            )
 
-    def _persist(self, function: Callable[[str, str], None], run_id: str, destination: str) -> None:
-        """Run a step that needs a destination until that is there, or will never agree."""
+    def _enqueue_next(
+        self,
+        workflow: Callable[..., None],
+        queue: str,
+        run_id: str,
+        destination: str,
+        number: int,
+    ) -> bool:
+        """Enqueue the attempt after this one, if there may be one more."""
         delivery = self._settings.delivery
-        DBOS.run_step(
-            {
-                "name": function.__name__,
-                "retries_allowed": True,
-                "interval_seconds": delivery.first_retry_s * _jitter(run_id, destination),
-                "backoff_rate": delivery.backoff,
-                "max_attempts": delivery.max_attempts,
-                "should_retry": may_pass_by_itself,
-            },
-            function,
-            run_id,
-            destination,
-        )
-
-
-def _jitter(run_id: str, destination: str) -> float:
-    """0.75 to 1.25, the same whenever the workflow is replayed: studies that failed together must
-    not come back together.
-    """
-    digest = hashlib.sha256(f"{run_id}-{destination}".encode()).digest()
-    return 0.75 + digest[0] / 510
+        if number >= delivery.max_attempts:
+            return False
+        assert DBOS.workflow_id is not None
+        with (
+            SetWorkflowID(next_attempt_id(DBOS.workflow_id, number + 1)),
+            SetEnqueueOptions(delay_seconds=pause_s(delivery, run_id, destination, number)),
+        ):
+            DBOS.enqueue_workflow(queue, workflow, run_id, destination, number + 1)
+        return True
 
 
 def _step(function: Callable[..., Any], *args: Any) -> Any:

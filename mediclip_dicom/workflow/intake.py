@@ -83,7 +83,6 @@ class Intake:
             session.flush()
             log.info(
                 "study complete",
-                study=study_instance_uid,
                 revision=revision.number,
                 instances=len(instances),
                 set_aside=set_aside,
@@ -143,7 +142,7 @@ class Intake:
                 )
                 for instance in other
             )
-        log.info("study routed", study=study_uid, run=run_id, task_versions=len(version_ids))
+        log.info("study routed", run=run_id, task_versions=len(version_ids))
         return run_id
 
     def unread_studies(self) -> list[str]:

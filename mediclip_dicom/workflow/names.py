@@ -1,5 +1,7 @@
 """The names under which the engine knows our workflows and queues; they outlive a release."""
 
+import re
+
 APPLICATION_NAME = "mediclip-dicom"
 # Fixed, so that a new release of the node takes over the work that an older one left behind.
 WORKFLOW_VERSION = "1"
@@ -10,6 +12,28 @@ DELIVER = "deliver"
 CONFIRM = "confirm"
 GATHER_QUEUE = "gather"
 ANALYZE_QUEUE = "analyze"
+
+
+def delivery_id(run_id: str, destination: str, *, again: str = "") -> str:
+    """The workflow id of the first attempt to deliver a run to a destination.
+
+    Args:
+        run_id: The run.
+        destination: Where to; its name holds no full stop.
+        again: Tells one more round of attempts from those before.
+    """
+    return f"{run_id}-to-{destination}" + (f".again-{again}" if again else "")
+
+
+def next_attempt_id(workflow_id: str, attempt: int) -> str:
+    """The workflow id of the attempt of this number, from that of the one before."""
+    return f"{workflow_id.removesuffix(f'.{attempt - 1}')}.{attempt}"
+
+
+def is_delivery(workflow_id: str, run_id: str, destination: str) -> bool:
+    """Whether a workflow is an attempt, of any round, to deliver a run to a destination."""
+    first = re.escape(delivery_id(run_id, destination))
+    return re.fullmatch(rf"{first}(\.again-\w+)?(\.\d+)?", workflow_id) is not None
 
 
 def delivery_queue(destination: str) -> str:

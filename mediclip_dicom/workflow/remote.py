@@ -16,7 +16,9 @@ from mediclip_dicom.workflow.names import (
     GATHER,
     GATHER_QUEUE,
     WORKFLOW_VERSION,
+    delivery_id,
     delivery_queue,
+    is_delivery,
 )
 
 
@@ -43,13 +45,13 @@ def deliver_again(settings: Settings, run_id: str, destination: str) -> None:
     Raises:
         DatabaseError: The workflow database can't be used.
     """
-    cancel_delivery(settings, run_id, destination)
     with _client(settings) as client:
+        _cancel(client, run_id, destination)
         client.enqueue(
             {
                 "queue_name": delivery_queue(destination),
                 "workflow_name": DELIVER,
-                "workflow_id": f"{_delivery_id(run_id, destination)}-again-{uuid.uuid4().hex[:8]}",
+                "workflow_id": delivery_id(run_id, destination, again=uuid.uuid4().hex[:8]),
                 "app_version": WORKFLOW_VERSION,
             },
             run_id,
@@ -64,14 +66,17 @@ def cancel_delivery(settings: Settings, run_id: str, destination: str) -> None:
         DatabaseError: The workflow database can't be used.
     """
     with _client(settings) as client:
-        known = client.list_workflows(workflow_id_prefix=_delivery_id(run_id, destination))
-        for workflow in known:
-            if workflow.status in ("PENDING", "ENQUEUED", "DELAYED"):
-                client.cancel_workflow(workflow.workflow_id)
+        _cancel(client, run_id, destination)
 
 
-def _delivery_id(run_id: str, destination: str) -> str:
-    return f"{run_id}-to-{destination}"
+def _cancel(client: DBOSClient, run_id: str, destination: str) -> None:
+    known = client.list_workflows(
+        workflow_id_prefix=delivery_id(run_id, destination),
+        status=["PENDING", "ENQUEUED", "DELAYED"],
+    )
+    for workflow in known:
+        if is_delivery(workflow.workflow_id, run_id, destination):
+            client.cancel_workflow(workflow.workflow_id)
 
 
 @contextmanager

@@ -1,14 +1,38 @@
 """What the steps share about a study run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from mediclip_dicom.database import Run, RunState, StudyRevision
+from ai_core import DetectorError
+from listener import ListenerError
+from mediclip_dicom.database import Run, RunState, Study, StudyRevision
+from mediclip_dicom.errors import NodeError
 
 log = structlog.get_logger()
+
+
+@contextmanager
+def logged_as(sessions: sessionmaker[Session], run_id: str) -> Iterator[None]:
+    """Name a run and its study in every event within, so that a search for either finds all."""
+    try:
+        with sessions() as session:
+            study = session.scalar(
+                select(Study.study_instance_uid)
+                .join(Study.revisions)
+                .join(StudyRevision.runs)
+                .where(Run.id == run_id)
+            )
+    except SQLAlchemyError:  # no reason not to work: the steps try again
+        study = None
+    with structlog.contextvars.bound_contextvars(run=run_id, study=study):
+        yield
 
 
 def instance_paths(revision: StudyRevision, spool_root: Path) -> dict[str, Path]:
@@ -25,10 +49,21 @@ def set_state(sessions: sessionmaker[Session], run_id: str, state: RunState) -> 
             run.finished_at = datetime.now(UTC)
 
 
-def fail(sessions: sessionmaker[Session], run_id: str, reason: str) -> None:
+def fail(sessions: sessionmaker[Session], run_id: str, error: Exception) -> None:
     """Mark a run that can't be completed, for an administrator to see."""
-    log.error("study run failed", run=run_id, reason=reason)
+    log.error("study run failed", reason=reason_of(error))
     with sessions.begin() as session:
         run = session.get_one(Run, run_id)
-        run.state, run.reason = RunState.FAILED, reason[:1024]
+        run.state, run.reason = RunState.FAILED, f"{type(error).__name__}: {error}"[:1024]
         run.finished_at = datetime.now(UTC)
+
+
+def reason_of(error: BaseException) -> str:
+    """What the log may say of an error: our own words, and of others' errors only the kind.
+
+    Their words may quote what they failed on, and that may be a patient's.
+    """
+    if isinstance(error, NodeError | ListenerError | DetectorError):
+        return str(error)
+    kind = type(error).__name__
+    return f"{kind}: {error.strerror}" if isinstance(error, OSError) else kind

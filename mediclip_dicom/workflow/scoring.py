@@ -116,7 +116,6 @@ class Scoring:
                 )
         log.info(
             "study read",
-            run=run_id,
             task=reading.task_name,
             version=reading.task_version,
             verdict=reading.verdict,
