@@ -46,6 +46,8 @@ class Confirming:
             ]
         if not references:
             return
+        # Said before it is asked, for the same reason.
+        log.info("commitment asked", destination=destination_name, objects=len(references))
         try:
             report = request_commitment(
                 destination_peer(self._settings, destination),
@@ -55,7 +57,6 @@ class Confirming:
         except ListenerError as error:
             self._comment(run_id, destination_name, f"not asked for commitment: {error}")
             raise
-        log.info("commitment asked", destination=destination_name, objects=len(references))
         if report is not None:
             self.note_report(report)
 

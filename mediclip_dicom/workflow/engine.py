@@ -43,6 +43,7 @@ log = structlog.get_logger()
 CONCURRENT_GATHERINGS = 4
 CONCURRENT_QUESTIONS = 16
 POLLING_INTERVAL_S = 0.5
+STOP_LIMIT_S = 5
 STEP_ATTEMPTS = 4
 STEP_FIRST_RETRY_S = 2.0
 
@@ -111,8 +112,8 @@ class WorkflowEngine:
             )
 
     def stop(self) -> None:
-        """Stop taking up work; a step that runs now runs again at the next start."""
-        DBOS.destroy(destroy_registry=True)
+        """Stop taking up work; a step that does not end soon runs again at the next start."""
+        DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=STOP_LIMIT_S)
 
     def study_changed(self, study_instance_uid: str, *, quiet_s: float | None = None) -> None:
         """An instance of the study has come: gather it once it has been quiet for long enough.
@@ -160,9 +161,10 @@ class WorkflowEngine:
                 _step(self._scoring.score, run_id, version_id)
                 _step(self._scoring.write, run_id, version_id)
             destinations = _step(self._delivering.plan_deliveries, run_id)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  written down, in the database and the log
+            # Not raised on: the engine would log it, and others' words may be a patient's.
             _step(fail, self._sessions, run_id, error)
-            raise
+            return
         for destination in destinations:
             with SetWorkflowID(delivery_id(run_id, destination)):
                 DBOS.enqueue_workflow(
