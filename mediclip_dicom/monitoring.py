@@ -1,14 +1,16 @@
 """The HTTP port that a monitor polls: /metrics and /health."""
 
 import json
+import socket
 import threading
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from socketserver import ThreadingMixIn
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.middleware.gzip import GZipMiddleware
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
@@ -17,7 +19,8 @@ from listener import Spool, StorageSCP
 from mediclip_dicom.config import MonitoringSettings
 from mediclip_dicom.metrics import NodeCollector
 
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+_LAST_ANSWERS_S = 5
+_METHODS = ["GET", "HEAD"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,9 @@ class Monitor:
         self._settings = settings
         self._scp = scp
         self._sessions = sessions
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(NodeCollector(scp, spool, sessions))
-        self._metrics: Application = make_wsgi_app(registry)
-        self._server: WSGIServer | None = None
-        self._thread: threading.Thread | None = None
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(NodeCollector(scp, spool, sessions))
+        self._running: tuple[uvicorn.Server, threading.Thread, socket.socket] | None = None
 
     @property
     def health(self) -> Health:
@@ -78,44 +79,51 @@ class Monitor:
         """
         if not self._settings.port:
             return
-        self._server = make_server(
-            self._settings.host,
-            self._settings.port,
-            self._answer,
-            server_class=_Server,
-            handler_class=_Quiet,
+        # Bound here, so that who starts the node hears what is wrong with the address.
+        bound = socket.create_server((self._settings.host, self._settings.port))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                _application(self),
+                lifespan="off",
+                access_log=False,  # a monitor asks every few seconds
+                log_config=None,
+                timeout_graceful_shutdown=_LAST_ANSWERS_S,
+            )
         )
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="monitoring", daemon=True
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [bound]}, name="monitoring", daemon=True
         )
-        self._thread.start()
+        self._running = server, thread, bound
+        thread.start()
 
     def stop(self) -> None:
         """Answer no more."""
-        if self._server is not None and self._thread is not None:
-            self._server.shutdown()
-            self._thread.join()
-            self._server.server_close()
-            self._server = self._thread = None
+        if self._running is not None:
+            server, thread, bound = self._running
+            server.should_exit = True
+            thread.join()
+            bound.close()
+            self._running = None
 
-    def _answer(self, environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        match environment["PATH_INFO"]:
-            case "/metrics":
-                return self._metrics(environment, start)
-            case "/health":
-                health = self.health
-                status = "200 OK" if health.is_good else "503 Service Unavailable"
-                start(status, [("Content-Type", "application/json")])
-                said = {
-                    "status": "ok" if health.is_good else "degraded",
-                    "listening": health.listening,
-                    "database": health.database,
-                    "disk": health.disk,
-                }
-                return [json.dumps(said).encode() + b"\n"]
-            case _:
-                start("404 Not Found", [("Content-Type", "text/plain")])
-                return [b"/metrics or /health\n"]
+    def metrics(self, request: Request) -> Response:
+        """The numbers, in the form of Prometheus that was asked for."""
+        encode, form = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(self._registry), headers={"Content-Type": form})
+
+    def health_check(self) -> Response:
+        """200 or 503, and what works."""
+        health = self.health
+        said = {
+            "status": "ok" if health.is_good else "degraded",
+            "listening": health.listening,
+            "database": health.database,
+            "disk": health.disk,
+        }
+        return Response(
+            json.dumps(said) + "\n",
+            status_code=200 if health.is_good else 503,
+            media_type="application/json",
+        )
 
     def _is_database_there(self) -> bool:
         try:
@@ -126,12 +134,15 @@ class Monitor:
         return True
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
+def _application(monitor: Monitor) -> FastAPI:
+    # No page that describes it, and nothing loaded from elsewhere.
+    app = FastAPI(openapi_url=None)
+    app.add_middleware(GZipMiddleware)
+    app.add_api_route("/metrics", monitor.metrics, methods=_METHODS)
+    app.add_api_route("/health", monitor.health_check, methods=_METHODS)
+    app.add_exception_handler(404, _which_there_are)
+    return app
 
 
-class _Quiet(WSGIRequestHandler):
-    timeout = 10
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing: a monitor asks every few seconds."""
+def _which_there_are(_request: Request, _error: Exception) -> Response:
+    return PlainTextResponse("/metrics or /health\n", status_code=404)

@@ -26,6 +26,6 @@ def run_node(settings: Settings) -> None:
         told_to_stop.wait()
     sys.stdout.flush()
     sys.stderr.flush()
-    # A delivery may be asleep between two attempts for up to an hour, and the interpreter would
-    # wait for its thread. It is safe to leave: the step is repeated at the next start.
+    # A step may wait for a destination that does not answer, and the interpreter would wait for its
+    # thread. It is safe to leave: the step is repeated at the next start.
     os._exit(0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -111,6 +113,31 @@ def test_a_node_that_works_answers_200_and_one_that_does_not_503_with_the_reason
     status, said = site.get("/health")
     assert status == 503
     assert not json.loads(said)["listening"]
+
+
+def test_a_monitor_answers_where_it_is_told_and_ends_when_it_is_stopped(
+    settings: Settings, tmp_path: Path
+) -> None:
+    sessions = open_database(settings.database_url)
+    before = set(threading.enumerate())
+    with Spool(tmp_path / "spool") as spool:
+        scp = StorageSCP(ListenerSettings("NODE", port=0), spool)
+        where = MonitoringSettings(host="127.0.0.1", port=free_port())
+        monitor = Monitor(where, scp=scp, spool=spool, sessions=sessions)
+        second = Monitor(where, scp=scp, spool=spool, sessions=sessions)
+        for _ in range(2):
+            monitor.start()
+            with pytest.raises(OSError, match="in use"):
+                second.start()
+            with socket.create_connection((where.host, where.port)) as connection:
+                assert connection.getpeername() == (where.host, where.port)
+                connection.sendall(b"GET /health HTTP/1.1\r\nHost: node\r\n\r\n")
+                assert connection.recv(100).startswith(b"HTTP/1.1 503")
+                monitor.stop()  # while a client still holds its connection
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((where.host, where.port))
+    left = {thread for thread in set(threading.enumerate()) - before if thread.name == "monitoring"}
+    assert left == set()
 
 
 def test_another_path_is_told_which_there_are(site: Site) -> None:
