@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mediclip_dicom.config import Settings, load_settings
+from mediclip_dicom.config import Settings
+from mediclip_dicom.config_file import load_settings
 from mediclip_dicom.logs import configure_logging
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from mediclip_dicom.cli.display import (
     score_text,
     verdict_text,
 )
-from mediclip_dicom.config import BackboneSettings, Settings, load_settings
+from mediclip_dicom.config import BackboneSettings, Settings
+from mediclip_dicom.config_file import load_settings
 from mediclip_dicom.database import Run, Study, StudyRevision, TaskVerdict, open_database
 from mediclip_dicom.demo.department import make_department
 from mediclip_dicom.demo.errors import DemoDataError, DemoError

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from mediclip_dicom.config import Settings, load_settings
+from mediclip_dicom.config import Settings
+from mediclip_dicom.config_file import load_settings
 from mediclip_dicom.config_peers import DestinationSettings, PeerSettings
 from mediclip_dicom.errors import ConfigError
 

@@ -20,7 +20,8 @@ from sqlalchemy import select
 
 from ai_core import get_preset
 from listener import ListenerError, Peer, echo
-from mediclip_dicom.config import Settings, load_settings
+from mediclip_dicom.config import Settings
+from mediclip_dicom.config_file import load_settings
 from mediclip_dicom.database import Run, Study, StudyRevision, open_database
 from mediclip_dicom.demo.pacs import DemoPacs, free_port
 from mediclip_dicom.registration import TaskRequest, register_from_paths
