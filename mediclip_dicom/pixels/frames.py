@@ -10,11 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import dcmread
 from pydicom.pixels.utils import iter_pixels
-from pydicom.uid import (
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    RLELossless,
-)
+from pydicom.uid import UID, JPEGLSLossless, JPEGLSNearLossless, RLELossless
 
 from mediclip_dicom.errors import UndecodableFrameError, UnsupportedImageError, UnsupportedReason
 from mediclip_dicom.pixels.display import Window, to_rgb
@@ -45,6 +41,13 @@ class Frame:
     rgb: npt.NDArray[np.float32]
 
 
+def plugin_for(transfer_syntax: UID | None) -> str:
+    """The decoder of a transfer syntax, by pydicom's name; empty where nothing is compressed."""
+    if transfer_syntax is None or not transfer_syntax.is_compressed:
+        return ""
+    return _PLUGINS.get(str(transfer_syntax), _DEFAULT_PLUGIN)
+
+
 def iter_frames(path: Path, *, window: Window | None = None) -> Iterator[Frame]:
     """Decode an image frame by frame; memory holds one frame whatever the image's length.
 
@@ -63,15 +66,13 @@ def iter_frames(path: Path, *, window: Window | None = None) -> Iterator[Frame]:
     uid = str(dataset.get("SOPInstanceUID", "unknown"))
     expected = max(1, int(dataset.get("NumberOfFrames") or 1))
     transfer_syntax = dataset.file_meta.get("TransferSyntaxUID")
-    plugin = ""
-    if transfer_syntax is not None and transfer_syntax.is_compressed:
-        plugin = _PLUGINS.get(str(transfer_syntax), _DEFAULT_PLUGIN)
     # pydicom 3.0 reads frames from an open file, but not through the deflate of a whole dataset.
     inflate = transfer_syntax is not None and transfer_syntax.is_deflated
     number = 0
     try:
         source = dcmread(path) if inflate else path
-        for number, stored in enumerate(iter_pixels(source, decoding_plugin=plugin), start=1):
+        pixels = iter_pixels(source, decoding_plugin=plugin_for(transfer_syntax))
+        for number, stored in enumerate(pixels, start=1):
             yield Frame(number, to_rgb(stored, dataset, frame_index=number - 1, window=window))
     except GeneratorExit:
         raise
