@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 # As the command line sets it, and before any test imports torch: OpenMP reads it only then.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+WAIT_LIMIT_S = 120.0
 SHARED_DATA_VARIABLE = "MEDICLIP_SHARED_DATA"
 
 
@@ -28,6 +31,15 @@ def soak_rounds(*, short: int, long: int) -> int:
     """How often a test of chance is repeated: short in `make test`, long in `make soak`."""
     usual = long if is_soak() else short
     return int(os.environ.get("MEDICLIP_SOAK_ROUNDS", usual))
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for what must come; the limit is for what never does, however busy the machine."""
+    deadline = time.monotonic() + WAIT_LIMIT_S
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {WAIT_LIMIT_S:.0f} s for {what}")
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

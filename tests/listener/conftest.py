@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
+from pynetdicom.association import Association
 from pynetdicom.dsutils import split_dataset
 
 from listener.access import AllowedPeer, PeerLimits
@@ -25,6 +27,7 @@ from listener.scp import StorageSCP
 from listener.scu import Peer, echo
 from listener.settings import ListenerSettings
 from listener.spool import Spool
+from tests.conftest import WAIT_LIMIT_S
 
 ANYONE = AllowedPeer("anyone", "", limits=PeerLimits(associations=100))
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -135,7 +138,21 @@ def start_scp(spool: Spool) -> Iterator[Callable[..., StorageSCP]]:
 
 
 def peer_of(scp: StorageSCP, *, calling: str = "MODALITY") -> Peer:
-    return Peer("NODE", "127.0.0.1", scp.port, calling_ae_title=calling, dimse_timeout_s=20)
+    return Peer("NODE", "127.0.0.1", scp.port, calling_ae_title=calling, dimse_timeout_s=60)
+
+
+def acceptor_of(association: Association) -> Association:
+    """Our end of an association that a test has opened to a node in this process."""
+    transport = association.dul.socket
+    assert transport is not None
+    assert transport.socket is not None
+    port = transport.socket.getsockname()[1]
+    (found,) = (
+        thread
+        for thread in threading.enumerate()
+        if isinstance(thread, Association) and thread.is_acceptor and thread.requestor.port == port
+    )
+    return found
 
 
 def dcmtk(tool: str) -> str:
@@ -152,7 +169,7 @@ def free_port() -> int:
 
 
 def wait_for(peer: Peer, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + WAIT_LIMIT_S
     while process.poll() is None and time.monotonic() < deadline:
         try:
             echo(peer)
@@ -182,9 +199,9 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pacs]:
 ae_title: PACS
 port: {port}
 max_pdu: 131072
-acse_timeout: 10
-dimse_timeout: 10
-network_timeout: 10
+acse_timeout: 60
+dimse_timeout: 60
+network_timeout: 60
 bind_address: 127.0.0.1
 instance_location: {folder / "instances"}
 database_location: {folder / "index.sqlite"}
@@ -197,10 +214,10 @@ port: {destination_port}
     process = subprocess.Popen(
         [sys.executable, "-m", "pynetdicom", "qrscp", "-q", "-c", str(config)], cwd=folder
     )
-    peer = Peer("PACS", "127.0.0.1", port, calling_ae_title="NODE", dimse_timeout_s=20)
+    peer = Peer("PACS", "127.0.0.1", port, calling_ae_title="NODE", dimse_timeout_s=60)
     try:
         wait_for(peer, process)
         yield Pacs(peer, destination_port)
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)

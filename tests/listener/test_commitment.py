@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-import time
-from collections.abc import Callable
 
 import pydicom
 import pytest
@@ -16,18 +14,11 @@ from listener.commitment import CommitmentReport, Reference, request_commitment
 from listener.committing import CommitmentProvider
 from listener.errors import CommitmentRefusedError, NoPresentationContextError
 from listener.scu import Peer, store
+from tests.conftest import WAIT_LIMIT_S, wait_until
 from tests.listener.conftest import CT, free_port, peer_of
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 STORE_AND_ASK = frozenset({Permission.STORE, Permission.COMMITMENT})
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 15
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited for {what}")
-        time.sleep(0.02)
 
 
 class Asker:
@@ -115,7 +106,7 @@ def test_without_an_address_to_call_the_report_comes_on_the_association_that_ask
         information, 1, "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
     )
     assert status.Status == 0
-    assert arrived.wait(15)
+    assert arrived.wait(WAIT_LIMIT_S)
     association.release()
     ((kind, told),) = reports
     assert kind == 1
@@ -128,7 +119,7 @@ def test_our_own_question_takes_a_report_on_its_own_association(start_committing
     path = make_ct("1.2.3", "1.2.3.1")
     store(peer_of(scp), [path])
     report = request_commitment(
-        peer_of(scp), [reference(path)], transaction_uid="1.2.3.4.5", wait_s=15
+        peer_of(scp), [reference(path)], transaction_uid="1.2.3.4.5", wait_s=60
     )
     assert report == CommitmentReport("1.2.3.4.5", (reference(path),), ())
     wait_until(lambda: provider.waiting() == [], "the request to be done with")

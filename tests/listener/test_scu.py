@@ -101,7 +101,7 @@ def test_a_peer_that_hangs_up_is_no_endless_loop():
         hang_up = threading.Thread(target=lambda: server.accept()[0].close())
         hang_up.start()
         with pytest.raises(AssociationAbortedError, match="while the association was negotiated"):
-            echo(Peer("PEER", "127.0.0.1", server.getsockname()[1], acse_timeout_s=5))
+            echo(Peer("PEER", "127.0.0.1", server.getsockname()[1], acse_timeout_s=60))
         hang_up.join()
 
 
@@ -141,7 +141,7 @@ def test_dcmtk_storescp_receives_the_file_as_it_is_encoded(tmp_path, make_ct):
         assert data_set_of(kept) == data_set_of(path)
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 def test_a_pacs_takes_a_study_finds_it_and_gives_it_back(pacs, make_ct, tmp_path):

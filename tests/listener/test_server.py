@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import socket
-import threading
 
 from pynetdicom import build_context
 from pynetdicom.association import Association
 
 from listener.peer import associate
-from tests.listener.conftest import peer_of
+from tests.listener.conftest import acceptor_of, peer_of
 
 VERIFICATION = "1.2.840.10008.1.1"
 
@@ -24,10 +23,5 @@ def no_delay(association: Association) -> bool:
 def test_neither_side_of_an_association_waits_for_more_to_send(start_scp):
     scp = start_scp()
     with associate(peer_of(scp), [build_context(VERIFICATION)]) as ours:
-        (theirs,) = (
-            thread
-            for thread in threading.enumerate()
-            if isinstance(thread, Association) and thread.is_acceptor
-        )
         assert no_delay(ours)
-        assert no_delay(theirs)
+        assert no_delay(acceptor_of(ours))

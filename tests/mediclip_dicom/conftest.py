@@ -75,13 +75,18 @@ def fitted_task(tmp_path_factory: pytest.TempPathFactory, backbone: Backbone) ->
 
 
 def settings_in(folder: Path) -> Settings:
-    """A node of its own, with the untrained backbone and no task."""
+    """A node of its own, with the untrained backbone and no task.
+
+    A study from MODALITY is complete when its association ends, and not before, however long a
+    busy machine takes from one instance to the next.
+    """
     return Settings.model_validate(
         {
             "node": {"host": "127.0.0.1", "port": 0, "open": True},
             "storage": {"root": folder / "node", "min_free_mb": 1},
             "backbone": {"model": "untrained", "weights": "untrained", "device": "cpu"},
-            "gathering": {"quiet_period_s": 0.3},
+            "gathering": {"quiet_period_s": 900.0, "after_association_s": 0.1},
+            "peers": [{"name": "modality", "ae_title": "MODALITY", "study_per_association": True}],
         }
     )
 

@@ -16,8 +16,9 @@ from mediclip_dicom.config import Settings
 from mediclip_dicom.config_peers import PeerSettings
 from mediclip_dicom.service import Node
 from mediclip_dicom.workflow.remote import complete_now
+from tests.conftest import wait_until
 from tests.mediclip_dicom.studies import mr_study, study_uid
-from tests.mediclip_dicom.test_service import is_finished, runs_of, wait_for
+from tests.mediclip_dicom.test_service import is_finished, runs_of
 
 PEERS = (
     PeerSettings(name="ct1", ae_title="CT1", quiet_period_s=5),
@@ -67,11 +68,11 @@ def test_a_study_is_read_at_the_end_of_its_association_or_by_command_without_wai
         for title, number in (("MR", 61), ("CT1", 62)):
             peer = Peer("MEDICLIP", "127.0.0.1", node.port, calling_ae_title=title)
             store(peer, mr_study(tmp_path, number))
-        wait_for(lambda: is_finished(fitted_sessions, study_uid(61)), "the sent study")
+        wait_until(lambda: is_finished(fitted_sessions, study_uid(61)), "the sent study")
         with fitted_sessions() as session:
             assert runs_of(session, study_uid(62)) == []
         complete_now(settings, study_uid(62))
-        wait_for(lambda: is_finished(fitted_sessions, study_uid(62)), "the completed study")
+        wait_until(lambda: is_finished(fitted_sessions, study_uid(62)), "the completed study")
 
 
 @pytest.mark.parametrize(("policy", "kept"), [("replace", "second"), ("keep-first", "first")])
@@ -83,7 +84,7 @@ def test_other_content_under_a_known_uid_is_taken_or_set_aside_by_policy_and_rec
     fitted_sessions: sessionmaker[Session],
     tmp_path: Path,
 ) -> None:
-    settings = with_gathering(node_settings, same_uid=policy, quiet_period_s=0.5)
+    settings = with_gathering(node_settings, same_uid=policy)
     first = mr_study(tmp_path, 63)
     changed = tmp_path / "changed.dcm"
     dataset = dcmread(first[0])
@@ -94,7 +95,7 @@ def test_other_content_under_a_known_uid_is_taken_or_set_aside_by_policy_and_rec
         outcomes = store(peer, [*first, changed])
         assert {outcome.status for outcome in outcomes} == {0}
         complete_now(settings, study_uid(63))
-        wait_for(lambda: is_finished(fitted_sessions, study_uid(63)), "the study")
+        wait_until(lambda: is_finished(fitted_sessions, study_uid(63)), "the study")
     with fitted_sessions() as session:
         (run,) = runs_of(session, study_uid(63))
         assert run.revision.set_aside == 1

@@ -20,6 +20,7 @@ from mediclip_dicom.logs import configure_logging
 from mediclip_dicom.queue import cancel
 from mediclip_dicom.service import Node
 from mediclip_dicom.workflow import engine
+from tests.conftest import WAIT_LIMIT_S, wait_until
 from tests.mediclip_dicom.studies import (
     BIRTH_DATE,
     PATIENT_ID,
@@ -33,7 +34,6 @@ from tests.mediclip_dicom.test_service import (
     SEGMENTATION,
     runs_of,
     send,
-    wait_for,
 )
 
 
@@ -114,12 +114,14 @@ def test_a_destination_that_hangs_keeps_no_other_from_its_results(
     with Node(settings, backbone=backbone) as node:
         try:
             send(node, mr_study(tmp_path, 91))
-            assert hanging.wait(60), "the first study never reached the destination that hangs"
+            assert hanging.wait(WAIT_LIMIT_S), (
+                "the first study never reached the destination that hangs"
+            )
             numbers = range(92, 92 + settings.delivery.concurrent_studies + 1)
             for number in numbers:
                 send(node, mr_study(tmp_path, number))
             for number in (91, *numbers):
-                wait_for(
+                wait_until(
                     lambda n=number: (  # type: ignore[misc]
                         states(fitted_sessions, n, "well") == {DeliveryState.DELIVERED}
                     ),
@@ -129,7 +131,7 @@ def test_a_destination_that_hangs_keeps_no_other_from_its_results(
         finally:
             go_on.set()
         for number in (91, *numbers):
-            wait_for(
+            wait_until(
                 lambda n=number: states(fitted_sessions, n) == {DeliveryState.DELIVERED},  # type: ignore[misc]
                 f"study {number} at the other",
             )
@@ -157,9 +159,9 @@ def test_a_study_that_is_refused_for_now_keeps_no_other_study_from_the_destinati
 
     with Node(settings, backbone=backbone) as node:
         send(node, mr_study(tmp_path, 95))
-        wait_for(lambda: attempts() == 1, "the first attempt")
+        wait_until(lambda: attempts() == 1, "the first attempt")
         send(node, mr_study(tmp_path, 96))
-        wait_for(
+        wait_until(
             lambda: states(fitted_sessions, 96) == {DeliveryState.DELIVERED}, "the other study"
         )
         assert states(fitted_sessions, 95) == {DeliveryState.PENDING}
@@ -183,7 +185,7 @@ def test_one_search_of_the_log_follows_a_study_from_its_association_to_its_confi
         # What is no date and no number makes libraries complain, with the value.
         secrets = {"StudyID": "no-sh-VR-" + "x" * 20, "PatientAge": "Methuselah"}
         send(node, mr_study(tmp_path, 97, lesion=True, **secrets))
-        wait_for(
+        wait_until(
             lambda: states(fitted_sessions, 97) == {DeliveryState.CONFIRMED}, "the confirmation"
         )
     archive.server.shutdown()

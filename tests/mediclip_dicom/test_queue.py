@@ -20,6 +20,7 @@ from mediclip_dicom.database import DeliveryState, RunState
 from mediclip_dicom.errors import DeliveryNotFoundError
 from mediclip_dicom.queue import cancel, open_deliveries, retry, waiting_runs
 from mediclip_dicom.service import Node
+from tests.conftest import wait_until
 from tests.mediclip_dicom.studies import mr_study, study_uid
 from tests.mediclip_dicom.test_service import (
     COMPREHENSIVE_3D_SR,
@@ -27,7 +28,6 @@ from tests.mediclip_dicom.test_service import (
     is_finished,
     runs_of,
     send,
-    wait_for,
 )
 
 COMMITMENT = "1.2.840.10008.1.20.1"
@@ -60,7 +60,9 @@ class Archive:
             port=int(self.server.socket.getsockname()[1]),
             commitment=True,
         )
-        return settings.model_copy(update={"destinations": (destination,)})
+        # One attempt, and no second one while a test looks at the first.
+        delivery = settings.delivery.model_copy(update={"first_retry_s": 3600.0})
+        return settings.model_copy(update={"destinations": (destination,), "delivery": delivery})
 
     def _on_action(self, event: Event) -> tuple[int, None]:
         asked = decoded(event.action_information)
@@ -99,7 +101,7 @@ def test_a_refused_result_fails_once_is_shown_and_goes_out_and_is_confirmed_when
     with Node(settings, backbone=backbone) as node:
         archive.node_port = node.port
         send(node, mr_study(tmp_path, 71))
-        wait_for(lambda: is_finished(fitted_sessions, study_uid(71)), "the refusal")
+        wait_until(lambda: is_finished(fitted_sessions, study_uid(71)), "the refusal")
         with fitted_sessions() as session:
             assert waiting_runs(session) == []
             (refused,) = open_deliveries(session)
@@ -112,7 +114,7 @@ def test_a_refused_result_fails_once_is_shown_and_goes_out_and_is_confirmed_when
         archive.status = 0x0000
         found = retry(settings, fitted_sessions, refused.run_id[:10], "archive")
         assert found.run_id == refused.run_id
-        wait_for(
+        wait_until(
             lambda: states(fitted_sessions, 71) == {DeliveryState.CONFIRMED}, "the confirmation"
         )
         with fitted_sessions() as session:
@@ -151,7 +153,7 @@ def test_a_delivery_can_be_cancelled_and_what_is_not_committed_is_failed(
             with fitted_sessions() as session:
                 return any(d.attempts for d in open_deliveries(session))
 
-        wait_for(waiting, "the first attempt")
+        wait_until(waiting, "the first attempt")
         with fitted_sessions() as session:
             (pending,) = open_deliveries(session)
         assert pending.state is DeliveryState.PENDING, "what is refused for now is tried again"
@@ -159,7 +161,7 @@ def test_a_delivery_can_be_cancelled_and_what_is_not_committed_is_failed(
         assert states(fitted_sessions, 72) == {DeliveryState.CANCELLED}
         archive.status = 0x0000
         retry(settings, fitted_sessions, pending.run_id, "archive")
-        wait_for(lambda: states(fitted_sessions, 72) == {DeliveryState.FAILED}, "the report")
+        wait_until(lambda: states(fitted_sessions, 72) == {DeliveryState.FAILED}, "the report")
         with fitted_sessions() as session:
             (failed,) = open_deliveries(session)
         assert failed.comment == "not committed by the destination (0110H)"

@@ -8,8 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +39,7 @@ from mediclip_dicom.errors import DatabaseError, NodeStartError, TaskError
 from mediclip_dicom.service import Node
 from mediclip_dicom.workflow import engine
 from mediclip_dicom.workflow.intake import Intake
+from tests.conftest import wait_until
 from tests.mediclip_dicom import sources
 from tests.mediclip_dicom.conftest import TASK, FittedTask, settings_in, with_task
 from tests.mediclip_dicom.studies import (
@@ -50,7 +50,6 @@ from tests.mediclip_dicom.studies import (
     study_uid,
 )
 
-LIMIT_S = 60.0
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 
@@ -152,7 +151,7 @@ def site(
     """One node for all tests that send it studies of their own."""
     settings = with_task(settings_in(tmp_path_factory.mktemp("site")), fitted_task)
     ward = PeerSettings(name="ward", ae_title="WARD", may=("find",))
-    settings = settings.model_copy(update={"peers": (ward,)})
+    settings = settings.model_copy(update={"peers": (*settings.peers, ward)})
     archive = Destination()
     try:
         with Node(archive.added_to(settings), backbone=backbone) as node:
@@ -168,14 +167,6 @@ def peer_of(node: Node) -> Peer:
 def send(node: Node, paths: list[Path]) -> None:
     outcomes = store(peer_of(node), paths)
     assert [outcome.category for outcome in outcomes] == [StoreCategory.SUCCESS] * len(paths)
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {LIMIT_S:.0f} s for {what}")
-        time.sleep(0.1)
 
 
 def runs_of(session: Session, uid: str) -> list[Run]:
@@ -231,7 +222,7 @@ def answered(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Answered:
     studies = Answered(mr_study(folder, 22), early, late, mr_study(folder, 24, lesion=True))
     send(site.node, [*studies.again, *studies.early, *studies.flagged])
     for number in (22, 23, 24):
-        wait_for(lambda n=number: is_finished(site.sessions, study_uid(n)), f"study {number}")  # type: ignore[misc]
+        wait_until(lambda n=number: is_finished(site.sessions, study_uid(n)), f"study {number}")  # type: ignore[misc]
     return studies
 
 
@@ -243,7 +234,7 @@ def test_studies_come_back_with_a_report_and_a_segmentation_where_they_are_flagg
     normal, abnormal = mr_study(tmp_path, 20), mr_study(tmp_path, 21, lesion=True)
     send(site.node, [*normal, *abnormal])
     for number in (20, 21):
-        wait_for(lambda n=number: is_finished(site.sessions, study_uid(n)), f"study {number}")  # type: ignore[misc]
+        wait_until(lambda n=number: is_finished(site.sessions, study_uid(n)), f"study {number}")  # type: ignore[misc]
     with site.sessions() as session:
         for number in (20, 21):
             (run,) = runs_of(session, study_uid(number))
@@ -292,7 +283,7 @@ def test_a_study_that_no_task_reads_is_written_down_and_is_no_error(
     site: Site, tmp_path: Path
 ) -> None:
     send(site.node, [sources.computed_radiograph(tmp_path)])
-    wait_for(lambda: is_finished(site.sessions, sources.STUDY_UID), "the study")
+    wait_until(lambda: is_finished(site.sessions, sources.STUDY_UID), "the study")
     with site.sessions() as session:
         (run,) = runs_of(session, sources.STUDY_UID)
         assert run.state is RunState.NO_TASK
@@ -308,7 +299,7 @@ def test_the_same_study_twice_is_read_once(
     assert results >= 1
     with noticing_gatherings(monkeypatch) as gathered:
         send(site.node, answered.again)
-        wait_for(lambda: len(gathered) >= 1, "the second gathering")
+        wait_until(lambda: len(gathered) >= 1, "the second gathering")
     with site.sessions() as session:
         (run,) = runs_of(session, study_uid(22))
         assert gathered == [run.id]
@@ -319,7 +310,7 @@ def test_the_same_study_twice_is_read_once(
 
 def test_a_slice_that_comes_late_makes_a_second_revision(site: Site, answered: Answered) -> None:
     send(site.node, [answered.late])
-    wait_for(lambda: is_finished(site.sessions, study_uid(23), runs=2), "the second answer")
+    wait_until(lambda: is_finished(site.sessions, study_uid(23), runs=2), "the second answer")
     with site.sessions() as session:
         first, second = runs_of(session, study_uid(23))
         assert (first.revision.number, second.revision.number) == (1, 2)
@@ -345,7 +336,7 @@ def test_our_own_results_that_come_back_to_us_are_not_read_again(
     assert sorted(str(dataset.Modality) for dataset in returned) == ["SEG", "SR"]
     with noticing_gatherings(monkeypatch) as gathered:
         outcomes = store(peer_of(site.node), [*answered.flagged, *answer])
-        wait_for(lambda: len(gathered) >= 1, "the second gathering")
+        wait_until(lambda: len(gathered) >= 1, "the second gathering")
     assert [outcome.category for outcome in outcomes] == [
         *[StoreCategory.SUCCESS] * len(answered.flagged),
         *[StoreCategory.REFUSED] * len(answer),
@@ -375,11 +366,11 @@ def test_a_destination_that_is_away_gets_its_results_when_it_is_back(
     with Node(settings, backbone=backbone) as node:
         with archive.away():
             send(node, mr_study(tmp_path, 25))
-            wait_for(lambda: attempts() >= 1, "a failed attempt")
+            wait_until(lambda: attempts() >= 1, "a failed attempt")
             with fitted_sessions() as session:
                 (run,) = runs_of(session, study_uid(25))
                 assert run.state is RunState.DELIVERING
-        wait_for(lambda: is_finished(fitted_sessions, study_uid(25)), "the delivery")
+        wait_until(lambda: is_finished(fitted_sessions, study_uid(25)), "the delivery")
     with fitted_sessions() as session:
         (run,) = runs_of(session, study_uid(25))
         assert run.state is RunState.DONE
@@ -441,7 +432,7 @@ def test_the_results_lie_on_disk_where_there_is_no_destination(
 ) -> None:
     with Node(node_settings, backbone=backbone) as node:
         send(node, mr_study(tmp_path, 26))
-        wait_for(lambda: is_finished(fitted_sessions, study_uid(26)), "the answer")
+        wait_until(lambda: is_finished(fitted_sessions, study_uid(26)), "the answer")
     with open_database(node_settings.database_url)() as session:
         (run,) = runs_of(session, study_uid(26))
         files = [node_settings.storage.results / result.path for result in run.results]

@@ -30,9 +30,11 @@ from mediclip_dicom.service import open_backbone
 from tests.listener.conftest import make_ct  # noqa: F401 (a fixture)
 from tests.mediclip_dicom.sources import STUDY_UID, mr_series
 
-START_LIMIT_S = 90.0
-ANSWER_LIMIT_S = 120.0
-QUIET_PERIOD_S = 1.5
+START_LIMIT_S = 180.0
+ANSWER_LIMIT_S = 180.0
+# A study is complete when its association ends; the quiet period is for what is resumed.
+QUIET_PERIOD_S = 5.0
+SENDERS = ("STORESCU", "TEST", "DEMO", "DEMOPACS")
 
 
 def study_uid(number: int) -> str:
@@ -101,7 +103,7 @@ class NodeProcess:
         """Send a signal and return the exit code."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(ANSWER_LIMIT_S)
 
     def runs(self, study: str) -> list[tuple[str, bool, int]]:
         """(state, finished, verdicts) of each run of a study."""
@@ -176,12 +178,19 @@ def _settings(root: Path, *, node_port: int, pacs: DemoPacs | None) -> Settings:
         "node": {"host": "127.0.0.1", "port": node_port, "open": True},
         "storage": {"root": str(root / "storage"), "min_free_mb": 16},
         "backbone": {"weights": "untrained", "device": "cpu"},
-        "gathering": {"quiet_period_s": QUIET_PERIOD_S},
+        "gathering": {"quiet_period_s": QUIET_PERIOD_S, "after_association_s": 0.5},
         "delivery": {"first_retry_s": 0.5, "backoff": 1.0, "connect_timeout_s": 2.0},
     }
     lines = []
     for section, values in sections.items():
         lines += [f"[{section}]", *(f"{k} = {json.dumps(v)}" for k, v in values.items())]
+    for title in SENDERS:
+        lines += [
+            "[[peers]]",
+            f'name = "{title}"',
+            f'ae_title = "{title}"',
+            "study_per_association = true",
+        ]
     if pacs is not None:
         lines += [
             "[[destinations]]",

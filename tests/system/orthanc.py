@@ -25,7 +25,7 @@ PROGRAM = shutil.which("Orthanc", path="/usr/sbin:/usr/bin:/usr/local/bin")
 PLUGINS = Path("/usr/share/orthanc/plugins")
 DICOMWEB = PLUGINS / "libOrthancDicomWeb.so"
 GDCM = PLUGINS / "libOrthancGdcm.so"
-START_LIMIT_S = 60.0
+START_LIMIT_S = 180.0
 
 
 class Orthanc:
