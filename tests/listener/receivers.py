@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import random
-import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,8 +23,7 @@ settings = ListenerSettings(ae_title="NODE", port=0, min_free_bytes=0, stranger=
 for root in sys.stdin:
     child = os.fork()
     if child == 0:
-        said = lambda _: print("STORED", flush=True)
-        with StorageSCP(settings, Spool(Path(root.strip())), said) as scp:
+        with StorageSCP(settings, Spool(Path(root.strip()))) as scp:
             print("RECEIVER", os.getpid(), scp.port, flush=True)
             time.sleep(600)
     os.waitpid(child, 0)
@@ -56,37 +50,6 @@ class Receivers:
         _, process_id, port = line.split()
         return Receiver(int(process_id), int(port))
 
-    @contextmanager
-    def killing(self, receiver: Receiver, *, stored: int, after_s: float) -> Iterator[None]:
-        """Kill -9 a while after so many instances were stored, and not acknowledged all yet.
-
-        Counted and not timed, so that it falls into the transfer on any machine.
-        """
-
-        def kill() -> None:
-            assert self._process.stdout is not None
-            for _ in range(stored):
-                next(line for line in self._process.stdout if line == "STORED\n")
-            time.sleep(after_s)
-            os.kill(receiver.process_id, signal.SIGKILL)
-
-        killer = threading.Thread(target=kill)
-        killer.start()
-        try:
-            yield
-        finally:
-            killer.join()
-
-
-def moments(chance: random.Random, *, rounds: int, instances: int) -> Iterator[tuple[int, float]]:
-    """When to kill: before the first instance, in the middle, and then at random.
-
-    The first round acknowledges nothing and the second something, whatever the others do.
-    """
-    for number in range(rounds):
-        stored = chance.randrange(instances)
-        yield (0, instances // 2, stored)[min(number, 2)], chance.uniform(0, 0.02)
-
 
 @contextmanager
 def forking() -> Iterator[Receivers]:
@@ -98,4 +61,4 @@ def forking() -> Iterator[Receivers]:
         cwd=Path(__file__).parents[2],
     )
     yield Receivers(process)
-    process.communicate(timeout=120)
+    process.communicate(timeout=30)
