@@ -8,11 +8,13 @@ from listener.errors import ListenerError
 from listener.finding import FindQuery
 from listener.peer import Peer
 from listener.query import find, get, move
+from listener.repeating import Repeating
 from listener.scp import StorageSCP
 from listener.scu import EchoResult, StoreCategory, StoreOutcome, echo, store
 from listener.settings import AssociationEnd, ListenerSettings, ListenerStatistics, TLSPort
 from listener.spool import Spool, SpooledInstance, StoredInstance, newest, oldest
 from listener.tls import TLSFiles
+from listener.versions import content_digest
 
 __all__ = [
     "AllowedPeer",
@@ -29,6 +31,7 @@ __all__ = [
     "PeerLimits",
     "Permission",
     "Reference",
+    "Repeating",
     "Spool",
     "SpooledInstance",
     "StorageSCP",
@@ -38,6 +41,7 @@ __all__ = [
     "StudyActivity",
     "TLSFiles",
     "TLSPort",
+    "content_digest",
     "echo",
     "find",
     "get",
