@@ -36,8 +36,8 @@ $(VIEWERS)/fetched:
 	PACKAGES="dcmtk orthanc orthanc-dicomweb orthanc-gdcm chromium nodejs npm" \
 	  tests/system/install-debian-packages
 	mkdir -p $(VIEWERS)/ohif $(VIEWERS)/modules/playwright-core
-	cd $(VIEWERS) && tar xzf "$$(npm pack --silent $(OHIF))" -C ohif
-	cd $(VIEWERS) && tar xzf "$$(npm pack --silent $(PLAYWRIGHT))" --strip-components 1 \
+	cd $(VIEWERS) && tar xzf "$$(timeout 300 npm pack --silent $(OHIF))" -C ohif
+	cd $(VIEWERS) && tar xzf "$$(timeout 300 npm pack --silent $(PLAYWRIGHT))" --strip-components 1 \
 	  -C modules/playwright-core
 	@touch $@
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRLittleEndian
 from pynetdicom import _config, build_context
 from pynetdicom.dsutils import split_dataset
 
+from listener.deflated import inflated
 from listener.errors import (
     AssociationAbortedError,
     InvalidInstanceError,
@@ -41,7 +43,8 @@ __all__ = [
 ]
 
 _VERIFICATION = UID("1.2.840.10008.1.1")
-_MAX_CONTEXTS = 128
+# An association has at most 128 contexts, and a kind may need two.
+_MAX_KINDS = 64
 _SOP_CLASS_NOT_SUPPORTED = 0x0122
 
 
@@ -84,7 +87,7 @@ class _Outgoing:
     transfer_syntax_uid: UID
 
     @property
-    def context(self) -> tuple[UID, UID]:
+    def kind(self) -> tuple[UID, UID]:
         return self.sop_class_uid, self.transfer_syntax_uid
 
 
@@ -112,9 +115,10 @@ def store(
 ) -> tuple[StoreOutcome, ...]:
     """Send Part 10 files as they are encoded, over one association.
 
-    Contexts are proposed for what is sent and no more; over 128 kinds are sent over several
-    associations. An instance whose kind the peer does not take is an outcome, not an error, as
-    long as it takes another one.
+    Contexts are proposed for what is sent and no more; over 64 kinds are sent over several
+    associations. What is deflated is proposed inflated too, and sent so where the peer takes it
+    only so. An instance whose kind the peer does not take is an outcome, not an error, as long as
+    it takes another one.
 
     Args:
         peer: where to.
@@ -134,8 +138,8 @@ def store(
     outgoing = [_outgoing(path) for path in paths]
     outcomes = _Outcomes(on_answer)
     refused: NoPresentationContextError | None = None
-    for kinds in _batches(sorted({item.context for item in outgoing})):
-        batch = [(index, item) for index, item in enumerate(outgoing) if item.context in kinds]
+    for kinds in _batches(sorted({item.kind for item in outgoing})):
+        batch = [(index, item) for index, item in enumerate(outgoing) if item.kind in kinds]
         try:
             _store_batch(peer, kinds, batch, outcomes=outcomes)
         except AssociationAbortedError as error:
@@ -181,8 +185,15 @@ def _outgoing(path: Path) -> _Outgoing:
 
 
 def _batches(kinds: Sequence[tuple[UID, UID]]) -> Iterator[Sequence[tuple[UID, UID]]]:
-    for start in range(0, len(kinds), _MAX_CONTEXTS):
-        yield kinds[start : start + _MAX_CONTEXTS]
+    for start in range(0, len(kinds), _MAX_KINDS):
+        yield kinds[start : start + _MAX_KINDS]
+
+
+def _encodings(transfer_syntax: UID) -> tuple[UID, ...]:
+    """The transfer syntaxes that a file can be sent in, the better one first."""
+    if transfer_syntax.is_deflated:
+        return transfer_syntax, ExplicitVRLittleEndian
+    return (transfer_syntax,)
 
 
 def _store_batch(
@@ -195,26 +206,34 @@ def _store_batch(
     # Documented switch of the library: a file given by its path goes out as it is encoded, in
     # pieces, instead of being decoded and encoded again.
     _config.STORE_SEND_CHUNKED_DATASET = True
-    contexts: list[PresentationContext] = [build_context(*kind) for kind in kinds]
+    proposed = {(sop_class, one) for sop_class, syntax in kinds for one in _encodings(syntax)}
+    contexts: list[PresentationContext] = [build_context(*each) for each in sorted(proposed)]
     with associate(peer, contexts) as association:
         taken = {
             (context.abstract_syntax, context.transfer_syntax[0])
             for context in association.accepted_contexts
         }
         for message_id, (index, item) in enumerate(batch, start=1):
-            if item.context not in taken:
+            usable = [
+                one
+                for one in _encodings(item.transfer_syntax_uid)
+                if (item.sop_class_uid, one) in taken
+            ]
+            if not usable:
                 outcomes.add(index, _no_context(item))
                 continue
-            answer = _send(association, peer, item, message_id=message_id % 0xFFFF + 1)
+            plain = usable[0] != item.transfer_syntax_uid
+            with inflated(item.path) if plain else nullcontext(item.path) as path:
+                answer = _send(association, peer, item, path, message_id=message_id % 0xFFFF + 1)
             outcomes.add(index, answer)
 
 
 def _send(
-    association: Association, peer: Peer, item: _Outgoing, *, message_id: int
+    association: Association, peer: Peer, item: _Outgoing, path: Path, *, message_id: int
 ) -> StoreOutcome:
     if not association.is_established:
         raise AssociationAbortedError(f"{peer} ended the association while instances were sent")
-    answer = association.send_c_store(item.path, msg_id=message_id)
+    answer = association.send_c_store(path, msg_id=message_id)
     if "Status" not in answer:
         raise AssociationAbortedError(f"{peer} did not answer a C-STORE")
     status = int(answer.Status)

@@ -15,7 +15,7 @@ from ai_core import Backbone, Detector, OperatingPoint, Verdict, aggregate
 from mediclip_dicom.contradictions import find_contradictions
 from mediclip_dicom.images import INPUT_SIZE, InputFrame, SourceImage, iter_input_frames, place
 from mediclip_dicom.pixels import Mode
-from mediclip_dicom.results import ImageReading, PreviousReport, Reading
+from mediclip_dicom.results import ImageReading, PreviousReport, Reading, StoredMap
 from mediclip_dicom.tasks import VersionFacts
 
 OUT_OF_SCOPE = "out of scope: unlike every image that the task was registered from"
@@ -143,7 +143,7 @@ def open_maps(path: Path) -> Maps:
 def make_reading(
     images: Sequence[SourceImage],
     scores: Sequence[FrameScore],
-    maps: Maps,
+    maps_path: Path,
     *,
     version: VersionFacts,
     backbone: Backbone,
@@ -155,7 +155,7 @@ def make_reading(
     Args:
         images: In reading order.
         scores: A row for each frame of `images`, in the same order.
-        maps: Shape (frames, 224, 224), likewise.
+        maps_path: What `score_images` wrote; the maps stay there until they are looked at.
         version: The task version that scored.
         backbone: The model below it.
         mode: "pad" or "stretch", as the images were placed.
@@ -184,15 +184,15 @@ def make_reading(
         finished_at=revision.analysed_at,
         predecessor=revision.predecessor,
         window=version.definition.window,
-        images=tuple(_image_readings(images, scores, maps, mode=mode)),
+        images=tuple(_image_readings(images, scores, maps_path, mode=mode)),
     )
 
 
 def _image_readings(
-    images: Sequence[SourceImage], scores: Sequence[FrameScore], maps: Maps, *, mode: Mode
+    images: Sequence[SourceImage], scores: Sequence[FrameScore], maps_path: Path, *, mode: Mode
 ) -> Iterator[ImageReading]:
     by_uid = {image.header.sop_instance_uid: image for image in images}
-    for score, anomaly_map in zip(scores, maps, strict=True):
+    for index, score in enumerate(scores):
         image = by_uid[score.sop_instance_uid]
         scored = score.score is not None
         yield ImageReading(
@@ -200,7 +200,7 @@ def _image_readings(
             header=image.header,
             frame_number=score.frame,
             score=score.score,
-            map=anomaly_map if scored else None,
+            map=StoredMap(maps_path, index) if scored else None,
             placement=place(image.header, mode=mode) if scored else None,
             skipped=score.skipped,
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydicom.misc import is_dicom
 
-from mediclip_dicom.analysis import RevisionFacts, make_reading, open_maps, score_images
+from mediclip_dicom.analysis import RevisionFacts, make_reading, score_images
 from mediclip_dicom.cli.display import (
     console,
     count_progress,
@@ -54,7 +54,7 @@ def analyze_files(settings: Settings, paths: list[Path], *, task_name: str, out:
         reading = make_reading(
             images,
             scores,
-            open_maps(maps_path),
+            maps_path,
             version=version,
             backbone=detectors.backbone,
             mode=detector.info.preset.geometry,

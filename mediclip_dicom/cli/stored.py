@@ -132,7 +132,7 @@ def _write_maps(reading: Reading, path: Path) -> None:
     ]
     np.savez_compressed(
         path,
-        maps=np.array([image.map for image in images], dtype=np.float32),
+        maps=np.array([image.read_map() for image in images], dtype=np.float32),
         sop_instance_uid=np.array([image.header.sop_instance_uid for image in images]),
         frame=np.array([image.frame_number for image in images], dtype=np.int32),
         box=np.array(boxes, dtype=np.int32),

@@ -15,7 +15,7 @@ from mediclip_dicom.config import BackboneSettings, Settings
 from mediclip_dicom.demo.errors import DemoError
 from mediclip_dicom.demo.pacs import DemoPacs
 
-_START_LIMIT_S = 120.0
+_START_LIMIT_S = 300.0
 _STOP_LIMIT_S = 30.0
 
 

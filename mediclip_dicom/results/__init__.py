@@ -8,6 +8,7 @@ from mediclip_dicom.results.reading import (
     ImageReading,
     PreviousReport,
     Reading,
+    StoredMap,
     Verdict,
 )
 from mediclip_dicom.results.writing import ResultObject, write_results
@@ -20,6 +21,7 @@ __all__ = [
     "PreviousReport",
     "Reading",
     "ResultObject",
+    "StoredMap",
     "Verdict",
     "bands",
     "derive_uid",

@@ -18,7 +18,7 @@ from highdicom.seg import (
 )
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian, RLELossless
+from pydicom.uid import ExplicitVRLittleEndian
 
 from mediclip_dicom.kinds import ResultKind
 from mediclip_dicom.results.identity import (
@@ -43,7 +43,7 @@ def save_maps(reading: Reading, *, kind: ResultKind, device: Device, save: Save)
     """Make the maps of all scored frames, whatever the verdict, on the grid of their sources.
 
     Args:
-        kind: "FRACTIONAL" for Segmentations (8 bits, RLE), "PM" for Parametric Maps (float32).
+        kind: "FRACTIONAL" for Segmentations (8 bits), "PM" for Parametric Maps (float32).
 
     Returns:
         What could not be made and why, for the report; no patient data.
@@ -72,9 +72,9 @@ def source_map(image: ImageReading) -> npt.NDArray[np.float32]:
     Raises:
         ValueError: the frame was not scored.
     """
-    if image.map is None or image.placement is None:
+    if image.placement is None:
         raise ValueError("a frame that was not scored has no map")
-    return np.clip(image.placement.to_source(image.map), 0.0, 1.0)
+    return np.clip(image.placement.to_source(image.read_map()), 0.0, 1.0)
 
 
 def _parts(stack: Sequence[ImageReading]) -> Iterator[Sequence[ImageReading]]:
@@ -158,7 +158,7 @@ def _fractional(
         segment_descriptions=[description],
         content_label="ANOMALY_MAP",
         content_description="Anomaly map, not for diagnostic use",
-        transfer_syntax_uid=RLELossless,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=True,
         **arguments,
     )

@@ -26,9 +26,9 @@ from mediclip_dicom.results.source import copy_character_set
 Save = Callable[[ResultKind, Dataset], None]
 """Takes an object and puts it where it is safe; its pixels may be dropped afterwards."""
 
-# Whole data sets above this are deflated. Below it, every archive is served as it likes best.
-DEFLATE_ABOVE_BYTES = 16 * 2**20
-
+# What has more pixel data than this is deflated: a mask of bits can't be compressed otherwise. For
+# less it isn't worth a peer that inflates badly; one that does not inflate gets all of it plain.
+DEFLATE_ABOVE_BYTES = 2**20
 
 # What highdicom raises at a geometry that it can't describe. The report then says so: a map in the
 # wrong place would be worse than none.
@@ -78,7 +78,7 @@ class SeriesOf:
             # Required (2C) where no position and orientation say which way the rows run.
             dataset.PatientOrientation = source.get("PatientOrientation") or None
         if _number_of_bytes(dataset) > DEFLATE_ABOVE_BYTES:
-            _deflate(dataset)
+            dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
         self.count(image)
 
     def count(self, image: ImageReading) -> None:
@@ -101,8 +101,3 @@ def refusal(what: str, image: ImageReading, error: Exception, *, frames: int) ->
 
 def _number_of_bytes(dataset: Dataset) -> int:
     return len(dataset.get("PixelData") or dataset.get("FloatPixelData") or b"")
-
-
-def _deflate(dataset: Dataset) -> None:
-    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian

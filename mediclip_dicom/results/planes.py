@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from copy import copy
-from pathlib import Path
 
 from highdicom.spatial import get_volume_positions
 from pydicom.dataset import Dataset
+from pydicom.valuerep import DSfloat
 
 from mediclip_dicom.contradictions import rounded
 from mediclip_dicom.pixels.planes import ENHANCED_SOP_CLASSES, plane_attribute
@@ -25,6 +25,20 @@ _WHOLE_IMAGE_KEYWORDS = (
     "DimensionOrganizationSequence",
     "DimensionIndexSequence",
     "FrameIncrementPointer",
+)
+
+# What the frames of a stack have in common and highdicom compares or takes from any of them.
+_STACK_KEYWORDS = (
+    "SOPClassUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "Rows",
+    "Columns",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+    "SpacingBetweenSlices",
 )
 
 
@@ -70,20 +84,21 @@ class SourcePlanes:
     """
 
     def __init__(self, images: Sequence[ImageReading], *, stack: Sequence[ImageReading]) -> None:
-        """Read the sources.
+        """Read the first source; the others share all that is taken from it but their place.
 
         Args:
             images: the frames that the result holds, in its order.
             stack: all frames of their stack, which tell the distance between slices.
         """
         self._images = {_stand_in_uid(n): image for n, image in enumerate(images)}
-        read: dict[Path, Dataset] = {}
-        spacing = _slice_spacing(stack)
-        self.datasets: list[Dataset] = []
-        for uid, image in self._images.items():
-            if image.path not in read:
-                read = {image.path: read_source(image.path)}
-            self.datasets.append(_stand_in(read[image.path], image, uid=uid, spacing=spacing))
+        first = _stand_in(
+            read_source(images[0].path),
+            images[0],
+            uid=_stand_in_uid(0),
+            spacing=_slice_spacing(stack),
+        )
+        rest = [(uid, image) for uid, image in self._images.items() if image is not images[0]]
+        self.datasets = [first, *(_elsewhere(first, image, uid=uid) for uid, image in rest)]
 
     def name_sources(self, result: Dataset) -> None:
         """Name the real class, instance and frame wherever a stand-in is referenced."""
@@ -137,6 +152,23 @@ def _stand_in(source: Dataset, image: ImageReading, *, uid: str, spacing: float 
         frame.SpacingBetweenSlices = f"{spacing:.6g}"
     # Empty is allowed in a slice (type 2), yet not in a result's planes.
     frame.SliceThickness = frame.SliceThickness or frame.get("SpacingBetweenSlices") or None
+    return frame
+
+
+def _elsewhere(first: Dataset, image: ImageReading, *, uid: str) -> Dataset:
+    """A stand-in of the same stack, with what tells it from the first, and what must be the same.
+
+    Raises:
+        ValueError: the image has no plane, so it stands alone and must be the first.
+    """
+    if image.plane is None:
+        raise ValueError("an image without a plane shares no stack")
+    frame = Dataset()
+    for keyword in _STACK_KEYWORDS:
+        if keyword in first:
+            frame.add(first[keyword])
+    frame.SOPInstanceUID = uid
+    frame.ImagePositionPatient = [DSfloat(x, auto_format=True) for x in image.plane.position]
     return frame
 
 

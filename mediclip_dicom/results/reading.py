@@ -47,6 +47,25 @@ class Device:
     software_version: str
 
 
+@dataclass(frozen=True, slots=True)
+class StoredMap:
+    """One anomaly map of a `.npy` file of many, read when it is asked for.
+
+    Pages of a file that stays mapped count as the process's own until the system wants them back.
+
+    Attributes:
+        path: float32, shape (maps, 224, 224), in [0, 1].
+        index: which of them, from 0.
+    """
+
+    path: Path
+    index: int
+
+    def read(self) -> npt.NDArray[np.float32]:
+        """The map, (224, 224) float32, in memory."""
+        return np.array(np.load(self.path, mmap_mode="r")[self.index])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReading:
     """One frame of one image, as read.
@@ -55,7 +74,7 @@ class ImageReading:
         path: the source file, from which patient and study attributes are copied.
         frame_number: 1-based.
         score: image score, or `None` where the frame was not scored.
-        map: (224, 224) float32 in [0, 1], may be a slice of a memory map; `None` if not scored.
+        map: (224, 224) float32 in [0, 1], or where it is stored; `None` if not scored.
         placement: how the source lies in the map; needed with a map.
         skipped: why the frame was not analysed, without patient data; `None` if it was.
     """
@@ -64,13 +83,23 @@ class ImageReading:
     header: ImageHeader
     frame_number: int
     score: float | None
-    map: npt.NDArray[np.float32] | None
+    map: npt.NDArray[np.float32] | StoredMap | None
     placement: Placement | None
     skipped: str | None
 
     def __post_init__(self) -> None:
         if self.map is not None and self.placement is None:
             raise ValueError("a map needs the placement that it was made with")
+
+    def read_map(self) -> npt.NDArray[np.float32]:
+        """The map, (224, 224) float32 in [0, 1], in memory.
+
+        Raises:
+            ValueError: the frame was not scored.
+        """
+        if self.map is None:
+            raise ValueError("a frame that was not scored has no map")
+        return self.map.read() if isinstance(self.map, StoredMap) else self.map
 
     @property
     def plane(self) -> Plane | None:

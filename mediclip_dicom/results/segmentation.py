@@ -149,10 +149,11 @@ def _mark(
 ) -> tuple[Marked, npt.NDArray[np.uint8]] | None:
     if image.map is None or image.placement is None:
         return None
+    anomaly_map = image.read_map()
     # Resampling invents no new maximum, so most frames need not be resampled at all.
-    if not image.placement.crop(image.map).max() > levels[0].threshold:
+    if not image.placement.crop(anomaly_map).max() > levels[0].threshold:
         return None
-    source_map = image.placement.to_source(image.map)
+    source_map = image.placement.to_source(anomaly_map)
     masks = band_masks(source_map, levels)
     if not masks.any():
         return None

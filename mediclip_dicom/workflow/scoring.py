@@ -11,7 +11,6 @@ from mediclip_dicom.analysis import (
     FrameScore,
     RevisionFacts,
     make_reading,
-    open_maps,
     score_images,
 )
 from mediclip_dicom.config import Settings
@@ -165,7 +164,7 @@ class Scoring:
         return make_reading(
             images,
             scores,
-            open_maps(self._maps_path(run_id, version_id)),
+            self._maps_path(run_id, version_id),
             version=version,
             backbone=self._detectors.backbone,
             mode=self._detectors.get(version_id).info.preset.geometry,

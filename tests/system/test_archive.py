@@ -11,6 +11,7 @@ from pydicom import dcmread
 from listener import StoreCategory, store
 from mediclip_dicom.results import Device, multiframe, write_results
 from tests.conftest import leave_out
+from tests.dciodvfy import errors_and_new_warnings
 from tests.mediclip_dicom import modalities, sources
 from tests.mediclip_dicom.results.conftest import image_readings, make_reading
 from tests.mediclip_dicom.results.test_profiles import ALL
@@ -70,4 +71,5 @@ def test_a_deflated_segmentation_comes_out_too(
     assert outcome.category is StoreCategory.SUCCESS
     sent = dcmread(objects[0].path)
     assert sent.file_meta.TransferSyntaxUID.is_deflated
+    assert errors_and_new_warnings(objects[0].path) == []
     assert np.array_equal(archive.retrieve(sent).pixel_array, sent.pixel_array)

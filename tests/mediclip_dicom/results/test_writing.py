@@ -5,12 +5,13 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import dcmread
 
 from mediclip_dicom.errors import ResultWriteError, UnsupportedImageError, UnsupportedReason
 from mediclip_dicom.pixels import read_header
-from mediclip_dicom.results import Device, Reading, write_results
+from mediclip_dicom.results import Device, Reading, StoredMap, write_results
 from tests.mediclip_dicom import sources
 from tests.mediclip_dicom.results.conftest import image_readings, make_reading
 
@@ -31,6 +32,25 @@ def test_a_repeat_gives_the_same_files_byte_for_byte(
         assert one.path.name == other.path.name == f"{one.sop_instance_uid}.dcm"
         assert one.path.read_bytes() == other.path.read_bytes()
         assert one.sha256 == other.sha256 == hashlib.sha256(one.path.read_bytes()).hexdigest()
+
+
+def test_maps_that_lie_on_disk_give_the_same_files_as_maps_in_memory(
+    tmp_path: Path, device: Device, reading: Reading
+) -> None:
+    np.save(tmp_path / "maps.npy", np.stack([image.read_map() for image in reading.images]))
+    stored = dataclasses.replace(
+        reading,
+        images=tuple(
+            dataclasses.replace(image, map=StoredMap(tmp_path / "maps.npy", index))
+            for index, image in enumerate(reading.images)
+        ),
+    )
+    in_memory, on_disk = (
+        write_results(one, device=device, directory=tmp_path / name, kinds=("FRACTIONAL",))
+        for name, one in (("memory", reading), ("disk", stored))
+    )
+    assert len(in_memory) == 3
+    assert [one.sha256 for one in on_disk] == [one.sha256 for one in in_memory]
 
 
 def test_other_content_or_another_task_version_gives_other_objects(

@@ -1,0 +1,52 @@
+"""A deflated file made plain, for a peer that can't inflate.
+
+What is deflated is the data set as Explicit VR Little Endian encodes it (PS3.5 A.5), so nothing is
+decoded and encoded again: the bytes are those that were deflated.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import ExplicitVRLittleEndian
+from pynetdicom.dsutils import split_dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PIECE = 2**20
+
+
+@contextmanager
+def inflated(path: Path) -> Iterator[Path]:
+    """Hold a Part 10 file in Explicit VR Little Endian; it is gone when the context ends.
+
+    Args:
+        path: a Part 10 file in Deflated Explicit VR Little Endian.
+
+    Raises:
+        zlib.error: its data set is not deflated.
+    """
+    read, offset = split_dataset(path)
+    meta = FileMetaDataset()
+    meta.update(read)
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    header = DicomBytesIO()
+    write_file_meta_info(header, meta)
+    with tempfile.TemporaryDirectory(prefix="inflated-") as folder:
+        plain = Path(folder) / path.name
+        inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+        with path.open("rb") as source, plain.open("wb") as target:
+            target.write(bytes(128) + b"DICM" + header.getvalue())
+            source.seek(offset)
+            while piece := source.read(_PIECE):
+                target.write(inflater.decompress(piece))
+            target.write(inflater.flush())
+        yield plain
