@@ -88,7 +88,9 @@ def take(name: str, source: Path, *, senders: int, processes: int) -> Taken:
             return Taken(seconds, running.cpu_s() - before, running.peak_mib)
 
 
-def report(kind: str, senders: int, taken: dict[str, list[Taken]], *, count: int, size: int) -> None:
+def report(
+    kind: str, senders: int, taken: dict[str, list[Taken]], *, count: int, size: int
+) -> None:
     megabytes = count * size / 1e6
     print(f"\n{count} instances of {size // 1024} KiB, senders: {senders}")
     print(f"{'':22}{'MB/s':>8}{'inst./s':>9}{'CPU s/GB':>10}{'peak MiB':>10}   listener / this")
@@ -131,9 +133,7 @@ def main() -> None:
                 for _ in range(options.rounds):
                     for name, runs in taken.items():
                         runs.append(
-                            take(
-                                name, Path(folder), senders=senders, processes=options.processes
-                            )
+                            take(name, Path(folder), senders=senders, processes=options.processes)
                         )
                 report(kind, senders, taken, count=count, size=size)
 

@@ -109,8 +109,14 @@ def transfer_syntaxes() -> tuple[UID, ...]:
     return tuple(syntax for syntax in _PREFERENCE if get_decoder(syntax).is_available)
 
 
+_IMAGE_SOP_CLASSES = frozenset(IMAGE_SOP_CLASSES)
 _VERIFICATION = UID("1.2.840.10008.1.1")
 _COMMITMENT = UID("1.2.840.10008.1.20.1")
+
+
+def is_storage(sop_class_uid: str | None) -> bool:
+    """Whether a presentation context of this SOP class is one that takes instances."""
+    return sop_class_uid in _IMAGE_SOP_CLASSES
 
 
 def contexts_for(may: frozenset[Permission]) -> list[PresentationContext]:

@@ -158,7 +158,7 @@ class StorageSCP:
             ),
             max_pdu=settings.max_pdu,
             pdu_timeout_s=settings.network_timeout_s,
-            object_bytes=0,  # nothing is taken before the peer is known
+            provider=self._store,
             turned_away=self._counts.add,
         )
         try:
@@ -238,7 +238,6 @@ class StorageSCP:
             (evt.EVT_ABORTED, self._door.on_aborted),
             (evt.EVT_CONN_CLOSE, self._door.on_closed),
             (evt.EVT_C_ECHO, self._on_c_echo),
-            (evt.EVT_C_STORE, self._store.handle),
             (evt.EVT_N_ACTION, self._commitment.on_action),
             (evt.EVT_N_EVENT_REPORT, self._commitment.on_event_report),
         ]

@@ -14,7 +14,9 @@ import structlog
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from listener.errors import TLSError
-from listener.guard import BoundedMessages, GuardedSocket
+from listener.guard import GuardedSocket
+from listener.messages import OtherMessages
+from listener.reactor import Reactor
 from listener.tls import certificate_names
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from pynetdicom.association import Association
 
+    from listener.storing import StoreProvider
     from listener.tls import ServerTLS
 
 _log = structlog.get_logger()
@@ -79,14 +82,14 @@ class Doorway:
         gate: counts connections.
         max_pdu: bytes of a PDU that is taken.
         pdu_timeout_s: seconds that a PDU may take.
-        object_bytes: of a data set, until the peer is known.
+        provider: takes C-STORE requests.
         turned_away: called with a counter's name when a connection comes to nothing.
     """
 
     gate: ConnectionGate
     max_pdu: int
     pdu_timeout_s: float
-    object_bytes: int
+    provider: StoreProvider
     turned_away: Callable[[str], None]
 
 
@@ -98,14 +101,16 @@ class Connection(RequestHandler):
     def _create_association(self) -> Association:
         association = super()._create_association()
         doorway = cast("Server", self.server).doorway
-        association.dul.event_queue.get_nowait()  # the new socket announces itself once more
+        association.dul = Reactor(association, doorway.provider)
+        association.acse_timeout = self.ae.acse_timeout  # which sets the new reactor's timers
+        association.network_timeout = self.ae.network_timeout
         association.dul.socket = GuardedSocket(
             association,
             self.request,
             max_pdu=doorway.max_pdu,
             pdu_timeout_s=doorway.pdu_timeout_s,
         )
-        association.dimse = BoundedMessages(association, object_bytes=doorway.object_bytes)
+        association.dimse = OtherMessages(association)
         self.association = association
         return association
 
