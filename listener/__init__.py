@@ -6,10 +6,17 @@ from listener.commitment import CommitmentReport, Reference, request_commitment
 from listener.committing import CommitmentProvider
 from listener.errors import ListenerError
 from listener.peer import Peer
+from listener.processes import ListenerProcesses
 from listener.query import find, get, move
 from listener.scp import StorageSCP
 from listener.scu import EchoResult, StoreCategory, StoreOutcome, echo, store
-from listener.settings import AssociationEnd, ListenerSettings, ListenerStatistics, TLSPort
+from listener.settings import (
+    AssociationEnd,
+    ListenerSettings,
+    ListenerStatistics,
+    Receiver,
+    TLSPort,
+)
 from listener.spool import Spool, SpooledInstance, StoredInstance, newest, oldest
 from listener.tls import TLSFiles
 
@@ -21,11 +28,13 @@ __all__ = [
     "CommitmentReport",
     "EchoResult",
     "ListenerError",
+    "ListenerProcesses",
     "ListenerSettings",
     "ListenerStatistics",
     "Peer",
     "PeerLimits",
     "Permission",
+    "Receiver",
     "Reference",
     "Spool",
     "SpooledInstance",

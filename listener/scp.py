@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from listener.commitment import CommitmentReport
     from listener.committing import CommitmentProvider
+    from listener.sharing import Shared
     from listener.spool import Spool, StoredInstance
 
 __all__ = ["AssociationEnd", "ListenerSettings", "ListenerStatistics", "StorageSCP"]
@@ -49,6 +50,8 @@ class StorageSCP:
         commitment: answers requests for storage commitment; None: they are refused.
         on_commitment: called with what a peer reports of what we asked it; what it raises is
             answered as a processing failure, so that the peer reports again.
+        shared: what is shared with other processes on the same port; None: there are none.
+        counts: where to count; None: here alone.
     """
 
     def __init__(
@@ -60,10 +63,12 @@ class StorageSCP:
         on_association_end: Callable[[AssociationEnd], None] | None = None,
         commitment: CommitmentProvider | None = None,
         on_commitment: Callable[[CommitmentReport], None] | None = None,
+        shared: Shared | None = None,
+        counts: Counts | None = None,
     ) -> None:
         self._settings = settings
-        self._counts = Counts()
-        self._associations = Associations()
+        self._counts = counts or Counts()
+        self._associations = Associations(shared, self._note_open)
         self._mark = LowDiskMark(
             spool.space,
             min_free_bytes=settings.min_free_bytes,
@@ -159,6 +164,7 @@ class StorageSCP:
             max_pdu=settings.max_pdu,
             pdu_timeout_s=settings.network_timeout_s,
             provider=self._store,
+            share_port=settings.share_port,
             turned_away=self._counts.add,
         )
         try:
@@ -241,6 +247,9 @@ class StorageSCP:
             (evt.EVT_N_ACTION, self._commitment.on_action),
             (evt.EVT_N_EVENT_REPORT, self._commitment.on_event_report),
         ]
+
+    def _note_open(self, number: int) -> None:
+        self._counts.open_associations = number
 
     def _on_c_echo(self, _event: evt.Event) -> int:
         self._counts.add("echoes")

@@ -83,6 +83,7 @@ class Doorway:
         max_pdu: bytes of a PDU that is taken.
         pdu_timeout_s: seconds that a PDU may take.
         provider: takes C-STORE requests.
+        share_port: other processes listen there too.
         turned_away: called with a counter's name when a connection comes to nothing.
     """
 
@@ -90,6 +91,7 @@ class Doorway:
     max_pdu: int
     pdu_timeout_s: float
     provider: StoreProvider
+    share_port: bool
     turned_away: Callable[[str], None]
 
 
@@ -133,6 +135,13 @@ class Server(ThreadedAssociationServer):
         self.doorway = doorway
         self._tls = tls
         super().__init__(*args, **{**listen_on, "request_handler": Connection})
+
+    def server_bind(self) -> None:
+        """Bind, beside other processes where they share the port."""
+        if self.doorway.share_port:
+            # The library's annotation says that there may be no socket; by now there is.
+            cast("socket.socket", self.socket).setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
         """Accept, without Nagle's delay, and notice in the end when the other side has gone."""

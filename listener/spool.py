@@ -31,7 +31,6 @@ from listener.uids import clean_uid
 from listener.versions import (
     SUFFIX,
     SpooledInstance,
-    entries_in,
     folders_in,
     newest,
     oldest,
@@ -84,6 +83,7 @@ class Spool:
         choose_current: which of several contents under one SOP Instance UID counts.
         measure: gives the space of the file system that `root` is on.
         inflated_limit: bytes that a deflated data set may inflate to.
+        section: the part of `incoming/` that one of several processes has to itself.
 
     Raises:
         SpoolWriteError: the folders can't be made.
@@ -96,17 +96,18 @@ class Spool:
         choose_current: Callable[[Sequence[SpooledInstance]], SpooledInstance] = newest,
         measure: Callable[[Path], Space] = measure,
         inflated_limit: int = DEFAULT_INFLATED_LIMIT,
+        section: str = "",
     ) -> None:
         self.root = Path(root).absolute()
         self._studies = self.root / "studies"
-        self._incoming = self.root / "incoming"
+        self._incoming = self.root / "incoming" / section
         self._choose_current = choose_current
         self._measure = measure
         self._inflated_limit = inflated_limit
         self._folders = DurableFolders(self.root)
         with write_errors():
             names = ("studies", "incoming", "quarantine", "removing", "locks")
-            for folder in (self.root / name for name in names):
+            for folder in (*(self.root / name for name in names), self._incoming):
                 self._folders.ensure(folder)
             self._quarantine = Quarantine(self.root / "quarantine", temporary=self._incoming)
             self._removal = StudyRemoval(
@@ -118,7 +119,8 @@ class Spool:
             self._publisher = Publisher(
                 folders=self._folders, removal=self._removal, locks=self.root / "locks"
             )
-            self._in_use = (self.root / "in-use.lock").open("ab")
+            lock = f"in-use-{section}.lock" if section else "in-use.lock"
+            self._in_use = (self.root / lock).open("ab")
             self._remove_leftovers()
 
     def __enter__(self) -> Spool:
@@ -321,7 +323,6 @@ class Spool:
         except BlockingIOError:
             pass
         else:
-            for entry in entries_in(self._incoming):
-                if entry.name.endswith(".part"):
-                    Path(entry.path).unlink()
+            for unfinished in self._incoming.rglob("*.part"):
+                unfinished.unlink(missing_ok=True)
         fcntl.flock(self._in_use, fcntl.LOCK_SH)

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import Spool, StorageSCP
+from listener import Receiver, Spool
 from mediclip_dicom.config import MonitoringSettings
 from mediclip_dicom.metrics import NodeCollector
 
@@ -48,7 +48,7 @@ class Monitor:
         self,
         settings: MonitoringSettings,
         *,
-        scp: StorageSCP,
+        scp: Receiver,
         spool: Spool,
         sessions: sessionmaker[Session],
     ) -> None:
