@@ -8,12 +8,9 @@ other messages to pynetdicom.
 
 from __future__ import annotations
 
-import queue
 import struct
-import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
 from listener.commands import C_STORE_RQ, p_data, read_command, store_response
@@ -34,7 +31,6 @@ _COMMAND, _LAST = 0x01, 0x02
 _COMMAND_LIMIT = 64 * 1024
 # What is not a C-STORE brings a list of references at most; ten thousand of them take 2 MB.
 _OTHER_DATA_LIMIT = 16 * 1024 * 1024
-_LOOK_S = 0.05
 
 
 class IncomingMessages:
@@ -157,29 +153,3 @@ class IncomingMessages:
             self._association.dimse.receive_primitive(primitive)
         except Exception as error:  # the library's parser meets whatever was sent
             raise BrokenMessageError(f"{type(error).__name__} in a message") from error
-
-
-class OtherMessages(DIMSEServiceProvider):
-    """Messages for pynetdicom's thread of an association, which waits for them.
-
-    A commitment report goes out from another thread than answers do, and the fragments of two
-    messages must not mix (PS3.8 E.2).
-    """
-
-    def __init__(self, association: Association) -> None:
-        super().__init__(association)
-        self._sending = threading.Lock()
-
-    def send_msg(self, primitive: Any, context_id: int) -> None:
-        """Send a message whole."""
-        with self._sending:
-            super().send_msg(primitive, context_id)
-
-    def get_msg(self, block: bool = False) -> Any:  # noqa: FBT001, FBT002  the library's signature
-        """Wait a moment for a message where the library only looks, a thousand times a second."""
-        if block:
-            return super().get_msg(block=True)
-        try:
-            return self.msg_queue.get(timeout=_LOOK_S)
-        except queue.Empty:
-            return None, None

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 import structlog
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from listener.dimse import Messages
 from listener.errors import TLSError
 from listener.guard import GuardedSocket
-from listener.messages import OtherMessages
 from listener.reactor import Reactor
 from listener.tls import certificate_names
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from listener.tls import ServerTLS
 
 _log = structlog.get_logger()
+_WAIT_S = 0.05
 
 
 class ConnectionGate:
@@ -112,7 +113,7 @@ class Connection(RequestHandler):
             max_pdu=doorway.max_pdu,
             pdu_timeout_s=doorway.pdu_timeout_s,
         )
-        association.dimse = OtherMessages(association)
+        association.dimse = Messages(association, wait_s=_WAIT_S)
         self.association = association
         return association
 
