@@ -27,10 +27,17 @@ import sys, time
 from pathlib import Path
 import structlog
 from listener import AllowedPeer, ListenerSettings, PeerLimits, Spool, StorageSCP
+from listener.processes import ListenerProcesses
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 anyone = AllowedPeer("anyone", "", limits=PeerLimits(associations=100))
 settings = ListenerSettings("NODE", port=int(sys.argv[1]), min_free_bytes=0, stranger=anyone)
-with StorageSCP(settings, Spool(Path(sys.argv[2]))):
+spool, processes = Spool(Path(sys.argv[2])), int(sys.argv[3])
+listener = (
+    StorageSCP(settings, spool)
+    if processes == 1
+    else ListenerProcesses(settings, spool, processes)
+)
+with listener:
     time.sleep(86400)
 """
 _PLAIN = """
