@@ -9,7 +9,7 @@ from torch import Tensor
 from ai_core.backbone import Backbone, Encoded
 from ai_core.detector import Detector, describe_fit
 from ai_core.errors import CalibrationError
-from ai_core.fitting import make_pool, train_on_pool, train_on_stream
+from ai_core.fitting import make_pool, train_head
 from ai_core.images import check_support
 from ai_core.operating_point import Aggregate, aggregate
 from ai_core.presets import DEFAULT, Preset
@@ -131,17 +131,13 @@ class _Fit:
         self.preset = preset
         self.generator = generator
         self.progress = progress
-        self._pool = (
-            make_pool(
-                plan.support,
-                folds=plan.folds,
-                backbone=backbone,
-                preset=preset,
-                generator=generator,
-                progress=progress,
-            )
-            if preset.training.pool_images
-            else None
+        self._pool = make_pool(
+            plan.support,
+            folds=plan.folds,
+            backbone=backbone,
+            preset=preset,
+            generator=generator,
+            progress=progress,
         )
 
     def detector(self, without: int | None, *, farthest: float = 0.0) -> Detector:
@@ -152,24 +148,18 @@ class _Fit:
         plan = self.plan
         kept = plan.folds != without if without is not None else plan.folds >= 0
         stage = "train" if without is None else f"cross-fit {without + 1}/{plan.count}"
-        support, progress = plan.support.part(kept), _named(self.progress, stage)
-        if self._pool is None:
-            head = train_on_stream(
-                support,
-                backbone=self.backbone,
-                preset=self.preset,
-                generator=self.generator,
-                progress=progress,
-            )
-        else:
-            head = train_on_pool(
-                self._pool if without is None else self._pool.without(without),
-                support=support,
-                backbone=self.backbone,
-                preset=self.preset,
-                generator=self.generator,
-                progress=progress,
-            )
+        support = plan.support.part(kept)
+        pool = self._pool
+        if pool is not None and without is not None:
+            pool = pool.without(without)
+        head = train_head(
+            support,
+            pool=pool,
+            backbone=self.backbone,
+            preset=self.preset,
+            generator=self.generator,
+            progress=_named(self.progress, stage),
+        )
         info = describe_fit(
             support.images, backbone=self.backbone, preset=self.preset, generator=self.generator
         )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ai_core.backbone import Backbone, Encoded
 from ai_core.errors import CorruptDetectorError, WeightsMismatchError
-from ai_core.fitting import train_head
+from ai_core.fitting import make_pool, train_head
 from ai_core.images import IMAGE_SIZE, check_images, check_support, image_digests
 from ai_core.memory import Memory
 from ai_core.model import fuse, similarities
@@ -83,16 +83,22 @@ class Detector:
             SupportSetError: too few images, or constant ones.
         """
         check_support(images)
+        progress = progress or silent
+        support = prepare_support(
+            images,
+            groups=range(len(images)) if groups is None else groups,
+            backbone=backbone,
+        )
+        pool = make_pool(
+            support, backbone=backbone, preset=preset, generator=generator, progress=progress
+        )
         head = train_head(
-            prepare_support(
-                images,
-                groups=range(len(images)) if groups is None else groups,
-                backbone=backbone,
-            ),
+            support,
+            pool=pool,
             backbone=backbone,
             preset=preset,
             generator=generator,
-            progress=progress or silent,
+            progress=progress,
         )
         info = describe_fit(images, backbone=backbone, preset=preset, generator=generator)
         return cls(head, backbone=backbone, info=info)

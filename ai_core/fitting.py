@@ -19,26 +19,31 @@ STREAM_IMAGES = 64
 def make_pool(
     support: Support,
     *,
-    folds: Tensor,
+    folds: Tensor | None = None,
     backbone: Backbone,
     preset: Preset,
     generator: torch.Generator,
     progress: Progress = silent,
-) -> Pool:
+) -> Pool | None:
     """Build the preset's pool of cached synthetic features over a support set.
 
     Args:
         support: the support set.
-        folds: fold of each of its images, int64, shape (k,).
+        folds: fold of each of its images, int64, shape (k,); by default they are all one fold.
         backbone: the frozen tower.
         preset: says how many and what.
         generator: the source of every draw.
         progress: told after every batch.
+
+    Returns:
+        The pool; None where the preset pools nothing.
     """
+    if not preset.training.pool_images:
+        return None
     return build_pool(
         support.images,
         support_order(len(support), preset.training.pool_images, generator=generator),
-        folds=folds,
+        folds=torch.zeros(len(support), dtype=torch.int64) if folds is None else folds,
         groups=support.groups,
         backbone=backbone,
         settings=preset.synthesis,
@@ -51,32 +56,26 @@ def make_pool(
 def train_head(
     support: Support,
     *,
+    pool: Pool | None,
     backbone: Backbone,
     preset: Preset,
     generator: torch.Generator,
     progress: Progress = silent,
 ) -> Head:
-    """Fit a head on a support set, on a pool or on fresh images as the preset says.
+    """Fit a head on a pool of cached features, or on fresh images where there is none.
 
     Args:
         support: the support set.
+        pool: cached synthetic features of it, or None.
         backbone: the frozen towers.
         preset: says how.
         generator: the source of every draw.
         progress: told now and then.
     """
-    if not preset.training.pool_images:
+    if pool is None:
         return train_on_stream(
             support, backbone=backbone, preset=preset, generator=generator, progress=progress
         )
-    pool = make_pool(
-        support,
-        folds=torch.zeros(len(support), dtype=torch.int64),
-        backbone=backbone,
-        preset=preset,
-        generator=generator,
-        progress=progress,
-    )
     return train_on_pool(
         pool,
         support=support,

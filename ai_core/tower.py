@@ -44,18 +44,24 @@ class Tower(nn.Module):
             return run_tower(self._visual, x, blocks=self._blocks)
 
 
-def run_tower(visual: Any, x: Tensor, *, blocks: tuple[int, ...]) -> TowerOutput:
+def run_tower(
+    visual: Any, x: Tensor, *, blocks: tuple[int, ...], patches: Tensor | None = None
+) -> TowerOutput:
     """Run an open_clip vision tower and tap its residual stream; gradients flow.
 
     Args:
         visual: the vision half of an open_clip model.
         x: normalised images, float32, shape (N, 3, 224, 224), on the tower's device.
         blocks: the tapped blocks, counted from 1.
+        patches: which patches of each image pass the tower, int64, shape (N, kept); all by default.
     """
     x = visual.conv1(x).flatten(2).transpose(1, 2).float()
     first = visual.class_embedding.expand(x.shape[0], 1, -1)
     # float32 from here on: open_clip would let the residual stream round to bfloat16
-    x = visual.ln_pre(torch.cat([first, x], dim=1) + visual.positional_embedding)
+    x = torch.cat([first, x], dim=1) + visual.positional_embedding
+    if patches is not None:
+        x = torch.cat([x[:, :1], at_patches(x[:, 1:], patches)], dim=1)
+    x = visual.ln_pre(x)
     taken = []
     for number, block in enumerate(visual.transformer.resblocks, start=1):
         x = block(x)
@@ -65,6 +71,11 @@ def run_tower(visual: Any, x: Tensor, *, blocks: tuple[int, ...]) -> TowerOutput
     if visual.proj is not None:
         pooled = pooled @ visual.proj
     return torch.stack(taken, dim=1).float(), pooled.float()
+
+
+def at_patches(tokens: Tensor, patches: Tensor) -> Tensor:
+    """Pick patches of each image, (N, kept, width) of (N, patches, width), by int64 (N, kept)."""
+    return tokens.gather(1, patches.unsqueeze(2).expand(-1, -1, tokens.shape[2]))
 
 
 def _with_bf16_weights(visual: Any) -> Any:

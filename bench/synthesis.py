@@ -18,15 +18,15 @@ import torch
 from torch.nn import functional as F
 
 from ai_core.synthesis import (
-    BODY_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
     SynthesisSettings,
+    on_body,
     synthesise,
 )
 
 SETTINGS = {
-    "body": BODY_SYNTHESIS,
+    "body": on_body(OFFICIAL_SYNTHESIS),
     "paper": PAPER_SYNTHESIS,
     "official": OFFICIAL_SYNTHESIS,
 }

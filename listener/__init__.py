@@ -8,6 +8,7 @@ from listener.errors import ListenerError
 from listener.peer import Peer
 from listener.processes import ListenerProcesses
 from listener.query import find, get, move
+from listener.repeating import Repeating
 from listener.scp import StorageSCP
 from listener.scu import EchoResult, StoreCategory, StoreOutcome, echo, store
 from listener.settings import (
@@ -19,6 +20,7 @@ from listener.settings import (
 )
 from listener.spool import Spool, SpooledInstance, StoredInstance, newest, oldest
 from listener.tls import TLSFiles
+from listener.versions import content_digest
 
 __all__ = [
     "AllowedPeer",
@@ -36,6 +38,7 @@ __all__ = [
     "Permission",
     "Receiver",
     "Reference",
+    "Repeating",
     "Spool",
     "SpooledInstance",
     "StorageSCP",
@@ -45,6 +48,7 @@ __all__ = [
     "StudyActivity",
     "TLSFiles",
     "TLSPort",
+    "content_digest",
     "echo",
     "find",
     "get",

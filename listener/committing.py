@@ -26,6 +26,7 @@ from listener.commitment import (
 from listener.durable import sync_folder, write_temporary
 from listener.errors import ListenerError
 from listener.part10 import read_header
+from listener.repeating import Repeating
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,21 +79,15 @@ class CommitmentProvider:
         self._call_back = call_back
         self._retry_s = retry_s
         self._give_up_s = give_up_s
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._repeating = Repeating(self._report_waiting, name="commitment", every_s=retry_s)
 
     def start(self) -> None:
         """Start sending the reports that wait."""
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, name="commitment", daemon=True)
-        self._thread.start()
+        self._repeating.start()
 
     def stop(self) -> None:
         """Stop sending; what waits is sent after the next start."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._repeating.stop()
 
     def take(self, information: Dataset, peer: AllowedPeer, association: Association) -> None:
         """Write down a request, and report on the same association after the answer to it.
@@ -153,14 +148,13 @@ class CommitmentProvider:
             failed=len(report.failed),
         )
 
-    def _run(self) -> None:
-        while not self._stopping.wait(self._retry_s):
-            for request in self.waiting():
-                if time.time() - request.asked_at > self._give_up_s:
-                    _log.error("commitment.given_up", peer=request.peer)
-                    self._path(request.transaction_uid).unlink(missing_ok=True)
-                elif time.time() - request.asked_at > self._retry_s:
-                    self._report(request)
+    def _report_waiting(self) -> None:
+        for request in self.waiting():
+            if time.time() - request.asked_at > self._give_up_s:
+                _log.error("commitment.given_up", peer=request.peer)
+                self._path(request.transaction_uid).unlink(missing_ok=True)
+            elif time.time() - request.asked_at > self._retry_s:
+                self._report(request)
 
     def _path(self, transaction_uid: str) -> Path:
         return self._folder / f"{transaction_uid}.json"

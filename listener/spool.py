@@ -238,16 +238,6 @@ class Spool:
             for _, versions in sorted(by_uid.items())
         )
 
-    def content_digest(self, study_instance_uid: str) -> str:
-        """Return a hex SHA-256 over the (SOP Instance UID, content digest) pairs of a study.
-
-        Equal for equal content, whatever the order and the time of arrival.
-        """
-        digest = hashlib.sha256()
-        for instance in self.instances(study_instance_uid):
-            digest.update(f"{instance.sop_instance_uid} {instance.sha256}\n".encode("ascii"))
-        return digest.hexdigest()
-
     def find_instances(self, sop_instance_uids: set[str]) -> dict[str, Path]:
         """Return where instances are, by SOP Instance UID; those that are not here are left out.
 

@@ -13,7 +13,7 @@ from listener.errors import InvalidUIDError
 from listener.uids import clean_uid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 SUFFIX = ".dcm"
 """Ends the name of every file that holds an instance."""
@@ -45,6 +45,17 @@ def newest(versions: Sequence[SpooledInstance]) -> SpooledInstance:
 def oldest(versions: Sequence[SpooledInstance]) -> SpooledInstance:
     """Return the version whose content arrived first; the digest breaks a tie."""
     return min(versions, key=lambda version: (version.received_at, version.sha256))
+
+
+def content_digest(instances: Iterable[SpooledInstance]) -> str:
+    """Return a hex SHA-256 over the (SOP Instance UID, digest) pairs of a study's instances.
+
+    Equal for equal content, whatever the time of arrival; the order is that of the UIDs.
+    """
+    digest = hashlib.sha256()
+    for instance in sorted(instances, key=lambda instance: instance.sop_instance_uid):
+        digest.update(f"{instance.sop_instance_uid} {instance.sha256}\n".encode("ascii"))
+    return digest.hexdigest()
 
 
 def entries_in(folder: Path) -> list[os.DirEntry[str]]:

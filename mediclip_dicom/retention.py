@@ -1,16 +1,14 @@
 """Finished studies leave the disk by age or size, the oldest first, and nothing else ever does."""
 
 import shutil
-import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import Spool
+from listener import Repeating, Spool
 from mediclip_dicom.config import Settings
 from mediclip_dicom.database import Delivery, DeliveryState, Run, RunState, Study
 from mediclip_dicom.workflow.content import study_content
@@ -46,21 +44,17 @@ class Retention:
         self._settings = settings
         self._sessions = sessions
         self._spool = spool
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._repeating = Repeating(
+            self.sweep, name="retention", every_s=settings.retention.check_every_s
+        )
 
     def start(self) -> None:
         """Look now and then, in a thread of its own."""
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
-        self._thread.start()
+        self._repeating.start()
 
     def stop(self) -> None:
         """Stop looking."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._repeating.stop()
 
     def sweep(self, *, now: datetime | None = None) -> int:
         """Remove what may go; the number of studies removed."""
@@ -119,13 +113,6 @@ class Retention:
                 shutil.rmtree(folder, ignore_errors=True)
         log.info("study removed", study=uid, runs=len(study.run_ids))
         return True
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._settings.retention.check_every_s):
-            try:
-                self.sweep()
-            except (OSError, SQLAlchemyError) as error:
-                log.error("retention failed", reason=str(error))
 
 
 def _finished(study: Study, *, committing: frozenset[str]) -> FinishedStudy | None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ai_core.presets import Preset
-from ai_core.synthesis import PAPER_SYNTHESIS
+from ai_core.synthesis import PAPER_SYNTHESIS, on_body
 
 
 def ablations(preset: Preset) -> tuple[Preset, ...]:
@@ -20,9 +20,7 @@ def ablations(preset: Preset) -> tuple[Preset, ...]:
         "stretched": replace(preset, geometry="stretch"),
         "the paper's Eq. 2": replace(preset, temperature=0.07, fusion="softmax-then-mean"),
         "the paper's anomalies": replace(preset, synthesis=PAPER_SYNTHESIS),
-        "anomalies on the body": replace(
-            preset, synthesis=replace(preset.synthesis, place="body", visible=0.03, attempts=8)
-        ),
+        "anomalies on the body": replace(preset, synthesis=on_body(preset.synthesis)),
     }
     changed = [
         replace(variant, name=f"{preset.name}, {name}")

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from ai_core.errors import EvaluationError
 from ai_core.evaluation.items import Dataset, Item, Subset
 from ai_core.evaluation.reading import read_item, read_truth
+from ai_core.safe_write import write_bytes
 from ai_core.sheets import BACKGROUND, MARK, MUTED, TEXT, Floats, font, tile, tint
 
 SHEET_FILE = "sheet.png"
@@ -57,9 +58,7 @@ def save_examples(folder: Path, name: str, maps: Mapping[int, Floats]) -> None:
     np.savez_compressed(
         content, indices=np.array(sorted(maps)), maps=[maps[n] for n in sorted(maps)]
     )
-    partial = target.with_suffix(".partial")
-    partial.write_bytes(content.getvalue())
-    partial.replace(target)
+    write_bytes(target, content.getvalue())
 
 
 def draw_sheet(

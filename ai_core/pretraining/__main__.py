@@ -35,6 +35,8 @@ def _run(given: argparse.Namespace) -> None:
         seed=given.seed,
         learning_rate=given.learning_rate,
         crops_per_image=given.crops_per_image,
+        shown=given.shown,
+        whole_last=given.whole_last,
     )
     report = _every(given.report_every)
     exclusion = read_exclusion(given.exclude, root=given.exclude_root)
@@ -106,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=default.seed)
     add("--learning-rate", type=float, default=default.learning_rate)
     add("--crops-per-image", type=int, default=default.crops_per_image, help="0: new at each step")
+    add("--shown", type=float, default=default.shown, help="share of patches seen of a crop")
+    add("--whole-last", type=float, default=default.whole_last, help="updates that see them all")
     add("--checkpoint-every", type=_positive, default=CHECKPOINT_EVERY, metavar="STEPS")
     add("--report-every", type=_positive, default=10, metavar="STEPS")
     add("--device", default="cpu", help='"cpu", "cuda" or "auto"')

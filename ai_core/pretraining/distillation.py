@@ -13,7 +13,7 @@ from ai_core.architecture import CLIP_MEAN, CLIP_STD
 from ai_core.backbone import Backbone
 from ai_core.pretraining.settings import PretrainingSettings
 from ai_core.pretraining.student import student_blocks
-from ai_core.tower import run_tower
+from ai_core.tower import at_patches, run_tower
 
 _TINY = 1e-6
 """Smallest deviation of a teacher's channel."""
@@ -121,20 +121,25 @@ class Distiller(nn.Module):
         self._mean = torch.tensor(CLIP_MEAN, device=place).view(1, 3, 1, 1)
         self._std = torch.tensor(CLIP_STD, device=place).view(1, 3, 1, 1)
 
-    def forward(self, images: Tensor, seen: Seen) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, images: Tensor, seen: Seen, *, patches: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Total, token and embedding loss of a batch, scalars with gradients.
 
         Args:
             images: float32 RGB in [0, 1], shape (N, 3, 224, 224).
             seen: what the teacher says of them.
+            patches: those that the student gets to see, as `run_tower` takes them.
         """
         x = (images - self._mean) / self._std
-        tokens, embedding = run_tower(self.visual, x, blocks=self._blocks)
+        tokens, embedding = run_tower(self.visual, x, blocks=self._blocks, patches=patches)
         standard = self._standard
         parts = []
         for place, head in enumerate(self.heads.tokens):
-            aim = seen.tokens[:, place] - standard["tokens_mean"][place]
-            aim = aim / standard["tokens_std"][place]
+            aim = seen.tokens[:, place]
+            if patches is not None:
+                aim = at_patches(aim, patches)
+            aim = (aim - standard["tokens_mean"][place]) / standard["tokens_std"][place]
             parts.append(_distance(head(tokens[:, place]), aim))
         of_tokens = torch.stack(parts).mean()
         aim = (seen.embedding - standard["embedding_mean"]) / standard["embedding_std"]

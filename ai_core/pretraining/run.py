@@ -168,7 +168,8 @@ class _Run:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         images, seen = self._batch(self._sampler.take(settings.batch))
-        total, of_tokens, of_embedding = self._distiller(images, seen)
+        patches = self._shown_patches(len(images))
+        total, of_tokens, of_embedding = self._distiller(images, seen, patches=patches)
         losses = Losses(*(float(part.detach()) for part in (total, of_tokens, of_embedding)))
         if not math.isfinite(losses.total):
             raise PretrainingError(
@@ -208,6 +209,15 @@ class _Run:
         chosen = self._pictures.batch(self._round[entries])
         images = crops(chosen, seeds=seeds, settings=self._settings.crops)
         return images.to(self._teacher.device), see(self._teacher, images, grid=self._grid)
+
+    def _shown_patches(self, count: int) -> Tensor | None:
+        """Patches that the student sees of each crop in this update; None for all."""
+        settings = self._settings
+        if settings.shown == 1 or self.step >= settings.steps * (1 - settings.whole_last):
+            return None
+        patches = self._grid**2
+        order = torch.rand(count, patches, generator=self._generator).argsort(dim=1)
+        return order[:, : max(1, round(settings.shown * patches))].to(self._teacher.device)
 
     @torch.no_grad()
     def _average(self) -> None:

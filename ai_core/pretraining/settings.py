@@ -66,6 +66,9 @@ class PretrainingSettings:
         average: decay of the weights' moving average, which is what is kept in the end.
         clip: largest norm of the gradient.
         embedding_weight: weight of the global embedding against the patch tokens.
+        shown: share of its patches that the student gets to see of a crop, drawn anew for each;
+            fewer make an update cheaper, and more of them fit into an hour.
+        whole_last: share of the updates, at the end, in which it sees all of them.
         crops_per_image: fixed crops of a picture for each of its turns, whose teacher features are
             computed once and kept on disk; 0 for new crops, and the teacher's work, at every step.
         standard_images: pictures from which mean and deviation of the teacher's channels come.
@@ -81,6 +84,8 @@ class PretrainingSettings:
     average: float = 0.999
     clip: float = 1.0
     embedding_weight: float = 0.5
+    shown: float = 1.0
+    whole_last: float = 0.1
     crops_per_image: int = 0
     standard_images: int = 128
     crops: CropSettings = field(default_factory=CropSettings)
@@ -94,6 +99,8 @@ class PretrainingSettings:
             raise PretrainingError("learning_rate and clip must be positive")
         if not (0 <= self.warmup < 1 and 0 <= self.average < 1):
             raise PretrainingError("warmup and average must lie in [0, 1)")
+        if not (0 < self.shown <= 1 and 0 <= self.whole_last <= 1):
+            raise PretrainingError("shown must lie in (0, 1], and whole_last in [0, 1]")
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it: tuples are lists."""

@@ -3,7 +3,6 @@
 from ai_core.synthesis.laws import Law
 from ai_core.synthesis.sampler import Samples, synthesise, synthesise_seeded
 from ai_core.synthesis.settings import (
-    BODY_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
     CutPasteSettings,
@@ -12,10 +11,10 @@ from ai_core.synthesis.settings import (
     SourceSettings,
     SynthesisSettings,
     Task,
+    on_body,
 )
 
 __all__ = [
-    "BODY_SYNTHESIS",
     "OFFICIAL_SYNTHESIS",
     "PAPER_SYNTHESIS",
     "CutPasteSettings",
@@ -26,6 +25,7 @@ __all__ = [
     "SourceSettings",
     "SynthesisSettings",
     "Task",
+    "on_body",
     "synthesise",
     "synthesise_seeded",
 ]

@@ -158,8 +158,10 @@ OFFICIAL_SYNTHESIS = SynthesisSettings(
 Not reproduced: its spline interpolation (ours is bilinear), and rounding to 256 grey levels.
 """
 
-BODY_SYNTHESIS = replace(OFFICIAL_SYNTHESIS, place="body", visible=0.03, attempts=8)
-"""The released code's anomalies, but on the body, and drawn again until they show.
 
-No preset takes it: docs/results.md says why.
-"""
+def on_body(settings: SynthesisSettings) -> SynthesisSettings:
+    """The same anomalies, but on the body, and drawn again until they show.
+
+    No preset takes it: docs/results.md says why.
+    """
+    return replace(settings, place="body", visible=0.03, attempts=8)

@@ -1,11 +1,9 @@
 """What a study consists of for the node: what was sent to it, less what it wrote itself."""
 
-import hashlib
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from listener import Spool, SpooledInstance
+from listener import Spool, SpooledInstance, content_digest
 from mediclip_dicom.database import ResultFile
 
 
@@ -25,7 +23,4 @@ def study_content(
         )
     )
     instances = tuple(item for item in spooled if item.sop_instance_uid not in own)
-    digest = hashlib.sha256()
-    for instance in instances:
-        digest.update(f"{instance.sop_instance_uid} {instance.sha256}\n".encode("ascii"))
-    return instances, digest.hexdigest()
+    return instances, content_digest(instances)

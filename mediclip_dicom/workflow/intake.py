@@ -50,8 +50,8 @@ class Intake:
             instances, digest = study_content(session, self._spool, study_instance_uid)
         if not instances:
             raise StudyNotFoundError(f"the spool holds no instance of study {study_instance_uid}")
-        spooled = self._spool.instances(study_instance_uid)
-        set_aside = len(self._spool.versions(study_instance_uid)) - len(spooled)
+        versions = self._spool.versions(study_instance_uid)
+        set_aside = len(versions) - len({version.sop_instance_uid for version in versions})
         now = datetime.now(UTC)
         with self._sessions.begin() as session:
             study = session.scalar(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import Spool
+from listener import Spool, content_digest
 from mediclip_dicom.config import Settings
 from mediclip_dicom.config_peers import DestinationSettings
 from mediclip_dicom.database import (
@@ -55,7 +55,7 @@ class Archive:
             revision = StudyRevision(
                 study=Study(study_instance_uid=uid, first_seen_at=at),
                 number=1,
-                content_digest=self.spool.content_digest(uid),
+                content_digest=content_digest(self.spool.instances(uid)),
                 created_at=at,
             )
             run = Run(

@@ -47,6 +47,21 @@ def test_standardised_targets_make_every_channel_count_alike(teacher):
     torch.testing.assert_close(total, tokens + 0.5 * embedding)
 
 
+def test_shown_patches_are_held_against_the_teachers_of_the_same_place(teacher):
+    images = textured(2, seed=3)
+    seen = see(teacher, images, grid=7)
+    visual = build_student(STUDENT, seed=0)
+    heads = Heads(visual, teacher, generator=seeded(1))
+    distiller = Distiller(visual, heads, standard=standards(seen), embedding_weight=0.5)
+    whole = distiller(images, seen)
+    turned = distiller(images, seen, patches=torch.arange(49).flip(0).expand(2, -1))
+    for found, wanted in zip(turned, whole, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    part = distiller(images, seen, patches=torch.tensor([[3, 40, 8], [0, 1, 2]]))
+    assert all(bool(torch.isfinite(value)) for value in part)
+    assert part[1].item() != pytest.approx(whole[1].item(), abs=1e-4)
+
+
 def test_every_parameter_learns(teacher):
     images = textured(2, seed=3)
     seen = see(teacher, images, grid=7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from ai_core import load_backbone
 from ai_core.errors import PretrainingError
 from ai_core.pretraining import gather_pictures, pretrain, read_exclusion
+from ai_core.pretraining.distillation import Distiller
 from ai_core.pretraining.exclusion import Exclusion
 from ai_core.pretraining.state import STATE_FILE
 from tests.ai_core.conftest import textured
@@ -37,6 +39,27 @@ def test_the_loss_falls_on_a_few_pictures(images, teacher, tmp_path):
     seen = losses(distil(images, tmp_path, teacher=teacher, steps=60, learning_rate=1e-2))
     assert len(seen) == 60
     assert sum(seen[-10:]) < 0.8 * sum(seen[:10])
+
+
+def test_a_student_that_is_shown_some_patches_sees_all_of_them_in_the_end(
+    images, teacher, tmp_path, monkeypatch
+):
+    shown: list[tuple[int, ...] | None] = []
+    forward = Distiller.forward
+
+    def watch(distiller, pictures, seen, *, patches=None):
+        shown.append(None if patches is None else tuple(patches.shape))
+        return forward(distiller, pictures, seen, patches=patches)
+
+    monkeypatch.setattr(Distiller, "forward", watch)
+    distil(images, tmp_path, teacher=teacher, shown=0.25, whole_last=0.5)
+    assert shown == [(4, 12)] * 3 + [None] * 3
+
+
+@pytest.mark.parametrize("change", [{"shown": 0.0}, {"shown": 1.5}, {"whole_last": -0.1}])
+def test_a_share_that_is_none_is_refused(change):
+    with pytest.raises(PretrainingError, match="shown"):
+        replace(SETTINGS, **change)
 
 
 def test_the_student_loads_as_any_backbone_does(uninterrupted):

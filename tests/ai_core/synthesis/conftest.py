@@ -5,6 +5,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ai_core.synthesis import OFFICIAL_SYNTHESIS, on_body
+
+BODY_SYNTHESIS = on_body(OFFICIAL_SYNTHESIS)
+
 
 def bodies(count: int, *, size: int = 96, seed: int = 0) -> Tensor:
     """Normal images, float32, shape (count, 3, size, size), grey, all different."""

@@ -7,7 +7,6 @@ import pytest
 from scipy import stats
 
 from ai_core.synthesis import (
-    BODY_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
     Law,
@@ -16,6 +15,7 @@ from ai_core.synthesis import (
 )
 from ai_core.synthesis.draws import Draws
 from ai_core.synthesis.plans import Plan, draw_plan
+from tests.ai_core.synthesis.conftest import BODY_SYNTHESIS
 
 SIZE = 200
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ai_core.errors import ImageInputError
 from ai_core.synthesis import (
-    BODY_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
     Samples,
@@ -19,7 +18,7 @@ from ai_core.synthesis import (
     synthesise,
     synthesise_seeded,
 )
-from tests.ai_core.synthesis.conftest import bodies
+from tests.ai_core.synthesis.conftest import BODY_SYNTHESIS, bodies
 
 ALL = {"body": BODY_SYNTHESIS, "paper": PAPER_SYNTHESIS, "official": OFFICIAL_SYNTHESIS}
 TASKS: tuple[Task, ...] = ("cutpaste", "intensity", "source")

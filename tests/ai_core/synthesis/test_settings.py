@@ -8,12 +8,12 @@ import pytest
 from ai_core.errors import PresetError
 from ai_core.presets import DEFAULT, PAPER, Preset
 from ai_core.synthesis import (
-    BODY_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
     Law,
     SynthesisSettings,
 )
+from tests.ai_core.synthesis.conftest import BODY_SYNTHESIS
 
 ALL = {"body": BODY_SYNTHESIS, "official": OFFICIAL_SYNTHESIS, "paper": PAPER_SYNTHESIS}
 
