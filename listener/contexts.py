@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from pydicom import uid as dicom
@@ -119,8 +120,13 @@ def is_storage(sop_class_uid: str | None) -> bool:
     return sop_class_uid in _IMAGE_SOP_CLASSES
 
 
+@cache
 def contexts_for(may: frozenset[Permission]) -> list[PresentationContext]:
-    """Return the presentation contexts for a peer that may do these things, and Verification."""
+    """Return the presentation contexts for a peer that may do these things, and Verification.
+
+    The same ones every time, which negotiation only reads: to make them takes as long as to store
+    some twenty small instances.
+    """
     plain: list[str | UID] = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
     contexts = [build_context(_VERIFICATION, plain)]
     if Permission.STORE in may:

@@ -13,7 +13,6 @@ UID with other content can never overwrite anything.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
