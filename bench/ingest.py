@@ -1,147 +1,141 @@
-"""How fast the listener takes instances in, beside DCMTK's storescp and plain pynetdicom.
+"""How fast the listener takes instances in, beside other receivers, in one run.
 
-    python bench/ingest.py --count 200 --kib 512 --rounds 3
+    python bench/ingest.py [--large 500] [--small 5000] [--senders 1 4 16] [--rounds 1]
 
-Every round runs all receivers one after the other with DCMTK's storescu as the sender, so that a
-ratio compares runs that are close in time. Our listener syncs every instance to disk before it
-answers; the other two do not.
+DCMTK's storescu sends CT instances of 512 KiB and of 8 KiB over as many associations at once as
+there are senders. In every round each receiver takes the same instances one after the other, so
+that a ratio compares runs that are close in time. Our listener and Orthanc sync every instance to
+disk before they answer (Orthanc: SyncStorageArea, its default); the others do not.
 """
-
-from __future__ import annotations
 
 import argparse
 import os
-import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pydicom
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
+from receivers import NO_DELAY, OURS, receiver, receivers
 
-from listener.errors import PeerError
-from listener.scu import Peer, echo
-
-# DCMTK leaves Nagle's algorithm on otherwise, which costs some 40 ms an instance on either side.
-NO_DELAY = os.environ | {"TCP_NODELAY": "1"}
-
-OURS = """
-import sys, time
-from pathlib import Path
-from listener.scp import ListenerSettings, StorageSCP
-from listener.spool import Spool
-settings = ListenerSettings(ae_title="NODE", port=int(sys.argv[1]), min_free_bytes=0)
-with StorageSCP(settings, Spool(Path(sys.argv[2]))):
-    time.sleep(3600)
-"""
-PLAIN = """
-import sys
-from pathlib import Path
-from pynetdicom import AE, AllStoragePresentationContexts, evt
-def keep(event):
-    dataset = event.dataset
-    dataset.file_meta = event.file_meta
-    dataset.save_as(Path(sys.argv[2]) / f"{dataset.SOPInstanceUID}.dcm", enforce_file_format=True)
-    return 0
-ae = AE("NODE")
-ae.supported_contexts = AllStoragePresentationContexts
-ae.add_supported_context("1.2.840.10008.1.1")
-ae.start_server(("127.0.0.1", int(sys.argv[1])), evt_handlers=[(evt.EVT_C_STORE, keep)])
-"""
+STORED_AT_LEAST = {"large": 512 * 1024, "small": 8 * 1024}
 
 
-def commands(port: int, folder: Path) -> dict[str, list[str]]:
-    python = [sys.executable, "-c"]
-    return {
-        "listener (fsync)": [*python, OURS, str(port), str(folder)],
-        "pynetdicom save_as": [*python, PLAIN, str(port), str(folder)],
-        "dcmtk storescp": ["storescp", "-aet", "NODE", "-od", str(folder), str(port)],
-    }
+@dataclass(frozen=True)
+class Taken:
+    """What one receiver needed for one batch."""
+
+    seconds: float
+    cpu_s: float
+    peak_mib: float
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def make_instances(folder: Path, *, count: int, kib: int, generator: np.random.Generator) -> None:
+def make_instances(folder: Path, *, count: int, size: int) -> None:
     dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm", download=False))
-    dataset.Rows, dataset.Columns = kib, 512  # two bytes a pixel
-    dataset.PixelData = generator.integers(0, 4096, kib * 512, dtype=np.uint16).tobytes()
+    dataset.remove_private_tags()
+    generator = np.random.default_rng(0)
+    dataset.Rows, dataset.Columns = 16, 16
+    dataset.PixelData = bytes(512)
+    dataset.save_as(folder / "probe")
+    header = (folder / "probe").stat().st_size - 512
+    (folder / "probe").unlink()
+    dataset.Columns = 64
+    dataset.Rows = (size - header) // 128  # two bytes a pixel
+    pixels = 64 * dataset.Rows
     for number in range(count):
+        dataset.PixelData = generator.integers(0, 4096, pixels, dtype=np.uint16).tobytes()
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(
-            entropy_srcs=["bench", str(number)]
+            entropy_srcs=["bench", str(size), str(number)]
         )
         dataset.save_as(folder / f"{number:05}.dcm")
 
 
-def seconds_to_send(name: str, source: Path) -> float:
-    port = free_port()
+def share_out(source: Path, folder: Path, *, senders: int) -> list[Path]:
+    """Folders with a share of the files each, as links."""
+    shares = [folder / f"share{number}" for number in range(senders)]
+    for share in shares:
+        share.mkdir()
+    for number, path in enumerate(sorted(source.glob("*.dcm"))):
+        os.link(path, shares[number % senders] / path.name)
+    return shares
+
+
+def send(port: int, share: Path) -> None:
+    subprocess.run(
+        ["storescu", "-aec", "NODE", "+sd", "127.0.0.1", str(port), str(share)],
+        env=NO_DELAY,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def take(name: str, source: Path, *, senders: int, processes: int) -> Taken:
     with tempfile.TemporaryDirectory() as folder:
-        receiver = subprocess.Popen(
-            commands(port, Path(folder))[name],
-            env=NO_DELAY,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            wait_for(port)
+        shares = share_out(source, Path(folder), senders=senders)
+        into = Path(folder) / "received"
+        into.mkdir()
+        with receiver(name, into, processes=processes) as running, ThreadPoolExecutor(32) as pool:
+            before = running.cpu_s()
             begun = time.perf_counter()
-            subprocess.run(
-                ["storescu", "-aec", "NODE", "+sd", "127.0.0.1", str(port), str(source)],
-                env=NO_DELAY,
-                check=True,
-                stdout=subprocess.DEVNULL,
-            )
-            return time.perf_counter() - begun
-        finally:
-            receiver.terminate()
-            receiver.wait()
+            list(pool.map(lambda share: send(running.port, share), shares))
+            seconds = time.perf_counter() - begun
+            return Taken(seconds, running.cpu_s() - before, running.peak_mib)
 
 
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            echo(Peer("NODE", "127.0.0.1", port))
-        except PeerError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+def report(
+    kind: str, senders: int, taken: dict[str, list[Taken]], *, count: int, size: int
+) -> None:
+    megabytes = count * size / 1e6
+    print(f"\n{count} instances of {size // 1024} KiB, senders: {senders}")
+    print(f"{'':22}{'MB/s':>8}{'inst./s':>9}{'CPU s/GB':>10}{'peak MiB':>10}   listener / this")
+    for name, runs in taken.items():
+        seconds = statistics.median(run.seconds for run in runs)
+        ratio = statistics.median(
+            other.seconds / ours.seconds for other, ours in zip(runs, taken[OURS], strict=True)
+        )
+        cpu = statistics.median(run.cpu_s for run in runs) / (megabytes / 1e3)
+        peak = max(run.peak_mib for run in runs)
+        print(
+            f"{name:22}{megabytes / seconds:8.1f}{count / seconds:9.0f}{cpu:10.1f}{peak:10.0f}"
+            f"   {ratio:.2f} ({kind}, {senders})",
+            flush=True,
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=200, help="instances")
-    parser.add_argument("--kib", type=int, default=512, help="KiB of pixel data of an instance")
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    times: dict[str, list[float]] = {name: [] for name in commands(0, Path())}
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder)
-        generator = np.random.default_rng(0)
-        make_instances(source, count=arguments.count, kib=arguments.kib, generator=generator)
-        for _ in range(arguments.rounds):
-            for name, taken in times.items():
-                taken.append(seconds_to_send(name, source))
-    megabytes = arguments.count * arguments.kib * 1024 / 1e6
-    for name, taken in times.items():
-        middle = statistics.median(taken)
-        ratio = statistics.median(
-            other / ours for other, ours in zip(taken, times["listener (fsync)"], strict=True)
-        )
-        print(
-            f"{name:20} {arguments.count / middle:7.0f} instances/s {megabytes / middle:7.1f} MB/s"
-            f"   listener is {ratio:.2f} times as fast"
-        )
+    parser.add_argument("--large", type=int, default=500, help="instances of 512 KiB")
+    parser.add_argument("--small", type=int, default=5000, help="instances of 8 KiB")
+    parser.add_argument("--senders", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--processes", type=int, default=1, help="of our listener")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--only", nargs="+", help="receivers beside ours, by the name's beginning")
+    options = parser.parse_args()
+    names = [
+        name
+        for name in receivers()
+        if options.only is None or name == OURS or name.startswith(tuple(options.only))
+    ]
+    for kind, count in (("large", options.large), ("small", options.small)):
+        if not count:
+            continue
+        size = STORED_AT_LEAST[kind]
+        with tempfile.TemporaryDirectory() as folder:
+            make_instances(Path(folder), count=count, size=size)
+            for senders in options.senders:
+                taken: dict[str, list[Taken]] = {name: [] for name in names}
+                for _ in range(options.rounds):
+                    for name, runs in taken.items():
+                        runs.append(
+                            take(name, Path(folder), senders=senders, processes=options.processes)
+                        )
+                report(kind, senders, taken, count=count, size=size)
 
 
 if __name__ == "__main__":

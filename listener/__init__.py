@@ -7,11 +7,18 @@ from listener.committing import CommitmentProvider
 from listener.errors import ListenerError
 from listener.finding import FindQuery
 from listener.peer import Peer
+from listener.processes import ListenerProcesses
 from listener.query import find, get, move
 from listener.repeating import Repeating
 from listener.scp import StorageSCP
 from listener.scu import EchoResult, StoreCategory, StoreOutcome, echo, store
-from listener.settings import AssociationEnd, ListenerSettings, ListenerStatistics, TLSPort
+from listener.settings import (
+    AssociationEnd,
+    ListenerSettings,
+    ListenerStatistics,
+    Receiver,
+    TLSPort,
+)
 from listener.spool import Spool, SpooledInstance, StoredInstance, newest, oldest
 from listener.tls import TLSFiles
 from listener.versions import content_digest
@@ -25,11 +32,13 @@ __all__ = [
     "EchoResult",
     "FindQuery",
     "ListenerError",
+    "ListenerProcesses",
     "ListenerSettings",
     "ListenerStatistics",
     "Peer",
     "PeerLimits",
     "Permission",
+    "Receiver",
     "Reference",
     "Repeating",
     "Spool",

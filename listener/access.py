@@ -42,6 +42,7 @@ class Refusal(Enum):
     CERTIFICATE_HOST = ("certificate_host", _PERMANENT, _SERVICE_USER, 3)
     CALLED_AE = ("called_ae", _PERMANENT, _SERVICE_USER, 7)
     PEER_LIMIT = ("peer_limit", _TRANSIENT, _PRESENTATION, 2)
+    NODE_LIMIT = ("other", _TRANSIENT, _PRESENTATION, 2)
     DISK_LOW = ("disk_low", _TRANSIENT, _PRESENTATION, 1)
 
     def __init__(self, counter: str, result: int, source: int, reason: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from pydicom import uid as dicom
@@ -109,13 +110,24 @@ def transfer_syntaxes() -> tuple[UID, ...]:
     return tuple(syntax for syntax in _PREFERENCE if get_decoder(syntax).is_available)
 
 
+_IMAGE_SOP_CLASSES = frozenset(IMAGE_SOP_CLASSES)
 _VERIFICATION = UID("1.2.840.10008.1.1")
 _COMMITMENT = UID("1.2.840.10008.1.20.1")
 _STUDY_ROOT_FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")
 
 
+def is_storage(sop_class_uid: str | None) -> bool:
+    """Whether a presentation context of this SOP class is one that takes instances."""
+    return sop_class_uid in _IMAGE_SOP_CLASSES
+
+
+@cache
 def contexts_for(may: frozenset[Permission]) -> list[PresentationContext]:
-    """Return the presentation contexts for a peer that may do these things, and Verification."""
+    """Return the presentation contexts for a peer that may do these things, and Verification.
+
+    The same ones every time, which negotiation only reads: to make them takes as long as to store
+    some twenty small instances.
+    """
     plain: list[str | UID] = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
     contexts = [build_context(_VERIFICATION, plain)]
     if Permission.STORE in may:

@@ -54,10 +54,10 @@ class LowDiskMark:
     @property
     def is_low(self) -> bool:
         """Whether the disk is low; measured now, so it ends by itself when there is room."""
-        return not self.has_room(0)
+        return self.room() is None
 
-    def has_room(self, size: int) -> bool:
-        """Whether so many bytes may be written and leave what must stay free."""
+    def room(self) -> int | None:
+        """Return the bytes that may be written and leave what must stay free; None: it is low."""
         space = self._look()
         mark = max(self._bytes, int(space.total * self._percent / 100))
         with self._lock:
@@ -68,4 +68,4 @@ class LowDiskMark:
             _log.error("disk.low", free_bytes=space.free, mark_bytes=mark)
         elif was_low and not low:
             _log.info("disk.has_room_again", free_bytes=space.free, mark_bytes=mark)
-        return not low and space.free - size >= mark
+        return None if low else space.free - mark

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from listener.associations import Associations
     from listener.disk import LowDiskMark
-    from listener.guard import BoundedMessages
 
 _log = structlog.get_logger()
 
@@ -66,7 +65,6 @@ class Doorkeeper:
             self._reject(association, caller, answer)
             return
         association.acceptor.supported_contexts = contexts_for(answer.may)
-        cast("BoundedMessages", association.dimse).object_bytes = answer.limits.object_bytes
 
     def _admit(self, association: Association, caller: Caller) -> AllowedPeer | Refusal:
         peer = self._access.decide(caller)

@@ -30,6 +30,10 @@ class InvalidUIDError(InvalidInstanceError):
     """A UID that is missing or not a UID by PS3.5 9.1, and so can't name a folder or file."""
 
 
+class BrokenMessageError(ListenerError):
+    """What a peer sent over an association is no DICOM message; the association is aborted."""
+
+
 class SpoolWriteError(ListenerError):
     """The spool could not write; nothing of the instance was kept."""
 

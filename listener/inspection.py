@@ -119,7 +119,8 @@ class _Walk:
         self._implicit = implicit
         self._little = little
         order = "<" if little else ">"
-        self._tag = struct.Struct(order + "HH")
+        self._implicit_header = struct.Struct(order + "HHL")
+        self._explicit_header = struct.Struct(order + "HH2sH")
         self._short = struct.Struct(order + "H")
         self._long = struct.Struct(order + "L")
         self._values: dict[int, bytes] = {}
@@ -161,13 +162,15 @@ class _Walk:
         self._headers += 1
         if self._headers > _MAX_HEADERS:
             raise InvalidInstanceError(f"more than {_MAX_HEADERS} elements and items")
-        group, element = self._tag.unpack_from(self._data, position)
+        if implicit:
+            group, element, length = self._implicit_header.unpack_from(self._data, position)
+            return group << 16 | element, length, position + 8
+        group, element, vr, length = self._explicit_header.unpack_from(self._data, position)
         tag = group << 16 | element
-        if implicit or group == 0xFFFE:
+        if vr in _SHORT_VRS and group != 0xFFFE:
+            return tag, length, position + 8
+        if group == 0xFFFE:  # items and their ends have no VR (PS3.5 7.5)
             return tag, self._long.unpack_from(self._data, position + 4)[0], position + 8
-        vr = bytes(self._data[position + 4 : position + 6])
-        if vr in _SHORT_VRS:
-            return tag, self._short.unpack_from(self._data, position + 6)[0], position + 8
         if vr not in _LONG_VRS:
             raise InvalidInstanceError(f"unknown VR at element ({group:04X},{element:04X})")
         if position + 12 > self._end:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 import time
 from typing import TYPE_CHECKING
 
+from listener.durable import locked
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+_TIME = struct.Struct("d")
 
 
 class Pace:
@@ -30,5 +36,34 @@ class Pace:
         """Return the seconds to wait before the answer to the instance that has come now."""
         with self._lock:
             now = self._clock()
-            self._next = max(self._next, now - 1.0) + self._step
+            self._next = _after(self._next, now=now, step=self._step)
             return max(self._next - now, 0.0)
+
+
+class SharedPace:
+    """The same for a peer whose associations are spread over processes of one machine.
+
+    Args:
+        path: of a file that they share and that is as old as they are at most.
+        per_s: instances per second.
+    """
+
+    def __init__(self, path: Path, per_s: float) -> None:
+        self._path = path
+        self._step = 1 / per_s
+
+    def wait_s(self) -> float:
+        """Return the seconds to wait before the answer to the instance that has come now."""
+        with locked(self._path.with_suffix(".lock"), shared=False):
+            now = time.monotonic()
+            try:
+                (before,) = _TIME.unpack(self._path.read_bytes())
+            except (FileNotFoundError, struct.error):
+                before = now
+            following = _after(before, now=now, step=self._step)
+            self._path.write_bytes(_TIME.pack(following))
+        return max(following - now, 0.0)
+
+
+def _after(before: float, *, now: float, step: float) -> float:
+    return max(before, now - 1.0) + step

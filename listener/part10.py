@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydicom.dataset import FileMetaDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID
 from pynetdicom.dsutils import split_dataset
 
 if TYPE_CHECKING:
@@ -22,6 +19,10 @@ IMPLEMENTATION_VERSION_NAME = "MEDICLIP_DICOM"
 """Our own (0002,0013), at most 16 characters."""
 
 _PREAMBLE = bytes(128) + b"DICM"
+_SHORT_ELEMENT = struct.Struct("<HH2sH")
+_GROUP_LENGTH = struct.Struct("<HH2sHL")
+# (0002,0001) OB, whose length takes four bytes.
+_FILE_META_VERSION = struct.pack("<HH2sHL2s", 0x0002, 0x0001, b"OB", 0, 2, b"\0\1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +41,28 @@ class Reception:
 
 def file_header(reception: Reception) -> bytes:
     """Return the preamble and the encoded File Meta Information for a received data set."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(reception.sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(reception.sop_instance_uid)
-    meta.TransferSyntaxUID = UID(reception.transfer_syntax_uid)
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    meta.SourceApplicationEntityTitle = reception.calling_ae_title
-    meta.SendingApplicationEntityTitle = reception.calling_ae_title
-    meta.ReceivingApplicationEntityTitle = reception.receiving_ae_title
-    buffer = DicomBytesIO()
-    write_file_meta_info(buffer, meta)
-    return _PREAMBLE + bytes(buffer.getvalue())
+    elements = b"".join(
+        (
+            _FILE_META_VERSION,
+            _element(0x0002, b"UI", reception.sop_class_uid),
+            _element(0x0003, b"UI", reception.sop_instance_uid),
+            _element(0x0010, b"UI", reception.transfer_syntax_uid),
+            _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
+            _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
+            _element(0x0016, b"AE", reception.calling_ae_title),
+            _element(0x0017, b"AE", reception.calling_ae_title),
+            _element(0x0018, b"AE", reception.receiving_ae_title),
+        )
+    )
+    return _PREAMBLE + _GROUP_LENGTH.pack(0x0002, 0x0000, b"UL", 4, len(elements)) + elements
+
+
+def _element(element: int, vr: bytes, text: str) -> bytes:
+    """Encode an element of group 2 in explicit VR little endian (PS3.5 7.1.2)."""
+    value = text.encode("ascii", errors="replace")
+    if len(value) % 2:
+        value += b"\0" if vr == b"UI" else b" "
+    return _SHORT_ELEMENT.pack(0x0002, element, vr, len(value)) + value
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.pdu_primitives import A_ABORT, A_P_ABORT
 
+from listener.dimse import Messages
 from listener.errors import (
     AssociationAbortedError,
     AssociationRejectedError,
@@ -62,7 +63,7 @@ class Peer:
 
 
 class _Connection:
-    """Notes what becomes of a connection, and sends small packets without Nagle's delay."""
+    """Notes what becomes of a connection, and sets it up: no packet waits, no answer is lost."""
 
     def __init__(self, handshake: ClientHandshake | None) -> None:
         self.handshake = handshake
@@ -71,6 +72,7 @@ class _Connection:
 
     def on_open(self, event: evt.Event) -> None:
         self.opened.set()
+        event.assoc.dimse = Messages(event.assoc)
         transport = event.assoc.dul.socket
         if transport is not None and transport.socket is not None:
             transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from listener.commitment import CommitmentReport
     from listener.committing import CommitmentProvider
     from listener.finding import FindQuery
+    from listener.sharing import Shared
     from listener.spool import Spool, StoredInstance
 
 __all__ = ["AssociationEnd", "ListenerSettings", "ListenerStatistics", "StorageSCP"]
@@ -54,6 +55,8 @@ class StorageSCP:
         on_commitment: called with what a peer reports of what we asked it; what it raises is
             answered as a processing failure, so that the peer reports again.
         findable: gives the headers that a query may be about; None: queries are refused.
+        shared: what is shared with other processes on the same port; None: there are none.
+        counts: where to count; None: here alone.
     """
 
     def __init__(
@@ -66,10 +69,12 @@ class StorageSCP:
         commitment: CommitmentProvider | None = None,
         on_commitment: Callable[[CommitmentReport], None] | None = None,
         findable: Callable[[FindQuery], Iterable[Dataset]] | None = None,
+        shared: Shared | None = None,
+        counts: Counts | None = None,
     ) -> None:
         self._settings = settings
-        self._counts = Counts()
-        self._associations = Associations()
+        self._counts = counts or Counts()
+        self._associations = Associations(shared, self._note_open)
         self._mark = LowDiskMark(
             spool.space,
             min_free_bytes=settings.min_free_bytes,
@@ -165,7 +170,8 @@ class StorageSCP:
             ),
             max_pdu=settings.max_pdu,
             pdu_timeout_s=settings.network_timeout_s,
-            object_bytes=0,  # nothing is taken before the peer is known
+            provider=self._store,
+            share_port=settings.share_port,
             turned_away=self._counts.add,
         )
         try:
@@ -245,11 +251,13 @@ class StorageSCP:
             (evt.EVT_ABORTED, self._door.on_aborted),
             (evt.EVT_CONN_CLOSE, self._door.on_closed),
             (evt.EVT_C_ECHO, self._on_c_echo),
-            (evt.EVT_C_STORE, self._store.handle),
             (evt.EVT_C_FIND, self._find.handle),
             (evt.EVT_N_ACTION, self._commitment.on_action),
             (evt.EVT_N_EVENT_REPORT, self._commitment.on_event_report),
         ]
+
+    def _note_open(self, number: int) -> None:
+        self._counts.open_associations = number
 
     def _on_c_echo(self, _event: evt.Event) -> int:
         self._counts.add("echoes")

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, cast
 import structlog
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from listener.dimse import Messages
 from listener.errors import TLSError
-from listener.guard import BoundedMessages, GuardedSocket
+from listener.guard import GuardedSocket
+from listener.reactor import Reactor
 from listener.tls import certificate_names
 
 if TYPE_CHECKING:
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
 
     from pynetdicom.association import Association
 
+    from listener.storing import StoreProvider
     from listener.tls import ServerTLS
 
 _log = structlog.get_logger()
+_WAIT_S = 0.05
 
 
 class ConnectionGate:
@@ -79,14 +83,16 @@ class Doorway:
         gate: counts connections.
         max_pdu: bytes of a PDU that is taken.
         pdu_timeout_s: seconds that a PDU may take.
-        object_bytes: of a data set, until the peer is known.
+        provider: takes C-STORE requests.
+        share_port: other processes listen there too.
         turned_away: called with a counter's name when a connection comes to nothing.
     """
 
     gate: ConnectionGate
     max_pdu: int
     pdu_timeout_s: float
-    object_bytes: int
+    provider: StoreProvider
+    share_port: bool
     turned_away: Callable[[str], None]
 
 
@@ -98,14 +104,16 @@ class Connection(RequestHandler):
     def _create_association(self) -> Association:
         association = super()._create_association()
         doorway = cast("Server", self.server).doorway
-        association.dul.event_queue.get_nowait()  # the new socket announces itself once more
+        association.dul = Reactor(association, doorway.provider)
+        association.acse_timeout = self.ae.acse_timeout  # which sets the new reactor's timers
+        association.network_timeout = self.ae.network_timeout
         association.dul.socket = GuardedSocket(
             association,
             self.request,
             max_pdu=doorway.max_pdu,
             pdu_timeout_s=doorway.pdu_timeout_s,
         )
-        association.dimse = BoundedMessages(association, object_bytes=doorway.object_bytes)
+        association.dimse = Messages(association, wait_s=_WAIT_S)
         self.association = association
         return association
 
@@ -128,6 +136,13 @@ class Server(ThreadedAssociationServer):
         self.doorway = doorway
         self._tls = tls
         super().__init__(*args, **{**listen_on, "request_handler": Connection})
+
+    def server_bind(self) -> None:
+        """Bind, beside other processes where they share the port."""
+        if self.doorway.share_port:
+            # The library's annotation says that there may be no socket; by now there is.
+            cast("socket.socket", self.socket).setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
         """Accept, without Nagle's delay, and notice in the end when the other side has gone."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from dataclasses import astuple, dataclass, fields
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import mmap
+    from collections.abc import Iterable
+
     from listener.access import AllowedPeer
     from listener.tls import TLSFiles
 
@@ -48,6 +50,7 @@ class ListenerSettings:
         min_free_bytes: an instance that would leave less free space is refused with A700H, and
             below it new associations are rejected as transient.
         min_free_percent: likewise, of the file system's size; the larger of the two counts.
+        share_port: other processes listen on the same ports (SO_REUSEPORT).
     """
 
     ae_title: str
@@ -65,6 +68,7 @@ class ListenerSettings:
     stop_timeout_s: float = 30.0
     min_free_bytes: int = 1024**3
     min_free_percent: float = 0.0
+    share_port: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,24 +122,48 @@ class ListenerStatistics:
     queries: int
 
 
-class Counts:
-    """Counts under the names of `ListenerStatistics`, from many threads."""
+_NAMES = tuple(field.name for field in fields(ListenerStatistics))
+_CELLS = {name: cell for cell, name in enumerate((*_NAMES, "open_associations"))}
+COUNTS_SIZE = 8 * len(_CELLS)
+"""Bytes that counts take."""
 
-    def __init__(self) -> None:
+
+class Counts:
+    """Counts under the names of `ListenerStatistics`, from many threads.
+
+    Args:
+        buffer: `COUNTS_SIZE` bytes where they are kept, which another process may read; None:
+            here alone.
+    """
+
+    def __init__(self, buffer: bytearray | mmap.mmap | None = None) -> None:
         self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
+        self._cells = memoryview(buffer or bytearray(COUNTS_SIZE)).cast("q")
+
+    @property
+    def open_associations(self) -> int:
+        """How many associations there are at the moment."""
+        return self._cells[_CELLS["open_associations"]]
+
+    @open_associations.setter
+    def open_associations(self, number: int) -> None:
+        self._cells[_CELLS["open_associations"]] = number
 
     def add(self, name: str, amount: int = 1) -> None:
         """Count something that happened."""
         with self._lock:
-            self._counts[name] += amount
+            self._cells[_CELLS[name]] += amount
 
     def statistics(self) -> ListenerStatistics:
         """Return what has happened until now."""
         with self._lock:
-            return ListenerStatistics(
-                **{field.name: self._counts[field.name] for field in fields(ListenerStatistics)}
-            )
+            return ListenerStatistics(**{name: self._cells[_CELLS[name]] for name in _NAMES})
+
+
+def total(statistics: Iterable[ListenerStatistics]) -> ListenerStatistics:
+    """Return the sums of what several listeners counted."""
+    rows = [astuple(row) for row in statistics]
+    return ListenerStatistics(*(sum(column) for column in zip(*rows, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +182,45 @@ class AssociationEnd:
     calling_ae_title: str
     study_instance_uids: frozenset[str]
     released: bool
+
+
+class Receiver(Protocol):
+    """What receives: one Storage SCP, or processes that share its port."""
+
+    @property
+    def port(self) -> int:
+        """The TCP port that is listened on without TLS."""
+        ...
+
+    @property
+    def tls_port(self) -> int:
+        """The TCP port that is listened on for TLS."""
+        ...
+
+    @property
+    def statistics(self) -> ListenerStatistics:
+        """What happened until now."""
+        ...
+
+    @property
+    def open_associations(self) -> int:
+        """How many associations there are at the moment."""
+        ...
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether every port is being listened on."""
+        ...
+
+    @property
+    def is_disk_low(self) -> bool:
+        """Whether instances are refused because the disk is low."""
+        ...
+
+    def start(self) -> None:
+        """Listen."""
+        ...
+
+    def stop(self) -> None:
+        """Stop accepting, and let running associations end."""
+        ...

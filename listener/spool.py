@@ -13,25 +13,23 @@ UID with other content can never overwrite anything.
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listener.disk import Space, measure
-from listener.durable import DurableFolders, sync_folder, write_errors, write_temporary
+from listener.durable import DurableFolders, write_errors
 from listener.errors import InvalidInstanceError
+from listener.incoming import IncomingDataSet
 from listener.inspection import DEFAULT_INFLATED_LIMIT, inspect
-from listener.part10 import Reception, file_header, read_header
+from listener.part10 import Reception, file_header
+from listener.publishing import Publisher
 from listener.quarantine import Quarantine, QuarantinedDataSet
 from listener.removal import StudyRemoval, size_of
 from listener.uids import clean_uid
 from listener.versions import (
     SUFFIX,
     SpooledInstance,
-    entries_in,
     folders_in,
     newest,
     oldest,
@@ -44,7 +42,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from listener.inspection import InstanceIdentity
+    from listener.incoming import IncomingDataSet
+from listener.inspection import InstanceIdentity
 
 __all__ = ["Spool", "SpooledInstance", "StoredInstance", "newest", "oldest"]
 
@@ -83,6 +82,7 @@ class Spool:
         choose_current: which of several contents under one SOP Instance UID counts.
         measure: gives the space of the file system that `root` is on.
         inflated_limit: bytes that a deflated data set may inflate to.
+        section: the part of `incoming/` that one of several processes has to itself.
 
     Raises:
         SpoolWriteError: the folders can't be made.
@@ -95,20 +95,18 @@ class Spool:
         choose_current: Callable[[Sequence[SpooledInstance]], SpooledInstance] = newest,
         measure: Callable[[Path], Space] = measure,
         inflated_limit: int = DEFAULT_INFLATED_LIMIT,
+        section: str = "",
     ) -> None:
         self.root = Path(root).absolute()
         self._studies = self.root / "studies"
-        self._incoming = self.root / "incoming"
+        self._incoming = self.root / "incoming" / section
         self._choose_current = choose_current
         self._measure = measure
         self._inflated_limit = inflated_limit
         self._folders = DurableFolders(self.root)
-        self._publish_lock = threading.Lock()
-        self._clock_lock = threading.Lock()
-        self._last_ns = 0
         with write_errors():
             names = ("studies", "incoming", "quarantine", "removing", "locks")
-            for folder in (self.root / name for name in names):
+            for folder in (*(self.root / name for name in names), self._incoming):
                 self._folders.ensure(folder)
             self._quarantine = Quarantine(self.root / "quarantine", temporary=self._incoming)
             self._removal = StudyRemoval(
@@ -117,7 +115,11 @@ class Spool:
                 locks=self.root / "locks",
             )
             self._removal.finish()
-            self._in_use = (self.root / "in-use.lock").open("ab")
+            self._publisher = Publisher(
+                folders=self._folders, removal=self._removal, locks=self.root / "locks"
+            )
+            lock = f"in-use-{section}.lock" if section else "in-use.lock"
+            self._in_use = (self.root / lock).open("ab")
             self._remove_leftovers()
 
     def __enter__(self) -> Spool:
@@ -135,12 +137,30 @@ class Spool:
         """Give up the mark that keeps others from clearing `incoming/`."""
         self._in_use.close()
 
-    def store(self, data: bytes | memoryview, reception: Reception) -> StoredInstance:
-        """Make a received data set durable; it is on disk when this returns.
+    def receive(self, reception: Reception) -> IncomingDataSet:
+        """Begin to write a data set as it comes in; `keep` ends it.
 
         Args:
-            data: the encoded data set exactly as received, without preamble and file meta.
-            reception: what the network said about it.
+            reception: what the network says about it.
+
+        Raises:
+            StorageFullError: the disk is full.
+            SpoolWriteError: the disk failed.
+        """
+        try:
+            clean_uid(reception.sop_class_uid, name="AffectedSOPClassUID")
+            clean_uid(reception.sop_instance_uid, name="AffectedSOPInstanceUID")
+            header = file_header(reception)
+        except InvalidInstanceError:
+            header = b""  # it will go into quarantine, where there is none
+        return IncomingDataSet(self._incoming, header)
+
+    def keep(self, incoming: IncomingDataSet, reception: Reception) -> StoredInstance:
+        """Make a data set that is all there durable; it is on disk when this returns.
+
+        Args:
+            incoming: from `receive`.
+            reception: the same as it was begun with.
 
         Raises:
             InvalidInstanceError: it is not one whole SOP instance of the announced UIDs. It is in
@@ -148,14 +168,45 @@ class Spool:
             StorageFullError: the disk is full. Nothing was kept.
             SpoolWriteError: the disk failed. Nothing was kept.
         """
-        digest = hashlib.sha256(data).hexdigest()
+        data, digest = incoming.content(), incoming.sha256
         try:
             identity = self._identify(data, reception)
-            return self._keep(data, reception, identity=identity, digest=digest)
+            folder = self._studies / identity.study_instance_uid / identity.series_instance_uid
+            path = folder / f"{identity.sop_instance_uid}.{digest}{SUFFIX}"
+            new, received_ns = self._publisher.publish(
+                incoming,
+                path,
+                study=identity.study_instance_uid,
+                transfer_syntax_uid=reception.transfer_syntax_uid,
+            )
         except InvalidInstanceError as error:
             with write_errors():
                 self._quarantine.add(data, reception, digest=digest, error=error)
             raise
+        return StoredInstance(
+            study_instance_uid=identity.study_instance_uid,
+            series_instance_uid=identity.series_instance_uid,
+            sop_instance_uid=identity.sop_instance_uid,
+            sop_class_uid=identity.sop_class_uid,
+            transfer_syntax_uid=reception.transfer_syntax_uid,
+            calling_ae_title=reception.calling_ae_title,
+            sha256=digest,
+            size=incoming.size,
+            path=path,
+            received_at=utc(received_ns),
+            new=new,
+        )
+
+    def store(self, data: bytes | memoryview, reception: Reception) -> StoredInstance:
+        """Make a data set that is in memory durable: `receive` and `keep` in one.
+
+        Args:
+            data: the encoded data set exactly as received, without preamble and file meta.
+            reception: what the network said about it.
+        """
+        with self.receive(reception) as incoming:
+            incoming.write(data)
+            return self.keep(incoming, reception)
 
     def studies(self) -> Iterator[str]:
         """Yield the UIDs of the studies, sorted."""
@@ -254,74 +305,6 @@ class Spool:
             )
         return identity
 
-    def _keep(
-        self,
-        data: bytes | memoryview,
-        reception: Reception,
-        *,
-        identity: InstanceIdentity,
-        digest: str,
-    ) -> StoredInstance:
-        folder = self._studies / identity.study_instance_uid / identity.series_instance_uid
-        path = folder / f"{identity.sop_instance_uid}.{digest}{SUFFIX}"
-        received_ns = self._next_ns()
-        with write_errors():
-            temporary = None
-            if not _is_stored(path, reception, size=len(data)):
-                parts = (file_header(reception), data)
-                temporary = write_temporary(self._incoming, parts, modified_ns=received_ns)
-            with self._removal.storing(identity.study_instance_uid):
-                if temporary is None:
-                    # Whoever wrote it may have been killed between the rename and the sync.
-                    self._folders.ensure(folder)
-                new = temporary is not None and self._publish(
-                    temporary, path, reception, size=len(data)
-                )
-                sync_folder(folder)
-                if not new:
-                    received_ns = path.stat().st_mtime_ns
-        return StoredInstance(
-            study_instance_uid=identity.study_instance_uid,
-            series_instance_uid=identity.series_instance_uid,
-            sop_instance_uid=identity.sop_instance_uid,
-            sop_class_uid=identity.sop_class_uid,
-            transfer_syntax_uid=reception.transfer_syntax_uid,
-            calling_ae_title=reception.calling_ae_title,
-            sha256=digest,
-            size=len(data),
-            path=path,
-            received_at=utc(received_ns),
-            new=new,
-        )
-
-    def _publish(self, temporary: Path, path: Path, reception: Reception, *, size: int) -> bool:
-        """Rename into place; return False when another thread had stored the same just before."""
-        try:
-            for attempt in (1, 2):
-                self._folders.ensure(path.parent)
-                try:
-                    with self._publish_lock:
-                        if _is_stored(path, reception, size=size):
-                            temporary.unlink()
-                            return False
-                        temporary.rename(path)
-                        return True
-                except FileNotFoundError:
-                    # The study was removed from the disk since its folder was last made.
-                    self._folders.forget(path.parent)
-                    if attempt == 2 or not temporary.exists():
-                        raise
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        raise AssertionError("unreachable")
-
-    def _next_ns(self) -> int:
-        """Return the time, never going back: a clock that is set back must not make old new."""
-        with self._clock_lock:
-            self._last_ns = max(time.time_ns(), self._last_ns + 1000)
-            return self._last_ns
-
     def _remove_leftovers(self) -> None:
         """Clear `incoming/`, unless another spool object is open on it and may be writing."""
         try:
@@ -329,25 +312,6 @@ class Spool:
         except BlockingIOError:
             pass
         else:
-            for entry in entries_in(self._incoming):
-                if entry.name.endswith(".part"):
-                    Path(entry.path).unlink()
+            for unfinished in self._incoming.rglob("*.part"):
+                unfinished.unlink(missing_ok=True)
         fcntl.flock(self._in_use, fcntl.LOCK_SH)
-
-
-def _is_stored(path: Path, reception: Reception, *, size: int) -> bool:
-    """Whether a file is there and whole, and so what is received now is a repeat.
-
-    Raises:
-        InvalidInstanceError: it is there under another transfer syntax. The same bytes can't mean
-            two things, so one of the two senders is wrong.
-    """
-    try:
-        header = read_header(path)
-    except FileNotFoundError:
-        return False
-    if header is None or header.data_set_size != size:
-        return False
-    if header.transfer_syntax_uid != reception.transfer_syntax_uid:
-        raise InvalidInstanceError("the same bytes came under another transfer syntax before")
-    return True

@@ -28,6 +28,7 @@ class NodeSettings(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 11112
     open: bool = False
     max_associations: Annotated[int, Field(ge=1)] = 100
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
     network_timeout_s: Annotated[float, Field(gt=0)] = 60.0
 
 

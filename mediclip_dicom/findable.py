@@ -5,22 +5,32 @@ from collections.abc import Iterator
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from sqlalchemy import select
-from sqlalchemy.orm import Session, selectinload, sessionmaker
+from sqlalchemy.orm import selectinload, sessionmaker
 
 from listener import FindQuery
 from mediclip_dicom.config import Settings
-from mediclip_dicom.database import DeliveryState, ResultFile, Run, Study, StudyRevision
+from mediclip_dicom.database import DeliveryState, ResultFile, Run, Study, StudyRevision, connect
 
 _THERE = (DeliveryState.DELIVERED, DeliveryState.CONFIRMED)
 
 
 class FindableResults:
-    """Gives the headers of results, each with the AE titles of the destinations that have it."""
+    """Gives the headers of results, each with the AE titles of the destinations that have it.
 
-    def __init__(self, settings: Settings, sessions: sessionmaker[Session]) -> None:
+    It may be sent to another process, where it opens the database anew.
+
+    Args:
+        settings: of a node whose database has been opened before.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._results = settings.storage.results
         self._titles = {d.name: d.ae_title for d in settings.destinations}
-        self._sessions = sessions
+        self._sessions = sessionmaker(connect(settings.database_url))
+
+    def __reduce__(self) -> tuple[type["FindableResults"], tuple[Settings]]:
+        return FindableResults, (self._settings,)
 
     def __call__(self, query: FindQuery) -> Iterator[Dataset]:
         """The results that have the UIDs of a query; one whose file is gone is left out."""

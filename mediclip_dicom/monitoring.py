@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import Spool, StorageSCP
+from listener import Receiver, Spool
 from mediclip_dicom.config import MonitoringSettings
 from mediclip_dicom.metrics import NodeCollector
 
@@ -51,7 +51,7 @@ class Monitor:
         self,
         settings: MonitoringSettings,
         *,
-        scp: StorageSCP,
+        scp: Receiver,
         spool: Spool,
         sessions: sessionmaker[Session],
     ) -> None:

@@ -73,6 +73,12 @@ def _called(settings: Settings, block: PeerSettings | DestinationSettings, *, po
     )
 
 
+def callers_back(settings: Settings) -> dict[str, Peer]:
+    """Where each peer listens itself, by our name for it, for those of which it is said."""
+    found = {peer.name: call_back(settings, peer.name) for peer in settings.peers}
+    return {name: peer for name, peer in found.items() if peer is not None}
+
+
 def _peers(settings: Settings) -> tuple[AllowedPeer, ...]:
     """Who may call; a destination that we ask for storage commitment may call to report."""
     reporting = {d.ae_title: d for d in settings.confirming}

@@ -1,5 +1,7 @@
 """The node as a whole: started and stopped in an order that loses nothing."""
 
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 
 import structlog
@@ -10,6 +12,9 @@ from listener import (
     Arrivals,
     AssociationEnd,
     CommitmentProvider,
+    CommitmentReport,
+    ListenerProcesses,
+    Receiver,
     Spool,
     StorageSCP,
     StudyActivity,
@@ -22,8 +27,9 @@ from mediclip_dicom.config import BackboneSettings, Settings
 from mediclip_dicom.database import open_database
 from mediclip_dicom.errors import NodeStartError, TaskError
 from mediclip_dicom.findable import FindableResults
+from mediclip_dicom.logs import configure_logging
 from mediclip_dicom.monitoring import Monitor
-from mediclip_dicom.peers import call_back, listener_settings
+from mediclip_dicom.peers import call_back, callers_back, listener_settings
 from mediclip_dicom.retention import Retention
 from mediclip_dicom.tasks import DetectorStore, versions_of_another_backbone
 from mediclip_dicom.workflow.confirming import Confirming
@@ -101,15 +107,8 @@ class Node:
         self._retention = Retention(settings, sessions, self._spool)
         # A report per study and half quiet period is enough to keep its gathering waiting.
         self._arrivals = Arrivals(self._on_activity, min_interval_s=self._completion.shortest_s / 2)
-        self._scp = StorageSCP(
-            listener_settings(settings),
-            self._spool,
-            on_stored=self._arrivals.stored,
-            on_association_end=self._on_association_end,
-            commitment=self._commitment,
-            on_commitment=Confirming(settings, sessions).note_report,
-            findable=FindableResults(settings, sessions),
-        )
+        self._scp = self._receiver(on_commitment=Confirming(settings, sessions).note_report)
+
         self._monitor = Monitor(
             settings.monitoring, scp=self._scp, spool=self._spool, sessions=sessions
         )
@@ -161,6 +160,31 @@ class Node:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _receiver(self, *, on_commitment: Callable[[CommitmentReport], None]) -> Receiver:
+        settings = listener_settings(self._settings)
+        findable = FindableResults(self._settings)
+        if self._settings.node.processes == 1:
+            return StorageSCP(
+                settings,
+                self._spool,
+                on_stored=self._arrivals.stored,
+                on_association_end=self._on_association_end,
+                commitment=self._commitment,
+                on_commitment=on_commitment,
+                findable=findable,
+            )
+        return ListenerProcesses(
+            settings,
+            self._spool,
+            self._settings.node.processes,
+            on_stored=self._arrivals.stored,
+            on_association_end=self._on_association_end,
+            call_back=callers_back(self._settings),
+            on_commitment=on_commitment,
+            findable=findable,
+            configure=partial(configure_logging, self._settings.logging),
+        )
 
     def _listen(self) -> None:
         node = self._settings.node

@@ -35,8 +35,8 @@ def test_the_larger_of_bytes_and_percent_is_the_mark():
     by_bytes = LowDiskMark(lambda: space[0], min_free_bytes=100, min_free_percent=5)
     assert by_percent.is_low
     assert not by_bytes.is_low
-    assert by_bytes.has_room(50)
-    assert not by_bytes.has_room(51)
+    assert by_percent.room() is None
+    assert by_bytes.room() == 50
 
 
 def test_a_disk_that_was_low_is_taken_for_good_only_a_little_above_the_mark():

@@ -60,7 +60,7 @@ def test_which_version_is_current_can_be_decided_by_another_policy(tmp_path, mak
 
 def test_a_clock_that_is_set_back_does_not_make_an_old_version_current(spool, make_ct, monkeypatch):
     times = iter((2_000_000_000_000_000_000, 1_000_000_000_000_000_000))
-    monkeypatch.setattr("listener.spool.time.time_ns", lambda: next(times))
+    monkeypatch.setattr("listener.publishing.time.time_ns", lambda: next(times))
     for shade in (1, 2):
         ct = received(make_ct("1.2.3", "1.2.3.1", sop="1.2.3.1.5", shade=shade))
         last = spool.store(ct.data, ct.reception)

@@ -447,3 +447,25 @@ def test_a_process_that_opened_the_backbone_uses_freed_memory_again() -> None:
     found = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     plain, kept = found.stdout.split()[-2:]
     assert int(kept) < int(plain) / 10
+
+
+def test_a_node_that_receives_in_two_processes_answers_each_study_once(
+    tmp_path: Path, fitted_task: FittedTask, backbone: Backbone
+) -> None:
+    settings = with_task(settings_in(tmp_path), fitted_task)
+    node_settings = settings.node.model_copy(update={"processes": 2})
+    finder = settings.peers[0].model_copy(update={"may": ("store", "find")})
+    settings = settings.model_copy(update={"node": node_settings, "peers": (finder,)})
+    sessions = open_database(settings.database_url)
+    with Node(settings, backbone=backbone) as node:
+        for number in (71, 72):
+            send(node, mr_study(tmp_path, number))
+        for number in (71, 72):
+            wait_until(lambda n=number: is_finished(sessions, study_uid(n)), f"study {number}")  # type: ignore[misc]
+        for _ in range(6):  # either process is asked, most likely
+            series = find(peer_of(node), "SERIES", {"StudyInstanceUID": study_uid(71)})
+            assert "SR" in [found.Modality for found in series]
+    with sessions() as session:
+        for number in (71, 72):
+            (run,) = runs_of(session, study_uid(number))
+            assert run.state is RunState.DONE
