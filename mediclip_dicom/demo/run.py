@@ -41,7 +41,7 @@ from mediclip_dicom.registration import TaskRequest, register_from_paths
 from mediclip_dicom.routing import Route
 from mediclip_dicom.service import open_backbone
 
-FOLDS = 4
+FOLDS = 2
 STUDY_LIMIT_S = 300.0
 
 _BACKBONE_NOTES = {
