@@ -9,6 +9,7 @@ from listener.finding import FindQuery
 from listener.peer import Peer
 from listener.processes import ListenerProcesses
 from listener.query import find, get, move
+from listener.receiver import Receiver
 from listener.repeating import Repeating
 from listener.scp import StorageSCP
 from listener.scu import EchoResult, StoreCategory, StoreOutcome, echo, store
@@ -16,7 +17,6 @@ from listener.settings import (
     AssociationEnd,
     ListenerSettings,
     ListenerStatistics,
-    Receiver,
     TLSPort,
 )
 from listener.spool import Spool, SpooledInstance, StoredInstance, newest, oldest

@@ -19,6 +19,7 @@ import structlog
 
 from listener.commitment import CommitmentReport
 from listener.disk import LowDiskMark
+from listener.receiver import PortKind, Receiver
 from listener.settings import AssociationEnd, Counts, total
 from listener.sharing import Shared
 from listener.spool import StoredInstance
@@ -28,7 +29,6 @@ from listener.worker import Job, Noted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from types import TracebackType
 
     from pydicom.dataset import Dataset
 
@@ -41,7 +41,7 @@ _log = structlog.get_logger()
 _GRACE_S = 10.0
 
 
-class ListenerProcesses:
+class ListenerProcesses(Receiver):
     """A Storage SCP in several processes; like `StorageSCP` to its owner.
 
     Args:
@@ -89,36 +89,6 @@ class ListenerProcesses:
         self._ports: dict[str, socket.socket] = {}
         self._counts: list[Counts] = []
         self._workers: list[Supervised] = []
-
-    def __enter__(self) -> ListenerProcesses:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    @property
-    def port(self) -> int:
-        """The TCP port that is listened on without TLS.
-
-        Raises:
-            RuntimeError: not started, or without such a port.
-        """
-        return self._port("plain")
-
-    @property
-    def tls_port(self) -> int:
-        """The TCP port that is listened on for TLS.
-
-        Raises:
-            RuntimeError: not started, or without such a port.
-        """
-        return self._port("tls")
 
     @property
     def statistics(self) -> ListenerStatistics:
@@ -194,10 +164,9 @@ class ListenerProcesses:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def _port(self, kind: str) -> int:
-        if kind not in self._ports:
-            raise RuntimeError(f"the Storage SCP has no {kind} port, or is not started")
-        return int(self._ports[kind].getsockname()[1])
+    def _find_port(self, kind: PortKind) -> int | None:
+        held = self._ports.get(kind)
+        return None if held is None else int(held.getsockname()[1])
 
     def _claim_ports(self) -> ListenerSettings:
         """Hold the ports, so that they are known and stay ours; return settings that name them."""

@@ -18,6 +18,7 @@ from listener.disk import LowDiskMark
 from listener.doorkeeper import Doorkeeper
 from listener.finding import FindProvider
 from listener.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from listener.receiver import PortKind, Receiver
 from listener.server import ConnectionGate, Doorway, Server
 from listener.settings import AssociationEnd, Counts, ListenerSettings, ListenerStatistics
 from listener.storing import SUCCESS, StoreProvider
@@ -25,7 +26,6 @@ from listener.tls import ServerTLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import TracebackType
 
     from pydicom.dataset import Dataset
 
@@ -42,7 +42,7 @@ _log = structlog.get_logger()
 _POLL_S = 0.02
 
 
-class StorageSCP:
+class StorageSCP(Receiver):
     """A Storage and Verification SCP in front of a spool.
 
     Args:
@@ -101,36 +101,6 @@ class StorageSCP:
         self._find = FindProvider(findable, associations=self._associations, counts=self._counts)
         self._ae = self._make_ae()
         self._servers: dict[str, tuple[Server, threading.Thread]] = {}
-
-    def __enter__(self) -> StorageSCP:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    @property
-    def port(self) -> int:
-        """The TCP port that is listened on without TLS.
-
-        Raises:
-            RuntimeError: not started, or without such a port.
-        """
-        return self._port("plain")
-
-    @property
-    def tls_port(self) -> int:
-        """The TCP port that is listened on for TLS.
-
-        Raises:
-            RuntimeError: not started, or without such a port.
-        """
-        return self._port("tls")
 
     @property
     def statistics(self) -> ListenerStatistics:
@@ -204,12 +174,13 @@ class StorageSCP:
         if servers:
             _log.info("listener.stopped", ae_title=self._settings.ae_title)
 
-    def _port(self, kind: str) -> int:
-        if kind not in self._servers:
-            raise RuntimeError(f"the Storage SCP has no {kind} port, or is not started")
-        return int(self._servers[kind][0].server_address[1])
+    def _find_port(self, kind: PortKind) -> int | None:
+        server = self._servers.get(kind)
+        return None if server is None else int(server[0].server_address[1])
 
-    def _listen(self, kind: str, port: int, doorway: Doorway, *, tls: ServerTLS | None) -> None:
+    def _listen(
+        self, kind: PortKind, port: int, doorway: Doorway, *, tls: ServerTLS | None
+    ) -> None:
         server = self._ae.make_server(
             (self._settings.host, port),
             server_class=Server,
@@ -226,7 +197,10 @@ class StorageSCP:
         self._servers[kind] = (cast("Server", server), thread)
         thread.start()
         _log.info(
-            "listener.started", ae_title=self._settings.ae_title, port=self._port(kind), kind=kind
+            "listener.started",
+            ae_title=self._settings.ae_title,
+            port=self._port_of(kind),
+            kind=kind,
         )
 
     def _make_ae(self) -> AE:

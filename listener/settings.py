@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import astuple, dataclass, fields
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import mmap
@@ -182,45 +182,3 @@ class AssociationEnd:
     calling_ae_title: str
     study_instance_uids: frozenset[str]
     released: bool
-
-
-class Receiver(Protocol):
-    """What receives: one Storage SCP, or processes that share its port."""
-
-    @property
-    def port(self) -> int:
-        """The TCP port that is listened on without TLS."""
-        ...
-
-    @property
-    def tls_port(self) -> int:
-        """The TCP port that is listened on for TLS."""
-        ...
-
-    @property
-    def statistics(self) -> ListenerStatistics:
-        """What happened until now."""
-        ...
-
-    @property
-    def open_associations(self) -> int:
-        """How many associations there are at the moment."""
-        ...
-
-    @property
-    def is_listening(self) -> bool:
-        """Whether every port is being listened on."""
-        ...
-
-    @property
-    def is_disk_low(self) -> bool:
-        """Whether instances are refused because the disk is low."""
-        ...
-
-    def start(self) -> None:
-        """Listen."""
-        ...
-
-    def stop(self) -> None:
-        """Stop accepting, and let running associations end."""
-        ...
