@@ -8,9 +8,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ai_core.pretraining.settings import CropSettings
+from ai_core.synthesis import OFFICIAL_SYNTHESIS, synthesise_seeded
 
-_DRAWS = 16
+_DRAWS = 17
 """Even numbers that one crop takes, whatever its settings."""
+
+_ANOMALY_SEEDS = 2**61
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,7 @@ class _Plan:
     Attributes:
         affine: output to picture coordinates in [-1, 1], shape (N, 2, 3).
         contrast, brightness, gamma: shape (N, 1, 1, 1).
+        anomaly: bool, shape (N,).
         blur: deviation in pixels, 0 for none, shape (N,).
         noise: deviation, 0 for none, shape (N, 1, 1, 1).
         invert: bool, shape (N, 1, 1, 1).
@@ -29,15 +33,18 @@ class _Plan:
     contrast: Tensor
     brightness: Tensor
     gamma: Tensor
+    anomaly: Tensor
     blur: Tensor
     noise: Tensor
     invert: Tensor
 
 
 def crops(images: Tensor, *, seeds: Tensor, settings: CropSettings) -> Tensor:
-    """One crop of each picture: place, then contrast and brightness, gamma, blur, noise, inversion.
+    """One crop of each picture.
 
-    A crop depends on its picture, its seed and the settings alone, never on its company.
+    What is done, in this order: place, contrast and brightness, gamma, synthetic anomalies, blur,
+    noise, inversion. A crop depends on its picture, its seed and the settings alone, never on its
+    company.
 
     Args:
         images: float32 RGB in [0, 1], shape (N, 3, H, W), on the CPU.
@@ -58,7 +65,7 @@ def crops(images: Tensor, *, seeds: Tensor, settings: CropSettings) -> Tensor:
     x = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
     x = ((x - mean) * plan.contrast + mean + plan.brightness).clamp(0, 1)
-    x = x.pow(plan.gamma)
+    x = _with_anomalies(x.pow(plan.gamma), plan.anomaly, seeds=seeds)
     x = _blurred(x, plan.blur, reach=min(math.ceil(2 * settings.blur_sigma[1]), side - 1))
     x = (x + plan.noise * torch.stack(fields)).clamp(0, 1)
     return torch.where(plan.invert, 1 - x, x)
@@ -86,6 +93,7 @@ def _plan(draws: Tensor, settings: CropSettings) -> _Plan:
         contrast=_per_image(_factor(u[8], settings.contrast)),
         brightness=_per_image((2 * u[9] - 1) * settings.brightness),
         gamma=_per_image(_factor(u[10], settings.gamma)),
+        anomaly=u[16] < settings.anomaly,
         blur=torch.where(
             u[11] < settings.blur, smallest + (largest - smallest) * u[12], 0.0
         ).float(),
@@ -101,6 +109,19 @@ def _factor(u: Tensor, largest: float) -> Tensor:
 
 def _per_image(values: Tensor) -> Tensor:
     return values.float().view(-1, 1, 1, 1)
+
+
+def _with_anomalies(x: Tensor, chosen: Tensor, *, seeds: Tensor) -> Tensor:
+    """Synthetic anomalies in the chosen pictures; pieces are cut from the picture itself."""
+    if not bool(chosen.any()):
+        return x
+    normal = x[chosen]
+    # Other numbers than those that placed the crop.
+    own = (seeds[chosen] + _ANOMALY_SEEDS) % 2**62
+    made = synthesise_seeded(normal, normal, settings=OFFICIAL_SYNTHESIS, seeds=own)
+    x = x.clone()
+    x[chosen] = made.images
+    return x
 
 
 def _blurred(x: Tensor, sigma: Tensor, *, reach: int) -> Tensor:

@@ -19,6 +19,8 @@ class CropSettings:
         brightness: largest shift of the values, either way.
         contrast: largest factor about the picture's mean, and the inverse of the smallest.
         gamma: largest exponent of the values, and the inverse of the smallest.
+        anomaly: odds of synthetic anomalies as the released code of MediCLIP makes them, so that
+            the student has seen what the teacher says of such things, too.
         blur: odds of a Gaussian blur.
         blur_sigma: its smallest and largest deviation in pixels.
         noise: odds of grey Gaussian noise.
@@ -34,6 +36,7 @@ class CropSettings:
     brightness: float = 0.15
     contrast: float = 1.5
     gamma: float = 1.5
+    anomaly: float = 0.5
     blur: float = 0.2
     blur_sigma: tuple[float, float] = (0.3, 1.5)
     noise: float = 0.2
@@ -41,7 +44,8 @@ class CropSettings:
     invert: float = 0.05
 
     def __post_init__(self) -> None:
-        odds = (self.flip, self.upside_down, self.turn, self.blur, self.noise, self.invert)
+        turns = (self.flip, self.upside_down, self.turn)
+        odds = (*turns, self.anomaly, self.blur, self.noise, self.invert)
         if not all(0 <= value <= 1 for value in odds):
             raise PretrainingError(f"odds must lie in [0, 1], not {odds}")
         if not 0 < self.area[0] <= self.area[1] <= 1:

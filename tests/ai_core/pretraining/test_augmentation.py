@@ -19,6 +19,7 @@ STILL = CropSettings(
     brightness=0,
     contrast=1,
     gamma=1,
+    anomaly=0,
     blur=0,
     noise=0,
     invert=0,
@@ -44,6 +45,17 @@ def test_a_crop_is_the_same_in_any_company_and_differs_by_seed():
     torch.testing.assert_close(together[4:5], alone, rtol=0, atol=1e-6)
     assert not torch.allclose(alone, other, atol=0.05)
     assert 0 <= float(together.min()) <= float(together.max()) <= 1
+
+
+def test_an_anomaly_changes_a_part_of_the_crop():
+    images = textured(8, seed=3)
+    seeds = torch.arange(8)
+    found = crops(images, seeds=seeds, settings=changed(anomaly=1))
+    touched = ((found - images).abs().amax(dim=1) > 0.05).flatten(1).float().mean(dim=1)
+    assert 0.001 < float(touched.max()) < 0.9
+    assert int((touched > 0.001).sum()) >= 4  # one task in four leaves the picture as it is
+    alone = crops(images[2:3], seeds=seeds[2:3], settings=changed(anomaly=1))
+    torch.testing.assert_close(alone, found[2:3], rtol=0, atol=1e-5)
 
 
 def test_with_everything_off_a_crop_is_the_picture(images):
