@@ -41,6 +41,7 @@ from mediclip_dicom.results.segmentation import (
     Segmentations,
     concept,
 )
+from mediclip_dicom.results.source import coded
 
 # More regions than this are counted, not listed: a report is read by people.
 MAXIMUM_REGIONS = 20
@@ -119,10 +120,8 @@ def report_content(
 
 
 def _procedure(source: Dataset) -> CodedConcept:
-    for item in source.get("ProcedureCodeSequence") or ():
-        if item.get("CodeValue") and item.get("CodingSchemeDesignator") and item.get("CodeMeaning"):
-            return CodedConcept(item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning)
-    return _PROCEDURES.get(str(source.get("Modality", "")), _IMAGING)
+    by_modality = _PROCEDURES.get(str(source.get("Modality", "")), _IMAGING)
+    return coded(source, "ProcedureCodeSequence") or by_modality
 
 
 def _study_group(

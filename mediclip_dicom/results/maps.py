@@ -30,7 +30,7 @@ from mediclip_dicom.results.multiframe import GEOMETRY_ERRORS, Save, SeriesOf, p
 from mediclip_dicom.results.planes import SourcePlanes, group_by_stack
 from mediclip_dicom.results.reading import Device, ImageReading, Reading
 from mediclip_dicom.results.segmentation import concept
-from mediclip_dicom.results.source import laterality
+from mediclip_dicom.results.source import frame_anatomy
 
 # The pixels of one object, four bytes each; highdicom sorts a copy of them.
 LARGEST_MAP_BYTES = 64 * 2**20
@@ -92,8 +92,7 @@ def _build(
     arguments = series.arguments(part[0], key=key)
     if series.kind == "PM":
         dataset: Dataset = _parametric_map(planes, pixels, **arguments)
-        # Required (2C) by the IOD's General Series module; highdicom leaves it out.
-        dataset.Laterality = laterality(planes.datasets[0])
+        _complete(dataset, planes.datasets[0])
     else:
         dataset = _fractional(series, planes, pixels, key=key, **arguments)
     series.finish(dataset, planes, part[0], key=key)
@@ -123,6 +122,15 @@ def _parametric_map(
         transfer_syntax_uid=ExplicitVRLittleEndian,
         **arguments,
     )
+
+
+def _complete(dataset: Dataset, source: Dataset) -> None:
+    """Add what the IOD (PS3.3 A.75) requires and highdicom 0.28 leaves out."""
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    shared.FrameAnatomySequence = [frame_anatomy(source)]
+    # The enumerated values of C.7.6.16.2.9-1 are written without decimals.
+    for item in shared.PixelValueTransformationSequence:
+        item.RescaleIntercept, item.RescaleSlope = "0", "1"
 
 
 def _fractional(

@@ -70,6 +70,8 @@ class SeriesOf:
         source = planes.datasets[0]
         copy_character_set(source, dataset)
         stamp(dataset, self.reading.finished_at)
+        # Required, though it may be empty (2, PS3.3 table 10-12); no person made this object.
+        dataset.ContentCreatorName = ""
         organization = derive_uid(self.reading, f"{self.kind} dimensions", key)
         for sequence in ("DimensionIndexSequence", "DimensionOrganizationSequence"):
             for item in dataset.get(sequence) or ():

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from highdicom.sr import CodedConcept
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
 from pydicom.valuerep import DA, TM
 
 # What highdicom is told a source is where it does not know the source's own class.
@@ -27,6 +29,21 @@ _TYPE_2 = (
 )
 _SEXES = frozenset({"", "M", "F", "O"})
 _AGE = re.compile(r"\d{3}[DWMY]")
+
+_ENTIRE_BODY = codes.SCT.EntireBody
+# Body Part Examined by the names of the context groups of anatomy, and where it has another word
+# for one of them (PS3.16 annex L).
+_REGIONS = {
+    **{
+        name.upper(): getattr(group, name)
+        for group in (codes.cid4030, codes.cid4031)
+        for name in group.dir()
+    },
+    "CSPINE": codes.SCT.CervicalSpine,
+    "TSPINE": codes.SCT.ThoracicSpine,
+    "LSPINE": codes.SCT.LumbarSpine,
+    "WHOLEBODY": _ENTIRE_BODY,
+}
 
 
 def read_source(path: Path) -> Dataset:
@@ -74,6 +91,30 @@ def laterality(source: Dataset) -> str | None:
         if (side := str(source.get(keyword) or "").strip().upper()) in ("L", "R"):
             return side
     return None
+
+
+def coded(source: Dataset, keyword: str) -> CodedConcept | None:
+    """The first complete code of a code sequence, if there is one."""
+    for item in source.get(keyword) or ():
+        if item.get("CodeValue") and item.get("CodingSchemeDesignator") and item.get("CodeMeaning"):
+            return CodedConcept(item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning)
+    return None
+
+
+def frame_anatomy(source: Dataset) -> Dataset:
+    """What frames show, as an item of Frame Anatomy Sequence (PS3.3 C.7.6.16.2.8).
+
+    The region is the source's coded one, or else the one that Body Part Examined names. Where the
+    source says neither it is the entire body, the least that is known to hold what they show.
+    """
+    named = re.sub(r"[^A-Z]", "", str(source.get("BodyPartExamined") or "").upper())
+    region = coded(source, "AnatomicRegionSequence")
+    item = Dataset()
+    item.FrameLaterality = laterality(source) or "U"
+    item.AnatomicRegionSequence = [
+        region or CodedConcept.from_code(_REGIONS.get(named, _ENTIRE_BODY))
+    ]
+    return item
 
 
 def references(dataset: Dataset) -> Iterator[Dataset]:

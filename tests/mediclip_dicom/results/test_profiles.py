@@ -8,6 +8,7 @@ import highdicom as hd
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.sr.coding import Code
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from mediclip_dicom.errors import ResultWriteError, UnsupportedImageError, UnsupportedReason
@@ -68,6 +69,37 @@ def test_every_object_of_every_source_is_valid_and_says_what_it_is(
     assert len(set(numbers.values())) == len(numbers)
     if not placed:
         assert "No parametric map of series" in dcmread(paths["SR"][0]).to_json()
+
+
+@pytest.mark.parametrize(
+    ("named", "coded", "region"),
+    [
+        ("BRAIN", None, "Brain"),
+        ("C SPINE", None, "Cervical spine"),
+        ("", None, "Entire body"),
+        ("SOMETHING", None, "Entire body"),
+        ("HEAD", Code("80891009", "SCT", "Heart"), "Heart"),
+    ],
+)
+def test_a_parametric_map_says_which_region_it_shows(
+    tmp_path: Path, device: Device, named: str, coded: Code | None, region: str
+) -> None:
+    paths = sources.mr_series(tmp_path)
+    for path in paths:
+        source = dcmread(path)
+        source.BodyPartExamined = named
+        source.ImageLaterality = "L"
+        if coded is not None:
+            source.AnatomicRegionSequence = [hd.sr.CodedConcept.from_code(coded)]
+        source.save_as(path)
+    images = [image for path in paths for image in image_readings(path)]
+    objects = write_results(
+        make_reading(images), device=device, directory=tmp_path / "out", kinds=("SR", "PM")
+    )
+    written = dcmread(by_kind(objects)["PM"][0])
+    (anatomy,) = written.SharedFunctionalGroupsSequence[0].FrameAnatomySequence
+    assert anatomy.FrameLaterality == "L"
+    assert anatomy.AnatomicRegionSequence[0].CodeMeaning == region
 
 
 def test_all_kinds_are_byte_for_byte_the_same_at_a_repeat(tmp_path: Path, device: Device) -> None:
