@@ -60,6 +60,7 @@ def _run(given: argparse.Namespace) -> None:
         teacher=teacher,
         settings=settings,
         folder=given.out,
+        start=given.start,
         resume=given.resume,
         checkpoint_every=given.checkpoint_every,
         report=report,
@@ -110,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--crops-per-image", type=int, default=default.crops_per_image, help="0: new at each step")
     add("--shown", type=float, default=default.shown, help="share of patches seen of a crop")
     add("--whole-last", type=float, default=default.whole_last, help="updates that see them all")
+    add("--start", type=Path, metavar="FILE", help="weights of a student to begin with")
     add("--checkpoint-every", type=_positive, default=CHECKPOINT_EVERY, metavar="STEPS")
     add("--report-every", type=_positive, default=10, metavar="STEPS")
     add("--device", default="cpu", help='"cpu", "cuda" or "auto"')

@@ -21,7 +21,7 @@ from ai_core.pretraining.distillation import (
     see,
     standards,
 )
-from ai_core.pretraining.exclusion import Exclusion
+from ai_core.pretraining.exclusion import Exclusion, sha256_of
 from ai_core.pretraining.features import FixedCrops
 from ai_core.pretraining.pictures import Pictures, check_exclusion
 from ai_core.pretraining.record import LossRow, make_record, write_losses, write_record
@@ -50,6 +50,7 @@ def pretrain(
     settings: PretrainingSettings,
     folder: Path,
     config: dict[str, Any] | None = None,
+    start: Path | None = None,
     resume: bool = False,
     checkpoint_every: int = CHECKPOINT_EVERY,
     stop_after: int | None = None,
@@ -64,6 +65,7 @@ def pretrain(
         settings: of the run.
         folder: where everything is written; made where it is missing.
         config: the student's open_clip config; `student_config` by default.
+        start: weights of a student of that config, to begin with instead of drawn ones.
         resume: go on from the folder's checkpoint; the result has the bytes of a run that was
             never interrupted, on the same machine with as many threads.
         checkpoint_every: updates between checkpoints.
@@ -72,7 +74,7 @@ def pretrain(
 
     Raises:
         PretrainingError: an excluded picture is among the others, the folder holds another run, or
-            its checkpoint is damaged.
+            its checkpoint is damaged; or `start` is no such student.
     """
     check_exclusion(pictures, exclusion)
     started = time.monotonic()
@@ -84,6 +86,7 @@ def pretrain(
         teacher=teacher,
         settings=settings,
         config=config or student_config(),
+        start=start,
         folder=folder,
         resume=resume,
         report=report,
@@ -103,6 +106,7 @@ def pretrain(
         exclusion=exclusion,
         teacher=teacher,
         settings=settings,
+        start=start,
         seconds=run.seconds,
         last=run.losses[-1],
         folder=folder,
@@ -120,6 +124,7 @@ class _Run:
         teacher: Backbone,
         settings: PretrainingSettings,
         config: dict[str, Any],
+        start: Path | None,
         folder: Path,
         resume: bool,
         report: Report,
@@ -130,6 +135,7 @@ class _Run:
         self._folder = folder
         self._report = report
         self.config = config
+        self._start = start
         self.step = 0
         self.seconds = 0.0
         self.losses: list[LossRow] = []
@@ -137,7 +143,7 @@ class _Run:
         if found:
             self._check_same(found[1])
         generator = torch.Generator().manual_seed(settings.seed)
-        visual = build_student(config, seed=settings.seed)
+        visual = build_student(config, seed=settings.seed, start=start)
         heads = Heads(visual, teacher, generator=generator)
         self._grid = _grid(visual)
         self._standard = (
@@ -255,6 +261,7 @@ class _Run:
             "blocks": list(self._teacher.blocks),
             "precision": self._teacher.precision,
             "pictures": self._pictures.sha256,
+            "start": sha256_of(self._start) if self._start else None,
         }
 
     def _check_same(self, description: dict[str, Any]) -> None:

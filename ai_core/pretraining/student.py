@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
@@ -25,6 +27,7 @@ from ai_core import untrained
 from ai_core.architecture import Architecture, build_model
 from ai_core.backbone import tapped_blocks
 from ai_core.checkpoint import SEEDED_TEXT
+from ai_core.errors import PretrainingError
 from ai_core.safe_write import write_bytes
 
 NAME = "student"
@@ -54,16 +57,38 @@ def student_config() -> dict[str, Any]:
     }
 
 
-def build_student(config: dict[str, Any], *, seed: int) -> nn.Module:
-    """The vision tower before training: the seeded untrained one, ready to learn.
+def build_student(config: dict[str, Any], *, seed: int, start: Path | None = None) -> nn.Module:
+    """The vision tower before training, ready to learn.
 
-    Its patch basis and smooth positions are a better start than noise, and the same everywhere.
+    Without a start it is the seeded untrained one: its patch basis and smooth positions are a
+    better start than noise, and the same everywhere.
+
+    Args:
+        config: in open_clip's form.
+        seed: of the untrained one.
+        start: a file that `save_student` wrote of the same config.
+
+    Raises:
+        PretrainingError: `start` is no such file.
     """
     model = build_model(Architecture(name=NAME, config=config))
     untrained.initialise(model, seed=seed)
     visual: Any = model.visual
     tower: nn.Module = visual
+    if start is not None:
+        _load_student(tower, start)
     return tower.requires_grad_(requires_grad=True).train()
+
+
+def _load_student(tower: nn.Module, path: Path) -> None:
+    try:
+        weights = {
+            name.removeprefix(untrained.VISION_PREFIX): value.float()
+            for name, value in load_tensors(path.read_bytes()).items()
+        }
+        tower.load_state_dict(weights)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise PretrainingError(f"{path} holds no student to start from: {error}") from error
 
 
 def student_blocks(visual: Any) -> tuple[int, ...]:

@@ -33,7 +33,7 @@ def distil(
     images: Path, out: Path, *, teacher: Backbone, exclude: tuple[Path, ...] = (), **options: Any
 ) -> Path:
     """Run a distillation of the tiny student; options of `pretrain`, and changes of settings."""
-    own = {"resume", "checkpoint_every", "stop_after", "report"}
+    own = {"start", "resume", "checkpoint_every", "stop_after", "report"}
     changes = {name: value for name, value in options.items() if name not in own}
     exclusion = read_exclusion(exclude)
     pretrain(

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from ai_core import load_backbone
 from ai_core.errors import PretrainingError
 from ai_core.pretraining import gather_pictures, pretrain, read_exclusion
 from ai_core.pretraining.distillation import Distiller
-from ai_core.pretraining.exclusion import Exclusion
+from ai_core.pretraining.exclusion import Exclusion, sha256_of
 from ai_core.pretraining.state import STATE_FILE
 from tests.ai_core.conftest import textured
 from tests.ai_core.pretraining.conftest import SETTINGS, STUDENT, distil
@@ -127,6 +128,31 @@ def test_the_record_says_where_the_student_comes_from(uninterrupted, teacher):
     assert len(record["pictures"]["sha256"]) == 64
     assert record["seconds"] > 0
     assert record["versions"]["torch"] == torch.__version__
+
+
+def test_a_run_begins_with_the_student_that_it_is_given(images, teacher, uninterrupted, tmp_path):
+    start = uninterrupted / "student.safetensors"
+    still = {"learning_rate": 1e-9, "steps": 2}
+    out = distil(images, tmp_path / "out", teacher=teacher, start=start, seed=9, **still)
+    before, after = (load_file(folder / "student.safetensors") for folder in (uninterrupted, out))
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        assert torch.equal(value, after[name]), name
+    record = json.loads((out / "record.json").read_text())
+    assert record["start"] == {"student.safetensors": sha256_of(start)}
+    with pytest.raises(PretrainingError, match="start differ"):
+        distil(images, tmp_path / "out", teacher=teacher, resume=True, seed=9, **still)
+
+
+@pytest.mark.parametrize("kind", ["missing", "rubbish", "another shape"])
+def test_what_is_no_student_is_no_start(images, teacher, tmp_path, kind):
+    start = tmp_path / "start.safetensors"
+    if kind == "rubbish":
+        start.write_bytes(b"not safetensors")
+    if kind == "another shape":
+        save_file({"visual.proj": torch.zeros(2, 2)}, start)
+    with pytest.raises(PretrainingError, match="no student to start from"):
+        distil(images, tmp_path / "out", teacher=teacher, start=start)
 
 
 @pytest.mark.parametrize("place", [5, 0.5, -1])
