@@ -41,10 +41,9 @@ def make_pool(
     if not preset.training.pool_images:
         return None
     return build_pool(
-        support.images,
+        support,
         support_order(len(support), preset.training.pool_images, generator=generator),
         folds=torch.zeros(len(support), dtype=torch.int64) if folds is None else folds,
-        groups=support.groups,
         backbone=backbone,
         settings=preset.synthesis,
         label_side=preset.training.loss_side,
@@ -159,10 +158,9 @@ def train_on_stream(
     for first in range(0, training.epochs, held):
         epochs = min(held, training.epochs - first)
         pool = build_pool(
-            support.images,
+            support,
             support_order(k, k * epochs, generator=generator),
             folds=one_fold,
-            groups=support.groups,
             backbone=backbone,
             settings=preset.synthesis,
             label_side=training.loss_side,

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ai_core.backbone import Backbone
 from ai_core.progress import FitProgress, Progress, silent
+from ai_core.support import Support
 from ai_core.synthesis import SynthesisSettings, synthesise_seeded
 
 IN_MEMORY_BYTES = 2 * 2**30
@@ -51,11 +52,10 @@ class Pool:
 
 
 def build_pool(
-    images: Tensor,
+    support: Support,
     order: Tensor,
     *,
     folds: Tensor,
-    groups: Tensor,
     backbone: Backbone,
     settings: SynthesisSettings,
     label_side: int,
@@ -65,13 +65,13 @@ def build_pool(
     """Make one synthetic image for each entry of ``order`` and encode it.
 
     CutPaste takes its piece from another image of the same fold, so that leaving a fold out of
-    the pool leaves out every trace of its images.
+    the pool leaves out every trace of its images. What came out untouched (the Identity task) has
+    the features of its support image and is not encoded again.
 
     Args:
-        images: the support set, float32 in [0, 1], shape (k, 3, H, W), on the CPU.
+        support: the support set.
         order: index of the support image under each synthetic one, int64, shape (M,).
         folds: fold of each support image, int64, shape (k,).
-        groups: study of each support image, int64, shape (k,).
         backbone: the frozen tower.
         settings: how anomalies are drawn.
         label_side: cells along a side of the labels.
@@ -93,24 +93,27 @@ def build_pool(
     labels = torch.empty(count, label_side, label_side, dtype=torch.float16, device=device)
     embedding = torch.empty(count, backbone.embed_dim, device=device)
     for batch in torch.split(torch.arange(count), backbone.batch_size):
+        normal = support.images[order[batch]]
         samples = synthesise_seeded(
-            images[order[batch]],
-            images[partners[batch]],
-            settings=settings,
-            seeds=numbers[batch, 1],
+            normal, support.images[partners[batch]], settings=settings, seeds=numbers[batch, 1]
         )
-        encoded = backbone.encode(samples.images)
         masks = samples.labels.float()[:, None]
-        tokens[batch] = encoded.tokens.to(tokens)
         labels[batch] = F.adaptive_avg_pool2d(masks, label_side)[:, 0].to(labels)
-        embedding[batch] = encoded.embedding
+        changed = (samples.images != normal).flatten(1).any(dim=1)
+        untouched = batch[~changed]
+        tokens[untouched] = support.encoded.tokens[order[untouched]].to(tokens)
+        embedding[untouched] = support.encoded.embedding[order[untouched]]
+        if changed.any():
+            encoded = backbone.encode(samples.images[changed])
+            tokens[batch[changed]] = encoded.tokens.to(tokens)
+            embedding[batch[changed]] = encoded.embedding
         progress(FitProgress("encode", int(batch[-1]) + 1, count))
     return Pool(
         tokens=tokens,
         labels=labels,
         embedding=embedding,
         folds=folds[order],
-        groups=groups[order],
+        groups=support.groups[order],
         rows=torch.arange(count),
     )
 

@@ -1,8 +1,9 @@
 """The choices behind synthetic anomalies: the paper's, the released code's, and our default."""
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
+from ai_core.errors import PresetError
 from ai_core.synthesis.laws import Law
 
 Task = Literal["cutpaste", "intensity", "source", "identity"]
@@ -130,6 +131,14 @@ class SynthesisSettings:
     cutpaste: CutPasteSettings = field(default_factory=CutPasteSettings)
     intensity: IntensitySettings = field(default_factory=IntensitySettings)
     source: SourceSettings = field(default_factory=SourceSettings)
+
+    def __post_init__(self) -> None:
+        known = get_args(Task)
+        for task in self.tasks:
+            if task not in known:
+                raise PresetError(f"no synthesis task {task!r}; there are {', '.join(known)}")
+        if not (self.tasks and self.anomalies):
+            raise PresetError("synthesis needs at least one task and one number of anomalies")
 
 
 PAPER_SYNTHESIS = SynthesisSettings()

@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 from ai_core import pool as pool_module
+from ai_core.backbone import Backbone
 from ai_core.pool import Pool, build_pool, support_order
+from ai_core.support import prepare_support
 from ai_core.synthesis import SynthesisSettings
 from tests.ai_core.conftest import seeded, textured
 
 SETTINGS = SynthesisSettings()
 FOLDS = torch.tensor([0, 1, 0, 1, 0, 1])
-GROUPS = torch.tensor([0, 1, 2, 3, 4, 5])
+GROUPS = (0, 1, 2, 3, 4, 5)
 ORDER = torch.tensor([0, 1, 2, 3, 4, 5, 0, 1, 2, 3])
 
 
@@ -26,12 +28,12 @@ def make(tiny_backbone, support):
         arguments = {
             "order": ORDER,
             "folds": FOLDS,
-            "groups": GROUPS,
             "backbone": tiny_backbone,
             "settings": SETTINGS,
             "label_side": 28,
         } | changes
-        return build_pool(images, generator=generator, **arguments)
+        prepared = prepare_support(images, groups=GROUPS, backbone=tiny_backbone)
+        return build_pool(prepared, generator=generator, **arguments)
 
     return build
 
@@ -66,7 +68,7 @@ def test_a_pool_holds_a_line_for_every_entry_of_the_order(make):
     assert pool.tokens.dtype == pool.labels.dtype == torch.float16
     assert pool.embedding.shape == (10, 32)
     assert torch.equal(pool.folds, FOLDS[ORDER])
-    assert torch.equal(pool.groups, GROUPS[ORDER])
+    assert torch.equal(pool.groups, torch.tensor(GROUPS)[ORDER])
 
 
 def test_a_global_seed_changes_nothing_and_is_not_changed(make):
@@ -79,12 +81,28 @@ def test_a_global_seed_changes_nothing_and_is_not_changed(make):
 
 
 def test_untouched_images_have_the_frozen_towers_tokens_and_empty_labels(
-    make, support, tiny_backbone
+    make, support, tiny_backbone, monkeypatch
 ):
+    encoded = tiny_backbone.encode(support)
+    times: list[int] = []
+    encode = Backbone.encode
+    monkeypatch.setattr(
+        Backbone,
+        "encode",
+        lambda backbone, images: times.append(len(images)) or encode(backbone, images),
+    )
     pool = make(seeded(1), settings=replace(SETTINGS, tasks=("identity",)))
-    expected = tiny_backbone.encode(support[ORDER]).tokens
-    torch.testing.assert_close(pool.tokens.float(), expected, rtol=2e-3, atol=2e-3)
+    assert times == [len(support)], "the support set alone passes the tower"
+    torch.testing.assert_close(pool.tokens.float(), encoded.tokens[ORDER], rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(pool.embedding, encoded.embedding[ORDER])
     assert not bool(pool.labels.any())
+
+
+def test_changed_images_have_features_of_their_own(make, support, tiny_backbone):
+    pool = make(seeded(1), settings=replace(SETTINGS, tasks=("intensity",)))
+    normal = tiny_backbone.encode(support[ORDER])
+    assert bool(pool.labels.flatten(1).any(dim=1).all())
+    assert not bool(torch.isclose(pool.embedding, normal.embedding).all(dim=1).any())
 
 
 def test_labels_are_shares_of_anomalous_pixels(make):

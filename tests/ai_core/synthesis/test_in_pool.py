@@ -5,6 +5,7 @@ import torch
 
 from ai_core import DEFAULT, Backbone, load_backbone
 from ai_core.pool import Pool, build_pool, support_order
+from ai_core.support import prepare_support
 from tests.ai_core.synthesis.conftest import bodies
 
 
@@ -14,15 +15,14 @@ def backbone() -> Backbone:
 
 
 def pools_of(backbone: Backbone, *, sizes: tuple[int, ...]) -> list[Pool]:
-    images = bodies(4, size=224)
+    support = prepare_support(bodies(4, size=224), groups=range(4), backbone=backbone)
     generator = torch.Generator().manual_seed(0)
     order = support_order(4, sum(sizes), generator=generator)
     return [
         build_pool(
-            images,
+            support,
             part,
             folds=torch.tensor([0, 0, 1, 1]),
-            groups=torch.arange(4),
             backbone=backbone,
             settings=DEFAULT.synthesis,
             label_side=56,

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -86,3 +87,16 @@ def test_a_law_that_lost_a_name_or_its_sense_makes_no_preset() -> None:
     values["synthesis"]["source"]["alpha"] = 3.0
     with pytest.raises(PresetError):
         Preset.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tasks": ("source", "gauss")}, "no synthesis task 'gauss'"),
+        ({"tasks": ()}, "at least one task"),
+        ({"anomalies": ()}, "at least one task and one number"),
+    ],
+)
+def test_an_unknown_task_or_none_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(PresetError, match=words):
+        replace(DEFAULT.synthesis, **changes)
