@@ -39,12 +39,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(task.app, name="task")
-app.add_typer(study.app, name="study")
-app.add_typer(peer.app, name="peer")
-app.add_typer(delivery.app, name="delivery")
-app.command()(results.render)
-app.command()(results.export)
+
+NODE, RESULTS, DETECTOR = "The node", "Studies and their results", "The detector by itself"
+app.add_typer(task.app, name="task", rich_help_panel=NODE)
+app.add_typer(peer.app, name="peer", rich_help_panel=NODE)
+app.add_typer(study.app, name="study", rich_help_panel=RESULTS)
+app.add_typer(delivery.app, name="delivery", rich_help_panel=RESULTS)
 
 
 def _print_version(wanted: bool) -> None:
@@ -75,7 +75,7 @@ def configure(
     context.obj = CliContext(config)
 
 
-@app.command()
+@app.command(rich_help_panel=NODE)
 def serve(context: typer.Context) -> None:
     """Start the node and run until it is told to stop (Ctrl-C or SIGTERM).
 
@@ -86,7 +86,7 @@ def serve(context: typer.Context) -> None:
     run_node(settings_of(context))
 
 
-@app.command()
+@app.command(rich_help_panel=NODE)
 def check(context: typer.Context) -> None:
     """Look at everything the node needs, and say what is missing.
 
@@ -98,7 +98,7 @@ def check(context: typer.Context) -> None:
     run_checks(context)
 
 
-@app.command()
+@app.command(rich_help_panel=RESULTS)
 def queue(context: typer.Context) -> None:
     """Show what waits: studies to be read, results to be delivered or confirmed."""
     from mediclip_dicom.cli.queue import show_queue
@@ -106,7 +106,11 @@ def queue(context: typer.Context) -> None:
     show_queue(settings_of(context))
 
 
-@app.command()
+app.command(rich_help_panel=RESULTS)(results.render)
+app.command(rich_help_panel=RESULTS)(results.export)
+
+
+@app.command(rich_help_panel=DETECTOR)
 def analyze(
     context: typer.Context,
     paths: Annotated[list[Path], typer.Argument(help="DICOM files or folders of one study.")],
@@ -122,7 +126,7 @@ def analyze(
     analyze_files(settings_of(context), paths, task_name=task_name, out=out)
 
 
-@app.command()
+@app.command(rich_help_panel=DETECTOR)
 def synth(
     context: typer.Context,
     paths: Annotated[
@@ -175,7 +179,7 @@ def synth(
     show_synthesis(request)
 
 
-@app.command()
+@app.command(rich_help_panel=NODE)
 def demo(
     context: typer.Context,
     data: Annotated[
@@ -232,7 +236,7 @@ _OPERATING_POINT = typer.Option(
 )
 
 
-@app.command(cls=NumberListCommand)
+@app.command(cls=NumberListCommand, rich_help_panel=DETECTOR)
 def evaluate(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for tables, figures and record; made.")],
@@ -304,7 +308,7 @@ def evaluate(
     evaluate_data(_backbone(settings.backbone, model=model, weights=weights), request)
 
 
-@app.command(cls=NumberListCommand)
+@app.command(cls=NumberListCommand, rich_help_panel=DETECTOR)
 def reproduce(
     context: typer.Context,
     table: Annotated[
