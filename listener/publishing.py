@@ -62,6 +62,10 @@ class Publisher:
             if new:
                 incoming.sync(modified_ns=received_ns)
             with self._removal.storing(study):
+                if not new and not path.exists():
+                    # Removed since: what came now is all that there is of it.
+                    incoming.sync(modified_ns=received_ns)
+                    new = True
                 if new:
                     new = self._rename(incoming, path, transfer_syntax_uid)
                 else:

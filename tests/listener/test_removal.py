@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from listener.errors import InvalidInstanceError, InvalidUIDError, SpoolWriteError
+from listener.removal import StudyRemoval
 from listener.spool import Spool
 from listener.versions import content_digest
 from tests.listener.conftest import Received, received
@@ -44,6 +45,22 @@ def test_a_removed_study_can_be_sent_again(spool, make_ct):
     assert spool.remove_study("1.2.3", is_as_expected=lambda: True)
     assert spool.store(ct.data, ct.reception).new
     assert len(spool.instances("1.2.3")) == 1
+
+
+def test_a_repeat_whose_study_is_removed_at_that_moment_is_stored_anew(spool, make_ct, monkeypatch):
+    ct = received(make_ct("1.2.3", "1.2.3.1"))
+    spool.store(ct.data, ct.reception)
+    storing = StudyRemoval.storing
+
+    def removed_just_before(removal, study):
+        monkeypatch.setattr(StudyRemoval, "storing", storing)
+        assert removal.remove(study, is_as_expected=lambda: True)
+        return storing(removal, study)
+
+    monkeypatch.setattr(StudyRemoval, "storing", removed_just_before)
+    assert spool.store(ct.data, ct.reception).new
+    (kept,) = spool.instances("1.2.3")
+    assert kept.path.exists()
 
 
 def test_only_a_uid_names_a_study_to_be_removed(spool):
