@@ -11,6 +11,7 @@ from listener.processes import ListenerProcesses
 from listener.query import find, get, move
 from listener.receiver import Receiver
 from listener.repeating import Repeating
+from listener.running import Running
 from listener.scp import StorageSCP
 from listener.scu import EchoResult, StoreCategory, StoreOutcome, echo, store
 from listener.settings import (
@@ -41,6 +42,7 @@ __all__ = [
     "Receiver",
     "Reference",
     "Repeating",
+    "Running",
     "Spool",
     "SpooledInstance",
     "StorageSCP",

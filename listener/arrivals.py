@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from listener.running import Running
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
-    from types import TracebackType
 
     from listener.spool import StoredInstance
 
@@ -53,7 +54,7 @@ class _Pending:
         return self.instances == 0 and self.duplicates == 0
 
 
-class Arrivals:
+class Arrivals(Running):
     """Tells one subscriber which studies are arriving.
 
     The first instance of a study is reported at once, later ones at most once per interval, and
@@ -82,18 +83,6 @@ class Arrivals:
         self._changed = threading.Condition()
         self._stopping = False
         self._thread: threading.Thread | None = None
-
-    def __enter__(self) -> Arrivals:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def stored(self, instance: StoredInstance) -> None:
         """Take note of a stored instance; fit to be the `on_stored` of a StorageSCP."""

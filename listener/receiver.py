@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Literal, Self
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Literal
+
+from listener.running import Running
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from listener.settings import ListenerStatistics
 
 PortKind = Literal["plain", "tls"]
 
 
-class Receiver(ABC):
-    """Receives from `start` to `stop`, or while its context is open."""
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
+class Receiver(Running):
+    """Receives while it runs."""
 
     @property
     def port(self) -> int:

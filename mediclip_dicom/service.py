@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
 
 import structlog
 
@@ -15,6 +14,7 @@ from listener import (
     CommitmentReport,
     ListenerProcesses,
     Receiver,
+    Running,
     Spool,
     StorageSCP,
     StudyActivity,
@@ -59,7 +59,7 @@ def open_backbone(settings: BackboneSettings) -> Backbone:
     )
 
 
-class Node:
+class Node(Running):
     """The running node: a Storage SCP in front, the workflows of studies behind it.
 
     Nothing is received before everything that handles it runs; at the end receiving stops first.
@@ -148,18 +148,6 @@ class Node:
         self._engine.stop()
         self._spool.close()
         log.info("node stopped")
-
-    def __enter__(self) -> "Node":
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _receiver(self, *, on_commitment: Callable[[CommitmentReport], None]) -> Receiver:
         settings = listener_settings(self._settings)

@@ -9,11 +9,10 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from pydicom import dcmread
 
-from listener import Peer, StoreCategory, echo, find, get, move, store
+from listener import Peer, Running, StoreCategory, echo, find, get, move, store
 from mediclip_dicom.demo.errors import PacsError
 
 _START_LIMIT_S = 60.0
@@ -36,7 +35,7 @@ class SeriesInPacs:
     sop_instance_uids: tuple[str, ...]
 
 
-class DemoPacs:
+class DemoPacs(Running):
     """A Query/Retrieve SCP on loopback, in a temporary folder, gone when the context ends.
 
     Args:
@@ -58,18 +57,6 @@ class DemoPacs:
         self._destinations = dict(destinations)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> "DemoPacs":
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def pid(self) -> int | None:
