@@ -63,7 +63,7 @@ def make_record(
     exclusion: Exclusion,
     teacher: Backbone,
     settings: PretrainingSettings,
-    start: Path | None,
+    start: dict[str, str] | None,
     seconds: float,
     last: LossRow,
     folder: Path,
@@ -78,7 +78,7 @@ def make_record(
             "precision": teacher.precision,
             "trained": teacher.trained,
         },
-        "start": {start.name: sha256_of(start)} if start else None,
+        "start": start,
         "student": {name: sha256_of(folder / name) for name in (CONFIG_FILE, WEIGHTS_FILE)},
         "pictures": {
             "used": len(pictures),

@@ -106,7 +106,7 @@ def pretrain(
         exclusion=exclusion,
         teacher=teacher,
         settings=settings,
-        start=start,
+        start=run.start,
         seconds=run.seconds,
         last=run.losses[-1],
         folder=folder,
@@ -135,15 +135,15 @@ class _Run:
         self._folder = folder
         self._report = report
         self.config = config
-        self._start = start
         self.step = 0
         self.seconds = 0.0
         self.losses: list[LossRow] = []
+        visual = build_student(config, seed=settings.seed, start=start)
+        self.start = {start.name: sha256_of(start)} if start else None
         found = load_state(folder / STATE_FILE) if resume else None
         if found:
             self._check_same(found[1])
         generator = torch.Generator().manual_seed(settings.seed)
-        visual = build_student(config, seed=settings.seed, start=start)
         heads = Heads(visual, teacher, generator=generator)
         self._grid = _grid(visual)
         self._standard = (
@@ -261,7 +261,7 @@ class _Run:
             "blocks": list(self._teacher.blocks),
             "precision": self._teacher.precision,
             "pictures": self._pictures.sha256,
-            "start": sha256_of(self._start) if self._start else None,
+            "start": self.start,
         }
 
     def _check_same(self, description: dict[str, Any]) -> None:

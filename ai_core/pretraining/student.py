@@ -18,15 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from ai_core import untrained
 from ai_core.architecture import Architecture, build_model
 from ai_core.backbone import tapped_blocks
-from ai_core.checkpoint import SEEDED_TEXT
+from ai_core.checkpoint import SEEDED_TEXT, UNREADABLE, load_checkpoint
 from ai_core.errors import PretrainingError
 from ai_core.safe_write import write_bytes
 
@@ -71,24 +69,18 @@ def build_student(config: dict[str, Any], *, seed: int, start: Path | None = Non
     Raises:
         PretrainingError: `start` is no such file.
     """
-    model = build_model(Architecture(name=NAME, config=config))
-    untrained.initialise(model, seed=seed)
+    architecture = Architecture(name=NAME, config=config)
+    if start is None:
+        model = build_model(architecture)
+        untrained.initialise(model, seed=seed)
+    else:
+        try:
+            _, model = load_checkpoint(start, architecture)
+        except UNREADABLE as error:
+            raise PretrainingError(f"{start} holds no student to start from: {error}") from error
     visual: Any = model.visual
     tower: nn.Module = visual
-    if start is not None:
-        _load_student(tower, start)
     return tower.requires_grad_(requires_grad=True).train()
-
-
-def _load_student(tower: nn.Module, path: Path) -> None:
-    try:
-        weights = {
-            name.removeprefix(untrained.VISION_PREFIX): value.float()
-            for name, value in load_tensors(path.read_bytes()).items()
-        }
-        tower.load_state_dict(weights)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise PretrainingError(f"{path} holds no student to start from: {error}") from error
 
 
 def student_blocks(visual: Any) -> tuple[int, ...]:
