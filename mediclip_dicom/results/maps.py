@@ -128,7 +128,7 @@ def _complete(dataset: Dataset, source: Dataset) -> None:
     """Add what the IOD (PS3.3 A.75) requires and highdicom 0.28 leaves out."""
     shared = dataset.SharedFunctionalGroupsSequence[0]
     shared.FrameAnatomySequence = [frame_anatomy(source)]
-    # The enumerated values of C.7.6.16.2.9-1 are written without decimals.
+    # The enumerated values of table C.7.6.16-10b are written without decimals.
     for item in shared.PixelValueTransformationSequence:
         item.RescaleIntercept, item.RescaleSlope = "0", "1"
 

@@ -9,7 +9,7 @@ dicom-validator looks.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,9 @@ def write_standard(directory: Path, sop_classes: Iterable[str]) -> Path:
     folder = directory / EDITION / "docbook"
     folder.mkdir(parents=True)
     (directory / "editions.json").write_text(json.dumps([EDITION]), encoding="utf-8")
+    classes = frozenset(sop_classes)
     ids = {ciod["name"]: ciod["id"] for ciod in _table("ciods")}
-    wanted = {sop["id"]: ids[sop["ciod"]] for sop in _table("sops") if sop["id"] in {*sop_classes}}
+    wanted = {sop["id"]: ids[sop["ciod"]] for sop in _table("sops") if sop["id"] in classes}
     labels = {ciod: f"A.{number}" for number, ciod in enumerate(sorted({*wanted.values()}), 2)}
     for part, root in (
         (3, _objects(labels)),
@@ -85,42 +86,62 @@ def _table(name: str) -> list[dict[str, Any]]:
     return table
 
 
+class _Sections:
+    """Labels of the sections of modules and macros, given out as they are first referred to."""
+
+    def __init__(self) -> None:
+        self._labels: dict[tuple[str, str], str] = {}
+        self._unwritten: list[tuple[str, str]] = []
+
+    def label(self, kind: str, name: str) -> str:
+        """Of a "module" or "macro"."""
+        if (kind, name) not in self._labels:
+            self._labels[kind, name] = f"C.{len(self._labels) + 1}"
+            self._unwritten.append((kind, name))
+        return self._labels[kind, name]
+
+    def unwritten(self) -> Iterator[tuple[str, str, str]]:
+        """Kind, name and label of each, those included that come up meanwhile."""
+        while self._unwritten:
+            kind, name = self._unwritten.pop()
+            yield kind, name, self._labels[kind, name]
+
+
 def _objects(labels: dict[str, str]) -> Element:
     """Part 3: a section for each IOD, and one for each module and macro that it names."""
     book = Element("book", xmlns=NAMESPACE)
-    iods, modules = _chapter(book, "A"), _chapter(book, "C")
-    _section(iods, "A.1", "Introduction")
-    sections: dict[str, str] = {}
+    sections = _Sections()
+    _write_iods(_chapter(book, "A"), labels, sections)
+    _write_modules(_chapter(book, "C"), sections)
+    return book
 
-    def reference(kind: str, name: str) -> str:
-        return sections.setdefault(f"{kind}:{name}", f"C.{len(sections) + 1}")
 
-    of_modules = _by(_table("ciod_to_modules"), "ciodId")
-    of_macros = _by(_table("ciod_to_fg_macros"), "ciodId")
+def _write_iods(chapter: Element, labels: dict[str, str], sections: _Sections) -> None:
+    _section(chapter, "A.1", "Introduction")
+    modules = _by(_table("ciod_to_modules"), "ciodId")
+    macros = _by(_table("ciod_to_fg_macros"), "ciodId")
     for ciod, label in labels.items():
-        iod = _section(iods, label, f"{ciod} IOD")
+        iod = _section(chapter, label, f"{ciod} IOD")
         body = _body(_section(iod, f"{label}.1", f"{ciod} IOD Module Table"))
-        for row in of_modules[ciod]:
-            columns = (row["informationEntity"], row["moduleId"], "", _usage(row))
-            cells = _row(body, *columns)
-            _link(cells[2], reference("module", row["moduleId"]))
-        if ciod not in of_macros:
+        for row in modules[ciod]:
+            cells = _row(body, row["informationEntity"], row["moduleId"], "", _usage(row))
+            _link(cells[2], sections.label("module", row["moduleId"]))
+        if ciod not in macros:
             continue
         body = _body(_section(iod, f"{label}.2", f"{ciod} Functional Group Macros"))
-        for row in of_macros[ciod]:
+        for row in macros[ciod]:
             cells = _row(body, row["macroId"], "", _usage(row))
-            _link(cells[1], reference("macro", row["macroId"]))
+            _link(cells[1], sections.label("macro", row["macroId"]))
+
+
+def _write_modules(chapter: Element, sections: _Sections) -> None:
     rows = {
         "module": _by(_table("module_to_attributes"), "moduleId"),
         "macro": _by(_table("macro_to_attributes"), "macroId"),
     }
     names = {attribute["tag"]: attribute["name"] for attribute in _table("attributes")}
-    written: set[str] = set()
-    while waiting := sections.keys() - written:
-        key = min(waiting)
-        written.add(key)
-        kind, _, name = key.partition(":")
-        body = _body(_section(modules, sections[key], name))
+    for kind, name, label in sections.unwritten():
+        body = _body(_section(chapter, label, name))
         for row in rows[kind][name]:
             if _stands_in_an_include(name, row["path"]):
                 continue
@@ -133,8 +154,7 @@ def _objects(labels: dict[str, str]) -> Element:
             before, _, after = text.partition("{}")
             include = SubElement(_row(body, before)[0][0], "emphasis")
             include.tail = after
-            SubElement(include, "xref", linkend=f"sect_{reference('macro', macro)}")
-    return book
+            SubElement(include, "xref", linkend=f"sect_{sections.label('macro', macro)}")
 
 
 def _stands_in_an_include(name: str, path: str) -> bool:
