@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pynetdicom.dimse import DIMSEServiceProvider
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pynetdicom.association import Association
 
 
@@ -50,6 +53,12 @@ class Messages(DIMSEServiceProvider):
         """Send a message whole."""
         with self._sending:
             super().send_msg(primitive, context_id)
+
+    @contextmanager
+    def between(self) -> Iterator[None]:
+        """Be between two messages: all of the last one was handed over, and none begins."""
+        with self._sending:
+            yield
 
 
 def _is_answer(message: Any) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import select
+import ssl
 import struct
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pynetdicom.transport import AssociationSocket
@@ -29,6 +33,8 @@ class UnacceptablePDUError(Exception):
 class GuardedSocket(AssociationSocket):
     """Reads whole PDUs only, none longer than agreed, each within a time limit.
 
+    Whatever has come is read at once, so that several small PDUs cost one look at the network.
+
     Args:
         association: whose socket it is.
         connection: connected.
@@ -47,43 +53,80 @@ class GuardedSocket(AssociationSocket):
         super().__init__(association, client_socket=connection)
         self._max_pdu = max_pdu
         self._timeout_s = pdu_timeout_s
-        self._header = bytearray(_HEADER.size)
-        self._body = bytearray()
+        self._buffer = bytearray(2 * (_HEADER.size + max_pdu + _SLACK))
+        self._start = self._end = 0  # what was read and not given out yet
+
+    @property
+    def has_read_ahead(self) -> bool:
+        """Whether there is something that the network does not show any more."""
+        connection = self.socket
+        return self._start < self._end or (
+            isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
+        )
 
     def read_pdu(self) -> tuple[int, memoryview]:
         """Read one PDU; return its type, and what follows its header, until the next call.
 
         Raises:
             UnacceptablePDUError: it is of no known type, or longer than agreed; its body is not
-                read.
+                taken.
             OSError: the connection was lost, or the PDU took too long.
         """
         deadline = time.monotonic() + self._timeout_s
-        self._fill(memoryview(self._header), deadline)
-        kind, length = _HEADER.unpack(self._header)
+        self._fill(_HEADER.size, deadline)
+        kind, length = _HEADER.unpack_from(self._buffer, self._start)
         if kind not in _PDU_TYPES:
             raise UnacceptablePDUError(f"a PDU of unknown type {kind:02X}H")
         limit = self._max_pdu + _SLACK if kind == _P_DATA_TF else _OTHER_PDU_LIMIT
         if length > limit:
             raise UnacceptablePDUError(f"a PDU of {length} bytes, {limit} were agreed")
-        if length > len(self._body):
-            self._body = bytearray(length)
-        body = memoryview(self._body)[:length]
-        self._fill(body, deadline)
-        return kind, body
+        self._fill(_HEADER.size + length, deadline)
+        begin = self._start + _HEADER.size
+        self._start = begin + length
+        return kind, memoryview(self._buffer)[begin : self._start]
 
-    def _fill(self, rest: memoryview, deadline: float) -> None:
-        connection = self.socket
-        while rest:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("a PDU was not complete in time")
-            if connection is None:
-                raise ConnectionError("the connection was closed")
-            connection.settimeout(left)
-            read = connection.recv_into(rest)
+    def _fill(self, needed: int, deadline: float) -> None:
+        """Read until so many bytes are there from the start on."""
+        if self._end - self._start >= needed:
+            return
+        self._make_room(needed)
+        free = memoryview(self._buffer)
+        while self._end - self._start < needed:
+            read = self._receive(free[self._end :], deadline)
             if not read:
                 raise ConnectionError("the peer closed the connection")
-            rest = rest[read:]
-        if connection is not None:
-            connection.settimeout(self._timeout_s)
+            self._end += read
+
+    def _make_room(self, needed: int) -> None:
+        if self._start and (self._start == self._end or self._start + needed > len(self._buffer)):
+            kept = self._buffer[self._start : self._end]
+            self._start, self._end = 0, len(kept)
+            self._buffer[: self._end] = kept
+        if needed > len(self._buffer):  # not in place: a PDU that was given out may still be used
+            self._buffer = self._buffer[: self._end] + bytearray(needed - self._end)
+
+    def _receive(self, into: memoryview, deadline: float) -> int:
+        """Read what has come; wait where nothing has."""
+        connection = self.socket
+        if connection is None:
+            raise ConnectionError("the connection was closed")
+        if isinstance(connection, ssl.SSLSocket):
+            connection.settimeout(_left(deadline))
+            try:
+                return connection.recv_into(into)
+            finally:
+                connection.settimeout(self._timeout_s)
+        while True:
+            with suppress(BlockingIOError):
+                # The socket's own method would ask whether there is something first.
+                return os.readv(connection.fileno(), [into])
+            poller = select.poll()
+            poller.register(connection, select.POLLIN)
+            poller.poll(_left(deadline) * 1000)
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("a PDU was not complete in time")
+    return left

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+# A data set that is no larger is written at once and looked at in memory.
+_HELD = 64 * 1024
+
 
 class IncomingDataSet:
     """A file that grows with what is received, and is gone at the end unless it was renamed.
@@ -36,13 +39,10 @@ class IncomingDataSet:
         self.size = 0
         self._start = len(header)
         self._digest = hashlib.sha256()
+        self._held: bytearray | None = bytearray(header)  # until it is too much or to be synced
+        self._renamed = False
         with write_errors():
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640)
-            try:
-                self._write(header)
-            except BaseException:
-                self.close()
-                raise
 
     def __enter__(self) -> IncomingDataSet:
         return self
@@ -62,15 +62,19 @@ class IncomingDataSet:
 
     def write(self, fragment: bytes | memoryview) -> None:
         """Append the next part of the data set."""
-        with write_errors():
-            self._write(fragment)
         self._digest.update(fragment)
         self.size += len(fragment)
+        if self._held is not None and len(self._held) + len(fragment) <= _HELD:
+            self._held += fragment
+            return
+        with write_errors():
+            self._write_held()
+            self._write(fragment)
 
     def content(self) -> memoryview:
-        """Return the data set, in the pages that the system keeps of the file."""
-        if not self.size:
-            return memoryview(b"")
+        """Return the data set, in the pages that the system keeps of the file where it is large."""
+        if self._held is not None:
+            return memoryview(bytes(self._held))[self._start :]
         # Unmapped when the last view of it is gone; closing it here would break a view that an
         # exception's traceback still holds.
         return memoryview(mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ))[self._start :]
@@ -82,8 +86,14 @@ class IncomingDataSet:
             modified_ns: the file's modification time, nanoseconds since the epoch.
         """
         with write_errors():
+            self._write_held()
             os.utime(self._descriptor, ns=(modified_ns, modified_ns))
             os.fsync(self._descriptor)
+
+    def rename(self, path: Path) -> None:
+        """Give the file the name that it keeps."""
+        self.path.rename(path)
+        self._renamed = True
 
     def close(self) -> None:
         """Let go of the file; it is removed unless it was renamed."""
@@ -91,8 +101,14 @@ class IncomingDataSet:
             return
         os.close(self._descriptor)
         self._descriptor = -1
-        with suppress(OSError):
-            self.path.unlink()
+        if not self._renamed:
+            with suppress(OSError):
+                self.path.unlink()
+
+    def _write_held(self) -> None:
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._write(memoryview(held))
 
     def _write(self, data: bytes | memoryview) -> None:
         rest = memoryview(data)

@@ -83,7 +83,7 @@ class Publisher:
                 with locked(lock, shared=False):
                     if _is_stored(path, transfer_syntax_uid, size=incoming.size):
                         return False
-                    incoming.path.rename(path)
+                    incoming.rename(path)
                     return True
             except FileNotFoundError:
                 # The study was removed from the disk since its folder was last made.
@@ -106,8 +106,8 @@ def _is_stored(path: Path, transfer_syntax_uid: str, *, size: int) -> bool:
         InvalidInstanceError: it is there under another transfer syntax.
     """
     try:
-        header = read_header(path)
-    except FileNotFoundError:
+        header = read_header(path) if path.exists() else None
+    except FileNotFoundError:  # removed meanwhile
         return False
     if header is None or header.data_set_size != size:
         return False

@@ -9,13 +9,13 @@ from __future__ import annotations
 import queue
 import select
 import socket
-import ssl
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu_primitives import P_DATA
 
 from listener.errors import BrokenMessageError
 from listener.guard import GuardedSocket, UnacceptablePDUError
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
     from pynetdicom.association import Association
 
+    from listener.dimse import Messages
     from listener.storing import StoreProvider
 
 _log = structlog.get_logger()
 
 _P_DATA_TF = 0x04
 _DATA_TRANSFER, _AWAITING_CLOSE = "Sta6", "Sta13"  # PS3.8 9.2.1
-_CONNECTION_CLOSED, _INVALID_PDU = "Evt17", "Evt19"  # PS3.8 9.2.2
+_CONNECTION_CLOSED, _INVALID_PDU, _P_DATA_REQUEST = "Evt17", "Evt19", "Evt9"  # PS3.8 9.2.2
 # Requests that a peer may send ahead of our answers; more of them wait in its own buffers.
 _REQUESTS_AHEAD = 2
 # Timers are looked at this often while nothing happens.
@@ -118,10 +119,14 @@ class Reactor(DULServiceProvider):
     def _is_transport_event(self) -> bool:
         if self.state_machine.current_state == _AWAITING_CLOSE:
             return super()._is_transport_event()
-        if not self._waited_for_data():
-            return False
-        self._read_pdu_data()
-        return True
+        came = False
+        # The library's own loop has more to do between two PDUs than there is to do for one.
+        while self._waited_for_data():
+            self._read_pdu_data()
+            came = True
+            if not self.to_provider_queue.empty():
+                break
+        return came
 
     def _read_pdu_data(self) -> None:
         transport = cast("GuardedSocket", self.socket)
@@ -164,8 +169,16 @@ class Reactor(DULServiceProvider):
         deadline = time.monotonic() + delay_s
         while (left := deadline - time.monotonic()) > 0 and self.to_provider_queue.empty():
             self._poll([self._bell.hears], left)
-        if self.socket is not None:
-            self.socket.send(pdu)
+        with cast("Messages", self.assoc.dimse).between():
+            self._send_what_waits()
+            if self.socket is not None:
+                self.socket.send(pdu)
+
+    def _send_what_waits(self) -> None:
+        """Send the rest of a message that is on its way, so that an answer does not split it."""
+        waiting = self.to_provider_queue.queue
+        while waiting and isinstance(waiting[0], P_DATA):
+            self.state_machine.do_action(_P_DATA_REQUEST)
 
     def _tell_user(self) -> None:
         """Wake up the association's thread, as the library itself does when it aborts."""
@@ -176,13 +189,14 @@ class Reactor(DULServiceProvider):
 
     def _waited_for_data(self) -> bool:
         """Wait until there is something to read or to send, or a timer is to be looked at."""
-        connection = None if self.socket is None else self.socket.socket
+        transport = cast("GuardedSocket | None", self.socket)
+        connection = None if transport is None else transport.socket
         if self._kill_thread or not self.event_queue.empty():
             return False
-        if connection is None or self._is_ahead():
+        if transport is None or connection is None or self._is_ahead():
             self._poll([self._bell.hears], _LOOK_AHEAD_S)
             return False
-        if isinstance(connection, ssl.SSLSocket) and connection.pending():
+        if transport.has_read_ahead:
             return True
         return self._poll([self._bell.hears, connection], _LOOK_S)
 

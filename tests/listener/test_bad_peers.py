@@ -19,6 +19,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from listener.scu import StoreCategory, echo, store
 from tests.conftest import WAIT_LIMIT_S, soak_rounds, wait_until
 from tests.listener.conftest import CT, EXPLICIT, acceptor_of, data_set_of, peer_of
+from tests.listener.wire import P_DATA_TF, VERIFICATION_ID, Value, echo_command, pdu, wire_to
 
 
 @pytest.fixture
@@ -93,6 +94,18 @@ def test_a_peer_that_stops_in_the_middle_of_a_pdu_is_dropped(start_scp, nothing_
     raw_socket(association).sendall(struct.pack(">BBL", 0x04, 0, 1000) + bytes(10))
     wait_until(lambda: scp.statistics.aborted == 1, "the association to end")
     association.abort()
+
+
+def test_a_peer_that_stops_after_a_whole_pdu_and_a_part_of_the_next_is_dropped(
+    start_scp, nothing_left
+):
+    scp = start_scp(network_timeout_s=1)
+    with wire_to(scp.port) as wire:
+        whole = pdu([Value(echo_command(), True, True, VERIFICATION_ID)])
+        wire.send(whole + struct.pack(">BBL", 0x04, 0, 1000) + bytes(10))
+        assert wire.hear_all().kinds in ((P_DATA_TF,), ())  # the answer, or the end came first
+    wait_until(lambda: scp.statistics.aborted == 1, "the association to end")
+    assert scp.statistics.echoes == 1
 
 
 def test_a_peer_that_trickles_a_byte_at_a_time_does_not_hold_on_for_ever(start_scp, nothing_left):

@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from io import BytesIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dimse_primitives import N_EVENT_REPORT
 
 from listener.scu import echo
 from tests.conftest import soak_rounds
@@ -18,6 +24,8 @@ from tests.listener.conftest import CT, bundled, data_set_of, dcmtk, peer_of
 from tests.listener.test_bad_peers import associations_threads, wait_until
 from tests.listener.wire import (
     ABORT,
+    CONTEXT_ID,
+    P_DATA_TF,
     RELEASE,
     RELEASE_RP,
     VERIFICATION_ID,
@@ -232,6 +240,42 @@ def test_echo_and_store_take_turns_on_one_association(start_scp, spool, make_ct)
     association.release()
     assert len(spool.instances(STUDY)) == 3
     assert scp.statistics.echoes == 3
+
+
+def test_an_answer_does_not_come_between_the_fragments_of_another_message(
+    start_scp, contents, monkeypatch
+):
+    """A commitment report is sent by another thread than the answers to what is stored."""
+    encode_msg, begun = DIMSEMessage.encode_msg, threading.Event()
+
+    def encode_slowly(message: DIMSEMessage, *arguments: object) -> Iterator[object]:
+        for fragment in encode_msg(message, *arguments):
+            yield fragment
+            begun.set()
+            time.sleep(0.02)
+
+    monkeypatch.setattr(DIMSEMessage, "encode_msg", encode_slowly)
+    scp = start_scp()
+    report = N_EVENT_REPORT()
+    report.MessageID, report.EventTypeID = 1, 1
+    report.AffectedSOPClassUID, report.AffectedSOPInstanceUID = "1.2.840.10008.1.20.1", "1.2.3"
+    report.EventInformation = BytesIO(bytes(200_000))
+    (uid, data), *_ = contents
+    with wire_to(scp.port) as wire:
+        (association,) = (t for t in threading.enumerate() if isinstance(t, Association))
+        sending = threading.Thread(target=association.dimse.send_msg, args=(report, CONTEXT_ID))
+        sending.start()
+        assert begun.wait(20)
+        wire.send(pdu([Value(store_command(uid), True, True), Value(data, False, True)]))
+        sending.join()
+        wire.send(RELEASE)
+        controls = []
+        while (heard := wire.hear()) is not None:
+            if heard[0] == P_DATA_TF:
+                controls.append(heard[1][5])
+    fragments = controls.index(0x02) - 1  # the last of the report's data set
+    assert fragments > 10
+    assert controls == [0x03, *[0x00] * fragments, 0x02, 0x03]
 
 
 @pytest.mark.parametrize("max_pdu", ["4096", "16384", "131072"])

@@ -123,7 +123,7 @@ def test_places_are_given_back_and_end_with_their_holder(tmp_path):
 def test_a_rate_holds_for_all_processes_together(tmp_path):
     one, other = SharedPace(tmp_path / "pace", 10), SharedPace(tmp_path / "pace", 10)
     waits = [pace.wait_s() for _ in range(20) for pace in (one, other)]
-    assert waits[0] <= 0.1
+    assert waits[0] <= 0.1 + 1e-6  # what the clock has of digits
     assert 1.9 < waits[-1] <= 4.0
 
 
