@@ -17,6 +17,9 @@ CANDIDATES = 16384
 
 _LINEAR = 3.0
 
+_AT_ONCE = 2048
+"""Patches that are looked up together: more take memory, fewer take longer."""
+
 _SKETCH = 64
 """Random directions in which the coreset measures distances."""
 
@@ -45,7 +48,10 @@ class Memory:
             tokens: as `Encoded.tokens`, shape (N, blocks, patches, width).
         """
         bank = self.bank.float()
-        distances = torch.stack([nearest_distances(one, bank) for one in join_blocks(tokens)])
+        joined = join_blocks(tokens)
+        parts = torch.split(joined.flatten(0, 1), _AT_ONCE)
+        distances = torch.cat([nearest_distances(part, bank) for part in parts])
+        distances = distances.view(joined.shape[:2])
         return _LINEAR * torch.asinh((distances - self.mean) / (_LINEAR * self.deviation))
 
 

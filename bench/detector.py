@@ -34,6 +34,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from ai_core import Backbone, Detector, get_preset, load_backbone
 from ai_core.allocator import keep_freed_memory
+from ai_core.architecture import read_architecture
 from ai_core.images import IMAGE_SIZE
 
 HERE = Path(__file__).resolve().parent
@@ -156,6 +157,16 @@ def tower_flops(backbone: Backbone) -> float:
     return float(2 * (len(blocks) * block + patches))
 
 
+def save_for_authors(backbone: Backbone, model: str, file: Path) -> None:
+    """The same weights in the form that bench/authors.py reads."""
+    architecture = read_architecture(model, tag=None)
+    if architecture is None:
+        sys.exit(f"the authors' code needs an open_clip configuration, which {model} has not")
+    config = json.dumps(architecture.config)
+    state = backbone.model.state_dict()
+    torch.save({"config": config, "state": state, "grid": backbone.grid}, file)
+
+
 def prepare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     split = json.loads(options.split.read_text())
     support = [options.data / name for name in split["support_k16_seeds"][str(options.seed)]]
@@ -165,18 +176,8 @@ def prepare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     files = [tested[index % len(tested)] for index in range(options.images)]
     make_folder(support, folder / "support")
     backbone = load_backbone(options.model, options.weights, device="cpu")
-    from ai_core.architecture import read_architecture
-
-    architecture = read_architecture(options.model, tag=None)
-    assert architecture is not None
-    torch.save(
-        {
-            "config": json.dumps(architecture.config),
-            "state": backbone.model.state_dict(),
-            "grid": backbone.grid,
-        },
-        folder / "weights.pt",
-    )
+    if options.authors:
+        save_for_authors(backbone, options.model, folder / "weights.pt")
     torch.save(read_images(files, geometry="stretch"), folder / "images.pt")
     return {
         "model": options.model,

@@ -200,7 +200,7 @@ def draw_patient(template: Template, generator: np.random.Generator) -> Patient:
 def draw_lesion(
     patient: Patient, generator: np.random.Generator, *, candidates: NDArray[np.float64]
 ) -> Lesion:
-    """Draw a lesion 24 to 40 mm across inside grey or white matter.
+    """Draw a lesion 24 to 40 mm across inside grey or white matter, dark as most are in T1.
 
     Args:
         patient: Whose brain it sits in.
@@ -214,15 +214,12 @@ def draw_lesion(
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     around = centres[:, None] + directions * radii.mean() * generator.uniform(0.3, 1.0, (48, 1))
     share = patient.tissue(around).mean(axis=1) + 0.2 * patient.tissue(centres)
-    hyperintense = bool(generator.random() < 0.5)
     return Lesion(
         centre_mm=centres[int(share.argmax())],
         radii_mm=radii,
         rotation=Rotation.from_euler("z", generator.uniform(0, 180), degrees=True).as_matrix(),
         outline=SmoothField.draw(generator, channels=1, knots=22, deviation=0.12),
-        intensity=float(
-            generator.uniform(1.15, 1.3) if hyperintense else generator.uniform(0.2, 0.35)
-        ),
+        intensity=float(generator.uniform(0.2, 0.35)),
     )
 
 
