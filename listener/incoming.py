@@ -1,4 +1,4 @@
-"""A data set on its way to the disk, a fragment at a time: never held in memory as a whole."""
+"""A data set on its way to the disk, a fragment at a time; only a small one is held in memory."""
 
 from __future__ import annotations
 
