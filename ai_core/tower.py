@@ -85,7 +85,7 @@ def _run_block(block: Any, x: Tensor) -> Tensor:
     if not isinstance(attention, nn.MultiheadAttention):
         return cast("Tensor", block(x))
     projected = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
-    by_head = projected.view(*projected.shape[:2], 3, attention.num_heads, -1)
+    by_head = projected.view(*projected.shape[:2], 3, attention.num_heads, attention.head_dim)
     query, key, value = by_head.permute(2, 0, 3, 1, 4).unbind(0)
     mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
     x = x + block.ls_1(attention.out_proj(mixed))
