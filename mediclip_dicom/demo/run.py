@@ -111,11 +111,7 @@ def run_demo(settings: Settings, request: DemoRequest) -> None:
                 sessions = open_database(node_settings.database_url)
                 _register(sessions, department, support, backbone, seed=request.seed, bars=bars)
                 pacs.store([path for study in rest for path in study.paths])
-                bar = bars.add_task("studies through the PACS", total=len(rest))
-                outcomes = []
-                for study in rest:
-                    outcomes.append(_send_and_wait(study, pacs, sessions, node_settings, out=out))
-                    bars.advance(bar)
+                outcomes = _send_and_wait(rest, pacs, sessions, node_settings, out=out, bars=bars)
     _report(console, outcomes, backbone, out)
     if missing := [o.study.name for o in outcomes if not o.complete]:
         raise DemoError(f"results of {', '.join(missing)} did not come back from the PACS")
@@ -189,34 +185,58 @@ def _register(
 
 
 def _send_and_wait(
-    study: DemoStudy,
+    studies: Sequence[DemoStudy],
     pacs: DemoPacs,
     sessions: sessionmaker[Session],
     settings: Settings,
     *,
     out: Path,
-) -> StudyOutcome:
-    begun = time.monotonic()
-    uid = study.study_instance_uid
-    pacs.send(uid, settings.node.ae_title)
-    while time.monotonic() < begun + STUDY_LIMIT_S:
-        with sessions() as session:
-            run = session.scalar(
-                select(Run)
-                .join(StudyRevision)
-                .join(Study)
-                .where(Study.study_instance_uid == uid, Run.finished_at.is_not(None))
-            )
-            if run is not None:
-                if not run.verdicts:
-                    raise DemoError(f"study {study.name}: {run.state.value}, {run.reason}")
-                verdict = run.verdicts[0]
-                row = _overview_row(study, verdict, settings)
-                break
+    bars: Progress,
+) -> list[StudyOutcome]:
+    """Send the studies one after the other, as a PACS routes them, and wait for all results."""
+    bar = bars.add_task("studies through the PACS", total=len(studies))
+    sent: dict[str, float] = {}
+    for study in studies:
+        sent[study.name] = time.monotonic()
+        pacs.send(study.study_instance_uid, settings.node.ae_title)
+    outcomes: dict[str, StudyOutcome] = {}
+    while waiting := [study for study in studies if study.name not in outcomes]:
         time.sleep(0.5)
-    else:
-        raise DemoError(f"study {study.name} was not answered within {STUDY_LIMIT_S:.0f} s")
-    seconds = time.monotonic() - begun
+        for study in waiting:
+            seconds = time.monotonic() - sent[study.name]
+            outcome = _outcome(study, seconds, pacs, sessions, settings, out=out)
+            if outcome is not None:
+                outcomes[study.name] = outcome
+                bars.advance(bar)
+            elif seconds > STUDY_LIMIT_S:
+                raise DemoError(f"study {study.name} was not answered within {STUDY_LIMIT_S:.0f} s")
+    return [outcomes[study.name] for study in studies]
+
+
+def _outcome(
+    study: DemoStudy,
+    seconds: float,
+    pacs: DemoPacs,
+    sessions: sessionmaker[Session],
+    settings: Settings,
+    *,
+    out: Path,
+) -> StudyOutcome | None:
+    """What came back of a study that was sent so many seconds ago; None if nothing did yet."""
+    uid = study.study_instance_uid
+    with sessions() as session:
+        run = session.scalar(
+            select(Run)
+            .join(StudyRevision)
+            .join(Study)
+            .where(Study.study_instance_uid == uid, Run.finished_at.is_not(None))
+        )
+        if run is None:
+            return None
+        if not run.verdicts:
+            raise DemoError(f"study {study.name}: {run.state.value}, {run.reason}")
+        verdict = run.verdicts[0]
+        row = _overview_row(study, verdict, settings)
     folder = out / study.name
     shutil.rmtree(folder, ignore_errors=True)
     returned = {
