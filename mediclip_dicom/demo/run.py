@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -195,34 +196,33 @@ def _send_and_wait(
 ) -> list[StudyOutcome]:
     """Send the studies one after the other, as a PACS routes them, and wait for all results."""
     bar = bars.add_task("studies through the PACS", total=len(studies))
-    sent: dict[str, float] = {}
+    sent: dict[str, datetime] = {}
     for study in studies:
-        sent[study.name] = time.monotonic()
+        sent[study.name] = datetime.now(UTC)
         pacs.send(study.study_instance_uid, settings.node.ae_title)
     outcomes: dict[str, StudyOutcome] = {}
     while waiting := [study for study in studies if study.name not in outcomes]:
         time.sleep(0.5)
         for study in waiting:
-            seconds = time.monotonic() - sent[study.name]
-            outcome = _outcome(study, seconds, pacs, sessions, settings, out=out)
+            outcome = _outcome(study, sent[study.name], pacs, sessions, settings, out=out)
             if outcome is not None:
                 outcomes[study.name] = outcome
                 bars.advance(bar)
-            elif seconds > STUDY_LIMIT_S:
+            elif (datetime.now(UTC) - sent[study.name]).total_seconds() > STUDY_LIMIT_S:
                 raise DemoError(f"study {study.name} was not answered within {STUDY_LIMIT_S:.0f} s")
     return [outcomes[study.name] for study in studies]
 
 
 def _outcome(
     study: DemoStudy,
-    seconds: float,
+    sent: datetime,
     pacs: DemoPacs,
     sessions: sessionmaker[Session],
     settings: Settings,
     *,
     out: Path,
 ) -> StudyOutcome | None:
-    """What came back of a study that was sent so many seconds ago; None if nothing did yet."""
+    """What came back of a study that was sent at this moment; None if nothing did yet."""
     uid = study.study_instance_uid
     with sessions() as session:
         run = session.scalar(
@@ -231,8 +231,9 @@ def _outcome(
             .join(Study)
             .where(Study.study_instance_uid == uid, Run.finished_at.is_not(None))
         )
-        if run is None:
+        if run is None or run.finished_at is None:
             return None
+        seconds = (run.finished_at - sent).total_seconds()
         if not run.verdicts:
             raise DemoError(f"study {study.name}: {run.state.value}, {run.reason}")
         verdict = run.verdicts[0]
