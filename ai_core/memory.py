@@ -47,11 +47,7 @@ class Memory:
         Args:
             tokens: as `Encoded.tokens`, shape (N, blocks, patches, width).
         """
-        bank = self.bank.float()
-        joined = join_blocks(tokens)
-        parts = torch.split(joined.flatten(0, 1), _AT_ONCE)
-        distances = torch.cat([nearest_distances(part, bank) for part in parts])
-        distances = distances.view(joined.shape[:2])
+        distances = distances_to_bank(tokens, self.bank.float())
         return _LINEAR * torch.asinh((distances - self.mean) / (_LINEAR * self.deviation))
 
 
@@ -88,6 +84,19 @@ def join_blocks(tokens: Tensor) -> Tensor:
     """
     unit = F.normalize(tokens.float(), dim=-1) / math.sqrt(tokens.shape[1])
     return unit.transpose(1, 2).flatten(2)
+
+
+def distances_to_bank(tokens: Tensor, bank: Tensor) -> Tensor:
+    """Distance of each patch to the nearest in a bank, in [0, 2], shape (N, patches).
+
+    Args:
+        tokens: as `Encoded.tokens`, shape (N, blocks, patches, width).
+        bank: unit vectors, shape (m, blocks * width).
+    """
+    joined = join_blocks(tokens)
+    parts = torch.split(joined.flatten(0, 1), _AT_ONCE)
+    distances = torch.cat([nearest_distances(part, bank) for part in parts])
+    return distances.view(joined.shape[:2])
 
 
 def nearest_distances(patches: Tensor, bank: Tensor, *, allowed: Tensor | None = None) -> Tensor:

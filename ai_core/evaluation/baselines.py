@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ai_core.backbone import Backbone
 from ai_core.evaluation.methods import Method, Scored
 from ai_core.images import IMAGE_SIZE
-from ai_core.memory import coreset, join_blocks, nearest_distances
+from ai_core.memory import coreset, distances_to_bank, join_blocks, nearest_distances
 from ai_core.placement import Mode
 from ai_core.presets import Preset
 from ai_core.progress import Progress
@@ -74,7 +74,7 @@ class FittedNearestNeighbour:
 
     def score(self, tokens: Tensor) -> Scored:
         """Distances in [0, 2], bilinear between patches."""
-        distances = torch.stack([nearest_distances(one, self.bank) for one in join_blocks(tokens)])
+        distances = distances_to_bank(tokens, self.bank)
         return Scored(maps=_upsampled(distances), scores=_highest(distances).cpu())
 
 
