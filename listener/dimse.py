@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pynetdicom.dimse import DIMSEServiceProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pynetdicom.association import Association
 
 
@@ -27,12 +24,16 @@ class Messages(DIMSEServiceProvider):
     Args:
         wait_s: seconds that the association's thread waits where it else looks a thousand times a
             second; a sender waits that long for it at each message.
+
+    Attributes:
+        sending: who holds it is between two messages: all of the last one was handed over, and
+            none begins.
     """
 
     def __init__(self, association: Association, *, wait_s: float = 0.0) -> None:
         super().__init__(association)
         self._wait_s = wait_s
-        self._sending = threading.Lock()
+        self.sending = threading.Lock()
 
     def get_msg(self, block: bool = False) -> Any:  # noqa: FBT001, FBT002  the library's signature
         """Return the next message: to the association's thread no answer, to others any."""
@@ -51,14 +52,8 @@ class Messages(DIMSEServiceProvider):
 
     def send_msg(self, primitive: Any, context_id: int) -> None:
         """Send a message whole."""
-        with self._sending:
+        with self.sending:
             super().send_msg(primitive, context_id)
-
-    @contextmanager
-    def between(self) -> Iterator[None]:
-        """Be between two messages: all of the last one was handed over, and none begins."""
-        with self._sending:
-            yield
 
 
 def _is_answer(message: Any) -> bool:

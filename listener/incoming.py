@@ -74,7 +74,7 @@ class IncomingDataSet:
     def content(self) -> memoryview:
         """Return the data set, in the pages that the system keeps of the file where it is large."""
         if self._held is not None:
-            return memoryview(bytes(self._held))[self._start :]
+            return memoryview(self._held)[self._start :]
         # Unmapped when the last view of it is gone; closing it here would break a view that an
         # exception's traceback still holds.
         return memoryview(mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ))[self._start :]

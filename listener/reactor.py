@@ -169,7 +169,7 @@ class Reactor(DULServiceProvider):
         deadline = time.monotonic() + delay_s
         while (left := deadline - time.monotonic()) > 0 and self.to_provider_queue.empty():
             self._poll([self._bell.hears], left)
-        with cast("Messages", self.assoc.dimse).between():
+        with cast("Messages", self.assoc.dimse).sending:
             self._send_what_waits()
             if self.socket is not None:
                 self.socket.send(pdu)
