@@ -17,7 +17,7 @@ from ai_core.checkpoint import UNREADABLE, load_checkpoint
 from ai_core.errors import BackboneUnavailableError, DetectorError
 from ai_core.images import IMAGE_SIZE, check_images
 from ai_core.measuring import memory_file
-from ai_core.runtime import TowerRuntime
+from ai_core.runtime import TowerRuntime, check_precision
 from ai_core.tower import Precision
 
 UNTRAINED = "untrained"
@@ -109,16 +109,11 @@ class Backbone:
 
     @property
     def precision(self) -> Precision:
-        """In what the tower multiplies for new detectors: "fp32" or "bf16".
+        """In what the tower multiplies for new detectors.
 
-        Where that was left open and this CPU has both, the first use measures.
+        Where that was left open and this CPU has fp32 and bf16, the first use measures.
         """
         return self._runtime.precision
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """`precision` as torch names it."""
-        return torch.bfloat16 if self.precision == "bf16" else torch.float32
 
     @property
     def batch_size(self) -> int:
@@ -133,7 +128,7 @@ class Backbone:
             images: float32 RGB in [0, 1], shape (N, 3, 224, 224), on any device.
             precision: the one that a detector was fitted in, so that it stays the same on every
                 start; None for `precision`. Another one takes its place where the backbone was
-                loaded for one by name, or the device has no bfloat16.
+                loaded for "fp32" or "bf16" by name, or this one can't be had here.
 
         Returns:
             Patch tokens of the tapped blocks and the global embedding, on the backbone's device.
@@ -171,15 +166,17 @@ def load_backbone(
         blocks: tapped blocks, counted from 1; by default 12, 18, 24 of 24, scaled to the depth.
         precision: "auto" is bf16 on CUDA where it has that; on a CPU with bf16 instructions the
             faster one, provided that the tokens agree. A detector keeps the precision of its
-            fit. "fp32" or "bf16" is used for every detector. What "auto" measures, at the first
-            use, is kept in the cache folder.
+            fit. "fp32" or "bf16" is used for every detector. "int8" is for new detectors, on a
+            CPU with OpenVINO; it is never chosen unasked, since its results differ a little more.
+            What "auto" measures, at the first use, is kept in the cache folder.
         seed: draws the weights of the untrained tower; unused otherwise.
 
     Raises:
         BackboneUnavailableError: architecture or weights cannot be had on this machine.
-        DetectorError: blocks that the tower does not have, or an unknown device.
+        DetectorError: blocks that the tower does not have, an unknown device, or no int8 here.
     """
     place = _pick_device(device)
+    check_precision(place, precision)
     if weights == UNTRAINED:
         architecture = Architecture(name=untrained.NAME, config=untrained.untrained_config())
         built = build_model(architecture)

@@ -9,7 +9,8 @@ import structlog
 import torch
 from torch import Tensor
 
-from ai_core.errors import DeviceMemoryError
+from ai_core.errors import DetectorError, DeviceMemoryError
+from ai_core.int8 import Int8Tower, missing_for_int8
 from ai_core.measuring import Choice, fastest, measure, recall, remember
 from ai_core.tower import Precision, Runner, Tower, TowerOutput
 
@@ -30,8 +31,8 @@ class TowerRuntime:
         visual: the vision half of an open_clip model, float32, on its device.
         blocks: the tapped blocks, counted from 1.
         device: where it computes.
-        precision: "auto" keeps a detector's own precision and measures for new ones; any other
-            is used for all of them.
+        precision: "auto" keeps a detector's own precision and measures for new ones; "int8" keeps
+            it too, and is for new ones; any other is used for all of them.
         memory: the file in which measured choices are remembered; None for no measurement.
     """
 
@@ -50,6 +51,7 @@ class TowerRuntime:
         self._asked = precision
         self._memory = memory
         self._precisions = _precisions(device, precision)
+        self._timed = tuple(kind for kind in self._precisions if kind != "int8")
         self._lock = threading.RLock()
         self._measured: tuple[Choice, ...] | None = None
         self._runners: dict[Precision, Runner] = {}
@@ -59,8 +61,10 @@ class TowerRuntime:
     @property
     def precision(self) -> Precision:
         """What new detectors are fitted in."""
-        if len(self._precisions) == 1:
-            return self._precisions[0]
+        if self._asked != "auto":
+            return self._asked
+        if len(self._timed) == 1:
+            return self._timed[0]
         if self._device.type == "cuda":
             return "bf16"
         best = fastest(self._choices()) if self._measures else None
@@ -70,25 +74,26 @@ class TowerRuntime:
         """The precision to run in, for a detector that was fitted in the recorded one.
 
         That one, unless another was asked for by name or the machine has no instructions for
-        it: then float32, whose results differ from the recorded ones by bfloat16's rounding. The
-        log is told of that once.
+        it: then float32, whose results differ from the recorded ones by the rounding of the other.
+        The log is told of that once.
         """
         if recorded is None:
             return self.precision
         if recorded in self._precisions:
             return recorded
-        if self._asked == "auto":
+        if self._asked in ("auto", "int8"):
             self._tell_replaced(recorded)
         return self._precisions[0]
 
     @property
     def _measures(self) -> bool:
-        return self._device.type == "cpu" and self._memory is not None and len(self._precisions) > 1
+        several = self._asked == "auto" and len(self._timed) > 1
+        return several and self._device.type == "cpu" and self._memory is not None
 
     def choice(self, precision: Precision) -> Choice:
         """The batch for this precision; measures at the first use if need be."""
         default = CUDA_BATCH if self._device.type == "cuda" else CPU_BATCH
-        if not self._measures:
+        if not self._measures or precision not in self._timed:
             return Choice(precision, batch=default)
         found = fastest(self._choices(), precision=precision)
         return found or Choice(precision, batch=1)
@@ -140,10 +145,10 @@ class TowerRuntime:
             return self._measured
 
     def _recall_or_measure(self) -> tuple[Choice, ...]:
-        found = recall(self._memory, self._precisions)
+        found = recall(self._memory, self._timed)
         if not found:
-            log.info("tower_measurement_started", precisions=self._precisions)
-            found = measure({kind: partial(self._runner, kind) for kind in self._precisions})
+            log.info("tower_measurement_started", precisions=self._timed)
+            found = measure({kind: partial(self._runner, kind) for kind in self._timed})
             remember(self._memory, found)
         log.info("tower_measured", choices=[str(choice) for choice in found])
         return found
@@ -151,9 +156,14 @@ class TowerRuntime:
     def _runner(self, precision: Precision) -> Runner:
         with self._lock:
             if precision not in self._runners:
-                tower = Tower(self._visual, blocks=self._blocks, precision=precision).eval()
-                self._runners[precision] = tower
+                self._runners[precision] = self._make_runner(precision)
             return self._runners[precision]
+
+    def _make_runner(self, precision: Precision) -> Runner:
+        if precision != "int8":
+            return Tower(self._visual, blocks=self._blocks, precision=precision).eval()
+        log.info("tower_compilation_started", precision=precision)
+        return Int8Tower(Tower(self._visual, blocks=self._blocks, precision="fp32").eval())
 
     def _tell_replaced(self, recorded: Precision) -> None:
         with self._lock:
@@ -163,7 +173,7 @@ class TowerRuntime:
                 "precision_replaced",
                 recorded=recorded,
                 taken=self._precisions[0],
-                reason=f"{self._device} has no instructions for {recorded}",
+                reason=_why_not(self._device, recorded),
             )
 
 
@@ -175,7 +185,24 @@ def has_bf16(device: torch.device) -> bool:
     return any(bool(known.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
+def check_precision(device: torch.device, precision: Literal["auto"] | Precision) -> None:
+    """Refuse a precision by name that this device or installation does not have.
+
+    Raises:
+        DetectorError: int8 can't be had here; the message says why.
+    """
+    if precision == "int8" and (reason := missing_for_int8(device)):
+        raise DetectorError(f"no tower in int8: {reason}")
+
+
 def _precisions(device: torch.device, asked: Literal["auto"] | Precision) -> tuple[Precision, ...]:
-    if asked != "auto":
+    """What the tower may run in, float32 first where it is among them."""
+    if asked in ("fp32", "bf16"):
         return (asked,)
-    return ("fp32", "bf16") if has_bf16(device) else ("fp32",)
+    native: tuple[Precision, ...] = ("fp32", "bf16") if has_bf16(device) else ("fp32",)
+    return native if missing_for_int8(device) else (*native, "int8")
+
+
+def _why_not(device: torch.device, precision: Precision) -> str:
+    reason = missing_for_int8(device) if precision == "int8" else None
+    return reason or f"{device} has no instructions for {precision}"

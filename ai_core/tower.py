@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Precision = Literal["fp32", "bf16"]
-"""In what the tower's matrix products multiply; its residual stream stays float32 in both."""
+Precision = Literal["fp32", "bf16", "int8"]
+"""In what the tower's matrix products multiply; its residual stream stays float32 in all."""
 
 TowerOutput = tuple[Tensor, Tensor]
 """Tokens of the tapped blocks, (N, blocks, patches, width), and embedding, (N, embed_dim)."""
@@ -27,10 +27,12 @@ class Tower(nn.Module):
     Args:
         visual: the vision half of an open_clip model, float32; left as it is.
         blocks: the tapped blocks, counted from 1.
-        precision: of the matrix products.
+        precision: of the matrix products; int8 is `int8.Int8Tower`'s.
     """
 
-    def __init__(self, visual: Any, *, blocks: tuple[int, ...], precision: Precision) -> None:
+    def __init__(
+        self, visual: Any, *, blocks: tuple[int, ...], precision: Literal["fp32", "bf16"]
+    ) -> None:
         super().__init__()
         self._visual = visual if precision == "fp32" else _with_bf16_weights(visual)
         self._blocks = blocks

@@ -64,14 +64,17 @@ def make_folder(files: list[Path], folder: Path) -> None:
     (folder / "samples" / "train.json").write_text("\n".join(lines))
 
 
-def load(job: dict[str, Any]) -> Backbone:
-    return load_backbone(job["model"], job["weights_file"], device=job["device"])
+def load(job: dict[str, Any], precision: Any = "auto") -> Backbone:
+    return load_backbone(
+        job["model"], job["weights_file"], device=job["device"], precision=precision
+    )
 
 
 def run_ours(job: dict[str, Any]) -> dict[str, Any]:
     keep_freed_memory()  # as the node does
-    preset = get_preset(job["side"])
-    backbone = load(job)
+    name, _, precision = job["side"].partition("@")
+    preset = get_preset(name)
+    backbone = load(job, precision or "auto")
     support = read_images([Path(file) for file in job["support"]], geometry=preset.geometry)
     images = read_images([Path(file) for file in job["files"]], geometry=preset.geometry)
     backbone.encode(support[:1])  # measures the machine if nobody has
@@ -207,12 +210,12 @@ def report(sides: dict[str, list[Any]], job: dict[str, Any]) -> None:
         share = rounds[0]["share"]
         note = f" (from {share:.0%} of the updates)" if share < 1 else ""
         print(
-            f"{side:8} fit {fit:8.1f} s{note}; scoring {count / score:6.2f} images/s; "
+            f"{side:12} fit {fit:8.1f} s{note}; scoring {count / score:6.2f} images/s; "
             f"{peak:.0f} MiB"
         )
         if share == 1 and count >= job["tested"]:
             scores = rounds[0]["scores"][: job["tested"]]
-            print(f"{'':8} image-AUROC {100 * roc_auc_score(job['labels'], scores):.1f}")
+            print(f"{'':12} image-AUROC {100 * roc_auc_score(job['labels'], scores):.1f}")
     for side in sides:
         if side != "authors" and "authors" in sides:
             pairs = list(zip(sides["authors"], sides[side], strict=True))
@@ -246,7 +249,9 @@ def main() -> None:
     parser.add_argument("--model", default="ViT-L-14")
     parser.add_argument("--weights", default="openai")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--presets", default="default,paper")
+    parser.add_argument(
+        "--presets", default="default,paper", help="NAME or NAME@PRECISION, as in default@int8"
+    )
     parser.add_argument("--k", type=int, default=16)
     parser.add_argument("--images", type=int, default=256, help="images to score")
     parser.add_argument("--updates", type=int, default=0, help="authors' updates to run; 0 for all")

@@ -78,6 +78,9 @@ class DatabaseSettings(Section):
         return url
 
 
+PrecisionName = Literal["auto", "fp32", "bf16", "int8"]
+
+
 class BackboneSettings(Section):
     """The frozen open_clip model below every task."""
 
@@ -86,6 +89,7 @@ class BackboneSettings(Section):
     blocks: tuple[Annotated[int, Field(ge=1)], ...] | None = None
     cache_dir: Path | None = None
     device: str = "auto"
+    precision: PrecisionName = "auto"
 
 
 class GatheringSettings(Section):

@@ -56,6 +56,7 @@ def open_backbone(settings: BackboneSettings) -> Backbone:
         device=settings.device,
         cache_dir=settings.cache_dir,
         blocks=settings.blocks,
+        precision=settings.precision,
     )
 
 

@@ -135,7 +135,7 @@ def backbone_facts(backbone: Backbone) -> dict[str, Any]:
         "backbone": backbone.name,
         "backbone_sha256": backbone.sha256,
         "blocks": list(backbone.blocks),
-        "precision": str(backbone.dtype).removeprefix("torch."),
+        "precision": backbone.precision,
         "device": backbone.device.type,
     }
 

@@ -120,7 +120,7 @@ def _key(items: Sequence[Item], *, geometry: Mode, backbone: Backbone) -> str:
     parts = [
         backbone.sha256,
         str(backbone.blocks),
-        str(backbone.dtype),
+        backbone.precision,
         backbone.device.type,
         geometry,
         digest_of(items),

@@ -10,7 +10,7 @@ from mediclip_dicom.cli import delivery, peer, results, study, task
 from mediclip_dicom.cli.context import CliContext, preset_named, settings_of
 from mediclip_dicom.cli.display import console
 from mediclip_dicom.cli.number_lists import NumberListCommand, whole_numbers
-from mediclip_dicom.config import BackboneSettings
+from mediclip_dicom.config import BackboneSettings, PrecisionName
 
 
 class SynthTask(StrEnum):
@@ -220,6 +220,9 @@ _WEIGHTS = typer.Option(
     help="An open_clip tag, the path of a weights file, bundled or untrained. By default the "
     "configuration's."
 )
+_PRECISION = typer.Option(
+    help="Of the frozen tower's products: auto, fp32, bf16 or int8. By default the configuration's."
+)
 _PRESET = typer.Option(help="How it is fitted; repeat to compare several.")
 _SEEDS = typer.Option(help="Of support sets and fits, one number or several: 0 1 2.")
 _CACHE = typer.Option(
@@ -257,6 +260,7 @@ def evaluate(
     ] = None,
     model: Annotated[str | None, _MODEL] = None,
     weights: Annotated[str | None, _WEIGHTS] = None,
+    precision: Annotated[PrecisionName | None, _PRECISION] = None,
     preset: Annotated[list[str] | None, _PRESET] = None,
     k: Annotated[
         list[str] | None,
@@ -305,7 +309,9 @@ def evaluate(
         false_positive_rate=_rate(false_positive_rate, settings.tasks.false_positive_rate),
         folds=settings.tasks.folds if operating_point else 0,
     )
-    evaluate_data(_backbone(settings.backbone, model=model, weights=weights), request)
+    evaluate_data(
+        _backbone(settings.backbone, model=model, weights=weights, precision=precision), request
+    )
 
 
 @app.command(cls=NumberListCommand, rich_help_panel=DETECTOR)
@@ -327,6 +333,7 @@ def reproduce(
     ] = None,
     model: Annotated[str | None, _MODEL] = None,
     weights: Annotated[str | None, _WEIGHTS] = None,
+    precision: Annotated[PrecisionName | None, _PRECISION] = None,
     preset: Annotated[list[str] | None, _PRESET] = None,
     seeds: Annotated[list[str] | None, _SEEDS] = None,
     baselines: Annotated[bool, _BASELINES] = True,
@@ -362,14 +369,20 @@ def reproduce(
         false_positive_rate=_rate(false_positive_rate, settings.tasks.false_positive_rate),
         folds=settings.tasks.folds if operating_point else 0,
     )
-    reproduce_table(_backbone(settings.backbone, model=model, weights=weights), request)
+    reproduce_table(
+        _backbone(settings.backbone, model=model, weights=weights, precision=precision), request
+    )
 
 
 def _backbone(
-    settings: BackboneSettings, *, model: str | None, weights: str | None
+    settings: BackboneSettings,
+    *,
+    model: str | None,
+    weights: str | None,
+    precision: PrecisionName | None,
 ) -> BackboneSettings:
     """The configuration's backbone, less what the command line says otherwise."""
-    changes = {"model": model, "weights": weights}
+    changes = {"model": model, "weights": weights, "precision": precision}
     return settings.model_copy(update={k: v for k, v in changes.items() if v is not None})
 
 

@@ -175,7 +175,7 @@ def test_bf16_gives_float32_that_is_close_and_the_same_digest(tiny, tiny_backbon
 
 
 def test_precision_is_float32_on_the_cpu_unless_asked(tiny_backbone):
-    assert tiny_backbone.dtype == torch.float32
+    assert tiny_backbone.precision == "fp32"
 
 
 def test_the_digest_tells_weights_architectures_and_colours_apart(tmp_path, tiny_backbone):
