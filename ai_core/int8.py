@@ -39,7 +39,7 @@ class Int8Tower:
     def __init__(self, tower: nn.Module) -> None:
         import openvino
 
-        model = _convert(tower)
+        model = convert(tower)
         round_weights(model)
         compiled = openvino.Core().compile_model(
             model,
@@ -77,7 +77,8 @@ def missing_for_int8(device: torch.device) -> str | None:
     return None
 
 
-def _convert(tower: nn.Module) -> "openvino.Model":
+def convert(tower: nn.Module) -> "openvino.Model":
+    """A tower as a model of OpenVINO, in float32, for any number of images."""
     # not by openvino.convert_model(), which reports its use to its makers over the network
     from openvino import PartialShape
     from openvino.frontend import FrontEndManager
