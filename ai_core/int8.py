@@ -19,9 +19,6 @@ from ai_core.tower import TowerOutput
 if TYPE_CHECKING:
     import openvino
 
-EXTRA = "mediclip-dicom[int8]"
-"""What pip has to install for this."""
-
 _LARGEST = 127
 """Symmetric int8: -128 is left out."""
 
@@ -73,7 +70,7 @@ def missing_for_int8(device: torch.device) -> str | None:
     if not any(known.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8")):
         return "this CPU has no instructions for products in int8 (VNNI)"
     if importlib.util.find_spec("openvino") is None:
-        return f"OpenVINO is not installed; pip install '{EXTRA}'"
+        return "OpenVINO is not installed; it comes with this package's extra: pip install '.[int8]'"
     return None
 
 

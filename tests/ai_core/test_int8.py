@@ -110,7 +110,7 @@ def test_what_is_missing_is_said(monkeypatch, with_vnni):
     assert missing_for_int8(CPU) is None
     assert "for the CPU, not for cuda" in missing_for_int8(torch.device("cuda"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert "pip install 'mediclip-dicom[int8]'" in missing_for_int8(CPU)
+    assert "pip install '.[int8]'" in missing_for_int8(CPU)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
     assert "VNNI" in missing_for_int8(CPU)
     with pytest.raises(DetectorError, match=r"no tower in int8: .*VNNI"):
