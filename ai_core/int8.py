@@ -70,7 +70,7 @@ def missing_for_int8(device: torch.device) -> str | None:
     if not any(known.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8")):
         return "this CPU has no instructions for products in int8 (VNNI)"
     if importlib.util.find_spec("openvino") is None:
-        return "OpenVINO is not installed; it comes with this package's extra: pip install '.[int8]'"
+        return "OpenVINO is not installed; this package's extra has it: pip install '.[int8]'"
     return None
 
 
