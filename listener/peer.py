@@ -21,6 +21,7 @@ from listener.errors import (
     PeerUnreachableError,
 )
 from listener.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from listener.switches import set_switches
 from listener.tls import ClientHandshake
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def associate(
         PeerTLSError: the TLS handshake failed.
         TLSError: our certificates can't be used.
     """
+    set_switches()
     handshake = None if peer.tls is None else ClientHandshake(peer.tls)
     connection = _Connection(handshake)
     handlers: list[Any] = [

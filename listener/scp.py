@@ -22,6 +22,7 @@ from listener.receiver import PortKind, Receiver
 from listener.server import ConnectionGate, Doorway, Server
 from listener.settings import AssociationEnd, Counts, ListenerSettings, ListenerStatistics
 from listener.storing import SUCCESS, StoreProvider
+from listener.switches import set_switches
 from listener.tls import ServerTLS
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ class StorageSCP(Receiver):
         """
         if self._servers:
             return
+        set_switches()
         settings = self._settings
         doorway = Doorway(
             gate=ConnectionGate(

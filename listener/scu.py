@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, ExplicitVRLittleEndian
-from pynetdicom import _config, build_context
+from pynetdicom import build_context
 from pynetdicom.dsutils import split_dataset
 
 from listener.deflated import inflated
@@ -203,9 +203,6 @@ def _store_batch(
     *,
     outcomes: _Outcomes,
 ) -> None:
-    # Documented switch of the library: a file given by its path goes out as it is encoded, in
-    # pieces, instead of being decoded and encoded again.
-    _config.STORE_SEND_CHUNKED_DATASET = True
     proposed = {(sop_class, one) for sop_class, syntax in kinds for one in _encodings(syntax)}
     contexts: list[PresentationContext] = [build_context(*each) for each in sorted(proposed)]
     with associate(peer, contexts) as association:

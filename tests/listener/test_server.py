@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 
-from pynetdicom import build_context
+from pydicom.uid import UID
+from pynetdicom import build_context, evt
 from pynetdicom.association import Association
 
 from listener.peer import associate
@@ -25,3 +26,13 @@ def test_neither_side_of_an_association_waits_for_more_to_send(start_scp):
     with associate(peer_of(scp), [build_context(VERIFICATION)]) as ours:
         assert no_delay(ours)
         assert no_delay(acceptor_of(ours))
+
+
+def test_what_only_makes_log_lines_that_nobody_reads_is_not_computed(start_scp, recwarn):
+    scp = start_scp()
+    with associate(peer_of(scp), [build_context(VERIFICATION)]) as ours:
+        for association in (ours, acceptor_of(ours)):
+            for event in (evt.EVT_PDU_SENT, evt.EVT_PDU_RECV, evt.EVT_DIMSE_RECV):
+                assert not association.get_handlers(event)
+    assert UID("1.02.no UID")  # as a peer may send it: no warning quotes it
+    assert not recwarn.list
