@@ -1,4 +1,4 @@
-"""A data set on its way to the disk, a fragment at a time; only a small one is held in memory."""
+"""A data set on its way to the disk, a fragment at a time; a megabyte of it is held in memory."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-# A data set that is no larger is written at once and looked at in memory.
-_HELD = 64 * 1024
+# What is held before it is written: a data set that is no larger is written at once and looked at
+# in memory. Threads that work for many associations wait for each other's turn at every call that
+# hashes or writes, so a few large ones are better than many small ones.
+_HELD = 1024 * 1024
 
 
 class IncomingDataSet:
@@ -37,9 +39,10 @@ class IncomingDataSet:
     def __init__(self, folder: Path, header: bytes) -> None:
         self.path = folder / f"{uuid.uuid4().hex}.part"
         self.size = 0
-        self._start = len(header)
+        self._data_start = len(header)
+        self._held = bytearray(header)
+        self._hashed = self._data_start  # bytes of what is held that the digest knows or leaves out
         self._digest = hashlib.sha256()
-        self._held: bytearray | None = bytearray(header)  # until it is too much or to be synced
         self._renamed = False
         with write_errors():
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640)
@@ -58,26 +61,27 @@ class IncomingDataSet:
     @property
     def sha256(self) -> str:
         """Hex digest of the data set until now."""
+        self._hash_held()
         return self._digest.hexdigest()
 
     def write(self, fragment: bytes | memoryview) -> None:
         """Append the next part of the data set."""
-        self._digest.update(fragment)
+        if len(self._held) + len(fragment) > _HELD:
+            with write_errors():
+                self._write_held()
+        self._held += fragment
         self.size += len(fragment)
-        if self._held is not None and len(self._held) + len(fragment) <= _HELD:
-            self._held += fragment
-            return
-        with write_errors():
-            self._write_held()
-            self._write(fragment)
 
     def content(self) -> memoryview:
         """Return the data set, in the pages that the system keeps of the file where it is large."""
-        if self._held is not None:
-            return memoryview(self._held)[self._start :]
+        if len(self._held) == self._data_start + self.size:
+            return memoryview(self._held)[self._data_start :]
+        with write_errors():
+            self._write_held()
         # Unmapped when the last view of it is gone; closing it here would break a view that an
         # exception's traceback still holds.
-        return memoryview(mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ))[self._start :]
+        written = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
+        return memoryview(written)[self._data_start :]
 
     def sync(self, *, modified_ns: int) -> None:
         """Make the bytes durable.
@@ -106,11 +110,12 @@ class IncomingDataSet:
                 self.path.unlink()
 
     def _write_held(self) -> None:
-        if self._held is not None:
-            held, self._held = self._held, None
-            self._write(memoryview(held))
-
-    def _write(self, data: bytes | memoryview) -> None:
-        rest = memoryview(data)
+        self._hash_held()
+        held, self._held, self._hashed = self._held, bytearray(), 0
+        rest = memoryview(held)
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
+
+    def _hash_held(self) -> None:
+        self._digest.update(memoryview(self._held)[self._hashed :])
+        self._hashed = len(self._held)
