@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
+import torch
 import typer
 from PIL import Image
 
 from ai_core import Backbone
 from mediclip_dicom.cli.number_lists import NumberListCommand, whole_numbers
+from mediclip_dicom.service import open_backbone
 from tests.ai_core.evaluation.pictures import QUICK, blob, make_folder, save
 from tests.mediclip_dicom.cli.conftest import Cli
 
@@ -57,6 +59,18 @@ def test_a_folder_gives_tables_figures_record_and_sheet(cli: Cli, data: Path) ->
     with Image.open("out/sheet.png") as sheet:
         assert sheet.width > 600
     assert not Path("out/tokens").exists()
+
+
+def test_a_precision_that_is_not_to_be_had_here_is_refused_before_anything_is_written(
+    cli: Cli, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mediclip_dicom.cli.evaluate.open_backbone", open_backbone)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    asked = ("--data", data, "--precision", "int8", *UNTRAINED, "--out", "out")
+    said = cli("evaluate", *asked, "--preset", "quick", "--k", "2", "--seeds", "0")
+    assert said.code != 0
+    assert "no tower in int8: this CPU has no instructions" in said.err
+    assert not Path("out").exists()
 
 
 @pytest.mark.parametrize(
