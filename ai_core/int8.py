@@ -10,6 +10,7 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -115,7 +116,6 @@ def _is_linear(node: Any) -> bool:
 
 
 def _rounded(weights: Any) -> Any:
-    import numpy as np
     from openvino import Type
     from openvino import opset13 as ops
 
