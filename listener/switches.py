@@ -12,8 +12,8 @@ def set_switches() -> None:
     A file given by its path goes out as it is encoded, in pieces, instead of being decoded and
     encoded again. And what only makes text for log lines and warnings, which quote patients' values
     and are kept silent here, is not computed: a description of every PDU and message, and a check
-    of every UID of a negotiation. That is two fifths of what it costs to accept an association of
-    120 contexts.
+    of every UID of a negotiation. That is a third of what it costs to accept an association of 120
+    contexts.
     """
     _config.STORE_SEND_CHUNKED_DATASET = True
     _config.LOG_HANDLER_LEVEL = "none"
