@@ -33,7 +33,8 @@ class IncomingDataSet:
         size: bytes of the data set until now.
 
     Raises:
-        StorageFullError, SpoolWriteError: the disk is full or failed; from `write` and `sync` too.
+        StorageFullError, SpoolWriteError: the disk is full or failed; from `write`,
+            `content` and `sync` too.
     """
 
     def __init__(self, folder: Path, header: bytes) -> None:
