@@ -41,6 +41,13 @@ def write_errors() -> Iterator[None]:
         raise kind(text) from error
 
 
+def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
+    """Write all of it to a file, however little one call takes."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
 def write_temporary(folder: Path, parts: Sequence[bytes | memoryview], *, modified_ns: int) -> Path:
     """Write a new file and fsync it; on any error no file is left.
 
@@ -53,9 +60,7 @@ def write_temporary(folder: Path, parts: Sequence[bytes | memoryview], *, modifi
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
     try:
         for part in parts:
-            rest = memoryview(part)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
+            write_all(descriptor, part)
         os.utime(descriptor, ns=(modified_ns, modified_ns))
         os.fsync(descriptor)
     except BaseException:

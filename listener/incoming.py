@@ -9,7 +9,7 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from listener.durable import write_errors
+from listener.durable import write_all, write_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,9 +113,7 @@ class IncomingDataSet:
     def _write_held(self) -> None:
         self._hash_held()
         held, self._held, self._hashed = self._held, bytearray(), 0
-        rest = memoryview(held)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+        write_all(self._descriptor, held)
 
     def _hash_held(self) -> None:
         self._digest.update(memoryview(self._held)[self._hashed :])
