@@ -40,9 +40,10 @@ def make_pool(
     """
     if not preset.training.pool_images:
         return None
+    count = max(preset.training.pool_images, len(support))
     return build_pool(
         support,
-        support_order(len(support), preset.training.pool_images, generator=generator),
+        support_order(len(support), count, generator=generator),
         folds=torch.zeros(len(support), dtype=torch.int64) if folds is None else folds,
         backbone=backbone,
         settings=preset.synthesis,

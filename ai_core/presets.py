@@ -23,7 +23,8 @@ class TrainingSettings:
         epochs: passes over the support set, each with fresh synthetic images, where nothing is
             pooled.
         pool_images: synthetic images whose frozen features are computed once and used again and
-            again; 0 for fresh images at every update.
+            again, but never fewer than there are support images; 0 for fresh images at every
+            update.
         updates: optimiser steps on a pool; unused where nothing is pooled.
         prompts_every: prompts learn at every so many-th update, adapters at each; the text tower
             runs only then.
@@ -160,18 +161,16 @@ DEFAULT = Preset(
     top_share=0.002,
     memory=MemorySettings(),
     synthesis=OFFICIAL_SYNTHESIS,
-    training=TrainingSettings(
-        pool_images=256, updates=300, batch=16, average_last=0.25, standardise=True, loss_side=56
-    ),
+    training=TrainingSettings(pool_images=128, updates=200, average_last=0.25, loss_side=56),
 )
 """The released code's model and anomalies, on a cached pool, aspect ratio kept, with a memory."""
 
 QUICK = replace(
     DEFAULT,
     name="quick",
-    training=replace(DEFAULT.training, pool_images=96, updates=120, prompts_every=4),
+    training=replace(DEFAULT.training, pool_images=64, updates=100, prompts_every=4),
 )
-"""The default on a third of the images and updates: for a large tower on a small machine."""
+"""The default on half of the images and updates: for a large tower on a small machine."""
 
 _PRESETS = (DEFAULT, QUICK, PAPER, OFFICIAL)
 

@@ -15,7 +15,7 @@ def ablations(preset: Preset) -> tuple[Preset, ...]:
     variants = {
         "no memory": replace(preset, memory=None),
         "last weights": replace(preset, training=replace(training, average_last=0.0)),
-        "channels as they are": replace(preset, training=replace(training, standardise=False)),
+        "channels standardised": replace(preset, training=replace(training, standardise=True)),
         "maximum of the map": replace(preset, image_score="max"),
         "stretched": replace(preset, geometry="stretch"),
         "the paper's Eq. 2": replace(preset, temperature=0.07, fusion="softmax-then-mean"),

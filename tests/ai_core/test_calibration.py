@@ -23,7 +23,7 @@ from tests.ai_core.conftest import quicker, seeded, textured
 
 POOLED = quicker(DEFAULT, pool_images=16, updates=2, batch=8, loss_side=28)
 STREAMED = quicker(PAPER, epochs=1, batch=4, loss_side=28)
-UNLEARNT = quicker(DEFAULT, pool_images=8, updates=0, standardise=False, loss_side=28)
+UNLEARNT = quicker(DEFAULT, pool_images=8, updates=0, loss_side=28)
 GROUPS = (3, 3, 5, 5, 8, 8, 9, 9)
 
 

@@ -88,6 +88,13 @@ def test_a_pool_has_as_many_images_as_the_preset_says_from_all_support_images(po
     assert pool.labels.shape == (16, 28, 28)
 
 
+def test_a_pool_has_an_image_of_each_support_image_however_small_the_preset(tiny_backbone, prepared):
+    preset = quicker(PRESET, pool_images=2)
+    pool = make_pool(prepared, backbone=tiny_backbone, preset=preset, generator=seeded(1))
+    assert pool is not None
+    assert sorted(pool.groups.tolist()) == prepared.groups.tolist()
+
+
 def test_making_a_pool_tells_how_far_it_is(tiny_backbone, prepared):
     told: list[FitProgress] = []
     make_pool(

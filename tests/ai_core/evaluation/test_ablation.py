@@ -20,7 +20,7 @@ def test_each_variant_changes_one_choice_and_says_which():
     assert {variant.name: differences(variant, DEFAULT) for variant in variants} == {
         "default, no memory": ["memory"],
         "default, last weights": ["training"],
-        "default, channels as they are": ["training"],
+        "default, channels standardised": ["training"],
         "default, maximum of the map": ["image_score"],
         "default, stretched": ["geometry"],
         "default, the paper's Eq. 2": ["temperature", "fusion"],
@@ -32,6 +32,7 @@ def test_each_variant_changes_one_choice_and_says_which():
 def test_what_a_preset_does_without_already_is_no_variant():
     assert [variant.name for variant in ablations(PAPER)] == [
         "paper",
+        "paper, channels standardised",
         "paper, anomalies on the body",
     ]
     plain = replace(DEFAULT, memory=None)
