@@ -64,6 +64,33 @@ class GuardedSocket(AssociationSocket):
             isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
         )
 
+    def has_come(self) -> bool:
+        """Read what the network has, without waiting; return whether there is something to see to.
+
+        Only where nothing is read ahead. The end of the connection is something, too.
+        """
+        connection = self.socket
+        if connection is None or isinstance(connection, ssl.SSLSocket):
+            return False
+        self._start = self._end = 0
+        try:
+            self._end = os.readv(connection.fileno(), [self._buffer])
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # who reads finds out
+        return True
+
+    def send(self, bytestream: bytes) -> None:
+        """Send; without asking first whether there is room for it, as there almost always is."""
+        connection = self.socket
+        sent = 0
+        if connection is not None and not isinstance(connection, ssl.SSLSocket):
+            with suppress(OSError):
+                sent = os.write(connection.fileno(), bytestream)
+        if sent < len(bytestream):
+            super().send(bytestream[sent:])
+
     def read_pdu(self) -> tuple[int, memoryview]:
         """Read one PDU; return its type, and what follows its header, until the next call.
 

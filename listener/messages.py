@@ -139,11 +139,11 @@ class IncomingMessages:
         assert self._request is not None
         try:
             answer = self._receiving.finish()
+            command = store_response(self._request, status=answer.status, comment=answer.comment)
+            max_length = self._association.requestor.maximum_length or 0
+            self._send(p_data(self._context_id, command, max_length=max_length), answer.delay_s)
         finally:
-            self.close()
-        command = store_response(self._request, status=answer.status, comment=answer.comment)
-        max_length = self._association.requestor.maximum_length or 0
-        self._send(p_data(self._context_id, command, max_length=max_length), answer.delay_s)
+            self.close()  # after the answer, so that the sender need not wait for it
 
     def _pass_on(self, control: int, fragment: bytes) -> None:
         primitive = P_DATA()

@@ -33,6 +33,7 @@ _log = structlog.get_logger()
 
 _P_DATA_TF = 0x04
 _DATA_TRANSFER, _AWAITING_CLOSE = "Sta6", "Sta13"  # PS3.8 9.2.1
+_OVER = frozenset(("Sta1", _AWAITING_CLOSE))  # nothing can be sent any more
 _CONNECTION_CLOSED, _INVALID_PDU, _P_DATA_REQUEST = "Evt17", "Evt19", "Evt9"  # PS3.8 9.2.2
 # Requests that a peer may send ahead of our answers; more of them wait in its own buffers.
 _REQUESTS_AHEAD = 2
@@ -116,6 +117,15 @@ class Reactor(DULServiceProvider):
         """Whether nothing came for too long; while an instance is stored it is our turn."""
         return not self._busy and super().idle_timer_expired()
 
+    def _process_recv_primitive(self) -> bool:
+        if self.state_machine.current_state not in _OVER:
+            return super()._process_recv_primitive()
+        # Of what our threads asked for before they knew, the state machine would die.
+        with suppress(queue.Empty):
+            while True:
+                self.to_provider_queue.get_nowait()
+        return False
+
     def _is_transport_event(self) -> bool:
         if self.state_machine.current_state == _AWAITING_CLOSE:
             return super()._is_transport_event()
@@ -196,7 +206,7 @@ class Reactor(DULServiceProvider):
         if transport is None or connection is None or self._is_ahead():
             self._poll([self._bell.hears], _LOOK_AHEAD_S)
             return False
-        if transport.has_read_ahead:
+        if transport.has_read_ahead or transport.has_come():
             return True
         return self._poll([self._bell.hears, connection], _LOOK_S)
 

@@ -153,14 +153,11 @@ class Receiving:
             self._append(fragment)
 
     def finish(self) -> Answer:
-        """Keep what came; the answer is the status, with a comment where it is refused."""
-        try:
-            if self._refusal is None and self._incoming is None:
-                self._refuse_invalid(InvalidInstanceError("C-STORE without data set"))
-            if self._refusal is None:
-                self._keep()
-        finally:
-            self.close()
+        """Keep what came; return the status, with a comment where refused. `close` comes next."""
+        if self._refusal is None and self._incoming is None:
+            self._refuse_invalid(InvalidInstanceError("C-STORE without data set"))
+        if self._refusal is None:
+            self._keep()
         answer = self._refusal or Answer(SUCCESS)
         delay_s = 0.0 if self._record is None else self._provider.delay_s(self._record)
         return Answer(answer.status, answer.comment, delay_s)

@@ -14,9 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pynetdicom import AE
+from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dimse_primitives import N_EVENT_REPORT
+from pynetdicom.dul import DULServiceProvider
 
 from listener.scu import echo
 from tests.conftest import soak_rounds
@@ -199,6 +201,32 @@ def test_what_the_standard_forbids_is_answered_with_an_abort(values, start_scp, 
         assert wire.hear_all().kinds == (ABORT,)
     assert list((spool.root / "incoming").iterdir()) == []
     wait_until(lambda: scp.statistics.aborted == 1, "the abort to be counted")
+
+
+def test_an_answer_that_comes_after_the_abort_is_dropped(start_scp, monkeypatch):
+    """Nonsense follows a release, and our own thread answers the release when it is too late."""
+    send_release, look = ACSE.send_release, DULServiceProvider._is_transport_event
+    sent, died = threading.Event(), []
+
+    def send_late(service: ACSE, **arguments: bool) -> None:
+        wait_until(lambda: service.dul.state_machine.current_state == "Sta13", "the abort")
+        send_release(service, **arguments)
+        sent.set()
+
+    def look_late(reactor: DULServiceProvider) -> bool:  # called when the abort is sent
+        if sent.is_set():
+            return look(reactor)
+        return not sent.wait(20)
+
+    monkeypatch.setattr(ACSE, "send_release", send_late)
+    monkeypatch.setattr(DULServiceProvider, "_is_transport_event", look_late)
+    monkeypatch.setattr(threading, "excepthook", lambda failure: died.append(failure.exc_value))
+    scp, before = start_scp(), associations_threads()
+    with wire_to(scp.port) as wire:
+        wire.send(RELEASE + pdu([Value(b"data without command", False, True)]))
+        assert wire.hear_all().kinds == (ABORT,)
+    wait_until(lambda: associations_threads() <= before, "threads to end")
+    assert died == []
 
 
 def test_an_instance_in_a_context_for_something_else_is_refused_and_the_association_lives(
