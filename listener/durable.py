@@ -16,6 +16,8 @@ from listener.errors import SpoolWriteError, StorageFullError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+    from types import TracebackType
+    from typing import BinaryIO
 
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _REMEMBERED_FOLDERS = 4096
@@ -30,15 +32,22 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
-def write_errors() -> Iterator[None]:
+class write_errors:  # noqa: N801  used like contextlib.suppress
     """Turn an OSError into SpoolWriteError, or StorageFullError where space or quota ran out."""
-    try:
-        yield
-    except OSError as error:
-        text = f"the spool can't write: {os.strerror(error.errno or 0)}"
-        kind = StorageFullError if error.errno in _FULL else SpoolWriteError
-        raise kind(text) from error
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(exc, OSError):
+            text = f"the spool can't write: {os.strerror(exc.errno or 0)}"
+            kind = StorageFullError if exc.errno in _FULL else SpoolWriteError
+            raise kind(text) from exc
 
 
 def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
@@ -86,6 +95,44 @@ def locked(path: Path, *, shared: bool) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+class SharedLock:
+    """The shared side of `locked`, which all threads of a process hold as one.
+
+    The first of them takes it and the last gives it back; the file stays open until `close`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._guard = threading.Lock()
+        self._holders = 0
+
+    def __enter__(self) -> None:
+        with self._guard:
+            if self._file is None:
+                self._file = self._path.open("ab")
+            if not self._holders:
+                fcntl.flock(self._file, fcntl.LOCK_SH)
+            self._holders += 1
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._guard:
+            self._holders -= 1
+            if not self._holders and self._file is not None:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Let go of the file; nobody may hold the lock."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 class DurableFolders:

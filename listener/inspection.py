@@ -6,11 +6,12 @@ looks at every header, skips values by their length, and so sees any value that 
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
 from dataclasses import dataclass
 
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID
 
 from listener.contexts import IMAGE_SOP_CLASSES
 from listener.errors import InvalidInstanceError
@@ -44,6 +45,7 @@ _ROWS = 0x00280010
 _COLUMNS = 0x00280011
 _BITS_ALLOCATED = 0x00280100
 _PIXEL_DATA = 0x7FE00010
+_PIXEL_GROUP = 0x7FE0
 _FLOAT_PIXELS = (0x7FE00008, 0x7FE00009)
 _WANTED = frozenset((_SOP_CLASS, _SOP_INSTANCE, _STUDY_INSTANCE, _SERIES_INSTANCE, _SAMPLES))
 _WANTED |= {_PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _BITS_ALLOCATED}
@@ -76,12 +78,10 @@ def inspect(
         InvalidInstanceError: it can't be parsed, is cut short, lacks a UID, or its pixel data is
             shorter than its rows, columns and frames say (PS3.3 C.7.6.3, PS3.5 8).
     """
-    syntax = UID(transfer_syntax_uid)
-    if not syntax.is_transfer_syntax:
-        raise InvalidInstanceError("unknown transfer syntax")
-    if syntax == DeflatedExplicitVRLittleEndian:
+    encoding = _encoding(transfer_syntax_uid)
+    if encoding.deflated:
         data = _inflate(data, limit=inflated_limit)
-    walk = _Walk(memoryview(data), implicit=syntax.is_implicit_VR, little=syntax.is_little_endian)
+    walk = _Walk(memoryview(data), implicit=encoding.implicit, little=encoding.little)
     walk.top_level()
     identity = InstanceIdentity(
         study_instance_uid=clean_uid(walk.value(_STUDY_INSTANCE), name="StudyInstanceUID"),
@@ -91,10 +91,33 @@ def inspect(
     )
     _check_pixel_data(
         walk,
-        encapsulated=syntax.is_encapsulated,
+        encapsulated=encoding.encapsulated,
         is_image=identity.sop_class_uid in IMAGE_SOP_CLASSES,
     )
     return identity
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoding:
+    """What a transfer syntax says (PS3.5 10, annex A)."""
+
+    implicit: bool
+    little: bool
+    deflated: bool
+    encapsulated: bool
+
+
+@functools.lru_cache(maxsize=128)
+def _encoding(transfer_syntax_uid: str) -> _Encoding:
+    syntax = UID(transfer_syntax_uid)
+    if not syntax.is_transfer_syntax:
+        raise InvalidInstanceError("unknown transfer syntax")
+    return _Encoding(
+        implicit=syntax.is_implicit_VR,
+        little=syntax.is_little_endian,
+        deflated=syntax.is_deflated,
+        encapsulated=syntax.is_encapsulated,
+    )
 
 
 def _inflate(data: bytes | memoryview, *, limit: int) -> bytes:
@@ -140,6 +163,10 @@ class _Walk:
     def top_level(self) -> None:
         position = 0
         while position < self._end:
+            if not self._implicit:
+                position = self._short_elements(position)
+                if position == self._end:
+                    return
             tag, length, position = self._header(position, implicit=self._implicit)
             if tag == _PIXEL_DATA:
                 self.pixel_length = length
@@ -154,6 +181,26 @@ class _Walk:
                 position = self._fragments(position)
             else:
                 position = self._undefined_length(position, implicit=self._implicit, depth=0)
+
+    def _short_elements(self, position: int) -> int:
+        """Return where the first element is that isn't plain and whole, without a call for each.
+
+        Most elements of a data set have a VR whose length takes two bytes.
+        """
+        data, end, unpack = self._data, self._end, self._explicit_header.unpack_from
+        for _ in range(_MAX_HEADERS - self._headers):
+            if position + 8 > end:
+                break
+            group, element, vr, length = unpack(data, position)
+            value_end = position + 8 + length
+            if vr not in _SHORT_VRS or group >= _PIXEL_GROUP or value_end > end:
+                break
+            tag = group << 16 | element
+            if tag in _WANTED:
+                self._values[tag] = bytes(data[position + 8 : value_end])
+            self._headers += 1
+            position = value_end
+        return position
 
     def _header(self, position: int, *, implicit: bool) -> tuple[int, int, int]:
         """Return the tag, the value's length and where the value starts."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-import zlib
 from typing import TYPE_CHECKING
 
-from listener.durable import DurableFolders, locked, sync_folder, write_errors
+from listener.durable import DurableFolders, sync_folder, write_errors
 from listener.errors import InvalidInstanceError
 from listener.part10 import read_header
 
@@ -17,22 +16,18 @@ if TYPE_CHECKING:
     from listener.incoming import IncomingDataSet
     from listener.removal import StudyRemoval
 
-_LOCKS = 64
-
 
 class Publisher:
-    """Renames received files to their place. Safe for many threads and many processes.
+    """Gives received files their names. Safe for many threads and many processes.
 
     Args:
         folders: makes the folders on the way.
         removal: keeps a study from being removed meanwhile.
-        locks: where lock files are.
     """
 
-    def __init__(self, *, folders: DurableFolders, removal: StudyRemoval, locks: Path) -> None:
+    def __init__(self, *, folders: DurableFolders, removal: StudyRemoval) -> None:
         self._folders = folders
         self._removal = removal
-        self._locks = locks
         self._clock_lock = threading.Lock()
         self._last_ns = 0
 
@@ -56,7 +51,7 @@ class Publisher:
             StorageFullError: the disk is full.
             SpoolWriteError: the disk failed.
         """
-        received_ns = self._next_ns()
+        received_ns, folder = self._next_ns(), path.parent
         with write_errors():
             new = not _is_stored(path, transfer_syntax_uid, size=incoming.size)
             if new:
@@ -67,36 +62,41 @@ class Publisher:
                     incoming.sync(modified_ns=received_ns)
                     new = True
                 if new:
-                    new = self._rename(incoming, path, transfer_syntax_uid)
+                    new = self._name(incoming, folder, path, transfer_syntax_uid)
                 else:
-                    # Whoever wrote it may have been killed between the rename and the sync.
-                    self._folders.ensure(path.parent)
-                sync_folder(path.parent)
+                    # Whoever wrote it may have been killed between the name and the sync.
+                    self._folders.ensure(folder)
+                sync_folder(folder)
                 return new, received_ns if new else path.stat().st_mtime_ns
 
-    def _rename(self, incoming: IncomingDataSet, path: Path, transfer_syntax_uid: str) -> bool:
-        """Rename into place; return False where someone else stored the same just before."""
-        lock = self._locks / f"name-{zlib.crc32(path.name.encode()) % _LOCKS:02}.lock"
-        for attempt in (1, 2):
-            self._folders.ensure(path.parent)
-            try:
-                with locked(lock, shared=False):
-                    if _is_stored(path, transfer_syntax_uid, size=incoming.size):
-                        return False
-                    incoming.rename(path)
-                    return True
-            except FileNotFoundError:
-                # The study was removed from the disk since its folder was last made.
-                self._folders.forget(path.parent)
-                if attempt == 2 or not incoming.path.exists():
-                    raise
-        raise AssertionError("unreachable")
+    def _name(
+        self, incoming: IncomingDataSet, folder: Path, path: Path, transfer_syntax_uid: str
+    ) -> bool:
+        """Give the name; return False where someone else stored the same just before."""
+        self._folders.ensure(folder)
+        try:
+            return _name(incoming, path, transfer_syntax_uid)
+        except FileNotFoundError:
+            # The study was removed from the disk since its folder was last made.
+            self._folders.forget(folder)
+            self._folders.ensure(folder)
+            return _name(incoming, path, transfer_syntax_uid)
 
     def _next_ns(self) -> int:
         """Return the time, never going back: a clock that is set back must not make old new."""
         with self._clock_lock:
             self._last_ns = max(time.time_ns(), self._last_ns + 1000)
             return self._last_ns
+
+
+def _name(incoming: IncomingDataSet, path: Path, transfer_syntax_uid: str) -> bool:
+    try:
+        incoming.name(path)
+    except FileExistsError:
+        if _is_stored(path, transfer_syntax_uid, size=incoming.size):
+            return False
+        incoming.replace(path)
+    return True
 
 
 def _is_stored(path: Path, transfer_syntax_uid: str, *, size: int) -> bool:

@@ -39,7 +39,7 @@ class QuarantinedDataSet:
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
-    sha256: str
+    digest: str
     size: int
     received_at: datetime
 
@@ -78,7 +78,7 @@ class Quarantine:
             sop_class_uid=_uid_or_nothing(reception.sop_class_uid),
             sop_instance_uid=_uid_or_nothing(reception.sop_instance_uid),
             transfer_syntax_uid=_uid_or_nothing(reception.transfer_syntax_uid),
-            sha256=digest,
+            digest=digest,
             size=len(data),
             received_at=now,
         )
@@ -92,7 +92,7 @@ class Quarantine:
     def entries(self) -> Iterator[QuarantinedDataSet]:
         """Yield what is in quarantine, oldest first."""
         found = [self._read(note) for note in self._folder.glob("*.json")]
-        yield from sorted(found, key=lambda entry: (entry.received_at, entry.sha256))
+        yield from sorted(found, key=lambda entry: (entry.received_at, entry.digest))
 
     def clear(self, *, before: datetime) -> int:
         """Remove data sets that came before a moment, and return how many."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from listener.durable import locked, sync_folder
+from listener.durable import SharedLock, locked, sync_folder
 from listener.versions import entries_in, folders_in
 
 if TYPE_CHECKING:
@@ -33,16 +33,22 @@ class StudyRemoval:
     def __init__(self, *, studies: Path, removing: Path, locks: Path) -> None:
         self._studies = studies
         self._removing = removing
-        self._locks = locks
+        self._locks = [locks / f"{number:02}.lock" for number in range(_LOCKS)]
+        self._storing = [SharedLock(path) for path in self._locks]
+
+    def close(self) -> None:
+        """Let go of the lock files; nobody may be storing."""
+        for lock in self._storing:
+            lock.close()
 
     def storing(self, study: str) -> AbstractContextManager[None]:
         """Keep a study from being removed meanwhile."""
-        return locked(self._lock_of(study), shared=True)
+        return self._storing[_number_of(study)]
 
     def remove(self, study: str, *, is_as_expected: Callable[[], bool]) -> bool:
         """Remove a study if it still is what the caller thinks; return whether it did."""
         target = self._removing / study
-        with locked(self._lock_of(study), shared=False):
+        with locked(self._locks[_number_of(study)], shared=False):
             if target.exists() or not is_as_expected():
                 return False
             try:
@@ -58,8 +64,10 @@ class StudyRemoval:
         for entry in folders_in(self._removing):
             shutil.rmtree(entry.path, ignore_errors=True)
 
-    def _lock_of(self, study: str) -> Path:
-        return self._locks / f"{zlib.crc32(study.encode()) % _LOCKS:02}.lock"
+
+def _number_of(study: str) -> int:
+    """Return which of the locks is a study's."""
+    return zlib.crc32(study.encode()) % _LOCKS
 
 
 def size_of(folder: Path) -> int:

@@ -1,6 +1,6 @@
 """The durable inbox. The file system is the index: a file's path says which instance it is.
 
-    <root>/studies/<study uid>/<series uid>/<sop uid>.<sha256 of the data set as received>.dcm
+    <root>/studies/<study uid>/<series uid>/<sop uid>.<BLAKE3 of the data set as received>.dcm
     <root>/incoming/      being written; never acknowledged
     <root>/quarantine/    refused data sets, each with a JSON file that says why
     <root>/removing/      studies on their way out
@@ -13,6 +13,8 @@ UID with other content can never overwrite anything.
 from __future__ import annotations
 
 import fcntl
+import itertools
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +57,7 @@ class StoredInstance:
     """An instance that is durable in the spool.
 
     Attributes:
-        sha256: hex digest of the data set as received, without file meta.
+        digest: hex BLAKE3 of the data set as received, without file meta.
         size: bytes of the data set as received, without file meta.
         received_at: UTC.
         new: False when the same content under the same UIDs was there before.
@@ -67,7 +69,7 @@ class StoredInstance:
     sop_class_uid: str
     transfer_syntax_uid: str
     calling_ae_title: str
-    sha256: str
+    digest: str
     size: int
     path: Path
     received_at: datetime
@@ -100,6 +102,7 @@ class Spool:
         self.root = Path(root).absolute()
         self._studies = self.root / "studies"
         self._incoming = self.root / "incoming" / section
+        self._part_names = map(f"{uuid.uuid4().hex}-{{}}.part".format, itertools.count())
         self._choose_current = choose_current
         self._measure = measure
         self._inflated_limit = inflated_limit
@@ -115,9 +118,7 @@ class Spool:
                 locks=self.root / "locks",
             )
             self._removal.finish()
-            self._publisher = Publisher(
-                folders=self._folders, removal=self._removal, locks=self.root / "locks"
-            )
+            self._publisher = Publisher(folders=self._folders, removal=self._removal)
             lock = f"in-use-{section}.lock" if section else "in-use.lock"
             self._in_use = (self.root / lock).open("ab")
             self._remove_leftovers()
@@ -134,8 +135,9 @@ class Spool:
         self.close()
 
     def close(self) -> None:
-        """Give up the mark that keeps others from clearing `incoming/`."""
+        """Let go of the lock files; one of them keeps others from clearing `incoming/`."""
         self._in_use.close()
+        self._removal.close()
 
     def receive(self, reception: Reception) -> IncomingDataSet:
         """Begin to write a data set as it comes in; `keep` ends it.
@@ -153,7 +155,7 @@ class Spool:
             header = file_header(reception)
         except InvalidInstanceError:
             header = b""  # it will go into quarantine, where there is none
-        return IncomingDataSet(self._incoming, header)
+        return IncomingDataSet(self._incoming / next(self._part_names), header)
 
     def keep(self, incoming: IncomingDataSet, reception: Reception) -> StoredInstance:
         """Make a data set that is all there durable; it is on disk when this returns.
@@ -168,11 +170,14 @@ class Spool:
             StorageFullError: the disk is full. Nothing was kept.
             SpoolWriteError: the disk failed. Nothing was kept.
         """
-        data, digest = incoming.content(), incoming.sha256
+        data, digest = incoming.content(), incoming.digest
         try:
             identity = self._identify(data, reception)
-            folder = self._studies / identity.study_instance_uid / identity.series_instance_uid
-            path = folder / f"{identity.sop_instance_uid}.{digest}{SUFFIX}"
+            path = self._studies.joinpath(
+                identity.study_instance_uid,
+                identity.series_instance_uid,
+                f"{identity.sop_instance_uid}.{digest}{SUFFIX}",
+            )
             new, received_ns = self._publisher.publish(
                 incoming,
                 path,
@@ -190,7 +195,7 @@ class Spool:
             sop_class_uid=identity.sop_class_uid,
             transfer_syntax_uid=reception.transfer_syntax_uid,
             calling_ae_title=reception.calling_ae_title,
-            sha256=digest,
+            digest=digest,
             size=incoming.size,
             path=path,
             received_at=utc(received_ns),

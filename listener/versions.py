@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from blake3 import blake3
 
 from listener.errors import InvalidUIDError
 from listener.uids import clean_uid
@@ -24,14 +25,14 @@ class SpooledInstance:
     """One version of an instance, as its file's name and status tell.
 
     Attributes:
-        sha256: hex digest of the data set as received, without file meta.
+        digest: hex BLAKE3 of the data set as received, without file meta.
         size: bytes of the file, file meta included.
         received_at: UTC.
     """
 
     sop_instance_uid: str
     series_instance_uid: str
-    sha256: str
+    digest: str
     path: Path
     size: int
     received_at: datetime
@@ -39,22 +40,22 @@ class SpooledInstance:
 
 def newest(versions: Sequence[SpooledInstance]) -> SpooledInstance:
     """Return the version whose content arrived last; the digest breaks a tie."""
-    return max(versions, key=lambda version: (version.received_at, version.sha256))
+    return max(versions, key=lambda version: (version.received_at, version.digest))
 
 
 def oldest(versions: Sequence[SpooledInstance]) -> SpooledInstance:
     """Return the version whose content arrived first; the digest breaks a tie."""
-    return min(versions, key=lambda version: (version.received_at, version.sha256))
+    return min(versions, key=lambda version: (version.received_at, version.digest))
 
 
 def content_digest(instances: Iterable[SpooledInstance]) -> str:
-    """Return a hex SHA-256 over the (SOP Instance UID, digest) pairs of a study's instances.
+    """Return a hex BLAKE3 over the (SOP Instance UID, digest) pairs of a study's instances.
 
     Equal for equal content, whatever the time of arrival; the order is that of the UIDs.
     """
-    digest = hashlib.sha256()
+    digest = blake3()
     for instance in sorted(instances, key=lambda instance: instance.sop_instance_uid):
-        digest.update(f"{instance.sop_instance_uid} {instance.sha256}\n".encode("ascii"))
+        digest.update(f"{instance.sop_instance_uid} {instance.digest}\n".encode("ascii"))
     return digest.hexdigest()
 
 
@@ -89,7 +90,7 @@ def _spooled_instance(
     """Read a file's name and status; None for a file that is not ours or has just gone."""
     stem = entry.name.removesuffix(SUFFIX)
     uid, _, digest = stem.rpartition(".")
-    if stem == entry.name or len(digest) != hashlib.sha256().digest_size * 2:
+    if stem == entry.name or len(digest) != blake3.digest_size * 2:
         return None
     try:
         status = entry.stat(follow_symlinks=False)
@@ -99,7 +100,7 @@ def _spooled_instance(
     return SpooledInstance(
         sop_instance_uid=uid,
         series_instance_uid=series_instance_uid,
-        sha256=digest,
+        digest=digest,
         path=Path(entry.path),
         size=status.st_size,
         received_at=utc(status.st_mtime_ns),
@@ -111,7 +112,7 @@ def _version_order(version: SpooledInstance) -> tuple[str, datetime, str, str]:
         version.sop_instance_uid,
         version.received_at,
         version.series_instance_uid,
-        version.sha256,
+        version.digest,
     )
 
 

@@ -73,7 +73,7 @@ class Intake:
                     RevisionInstance(
                         sop_instance_uid=instance.sop_instance_uid,
                         series_instance_uid=instance.series_instance_uid,
-                        digest=instance.sha256,
+                        digest=instance.digest,
                         path=str(instance.path.relative_to(self._spool.root)),
                     )
                     for instance in instances

@@ -24,10 +24,10 @@ def test_a_stored_instance_says_what_it_is_and_where(spool, make_ct):
     stored = spool.store(ct.data, ct.reception)
     assert stored.new
     assert (stored.study_instance_uid, stored.series_instance_uid) == ("1.2.3", "1.2.3.1")
-    assert stored.path == spool.root / "studies/1.2.3/1.2.3.1" / f"1.2.3.1.5.{stored.sha256}.dcm"
+    assert stored.path == spool.root / "studies/1.2.3/1.2.3.1" / f"1.2.3.1.5.{stored.digest}.dcm"
     assert stored.size == len(ct.data)
     (found,) = spool.instances("1.2.3")
-    assert (found.sop_instance_uid, found.sha256) == ("1.2.3.1.5", stored.sha256)
+    assert (found.sop_instance_uid, found.digest) == ("1.2.3.1.5", stored.digest)
     assert found.received_at == stored.received_at
     assert incoming(spool) == []
 
@@ -42,8 +42,8 @@ def test_the_same_uid_with_other_content_overwrites_nothing_and_the_newest_is_cu
     new = spool.store(second.data, second.reception)
     assert old.path.exists()
     assert new.new
-    assert [version.sha256 for version in spool.versions("1.2.3")] == [old.sha256, new.sha256]
-    assert [instance.sha256 for instance in spool.instances("1.2.3")] == [new.sha256]
+    assert [version.digest for version in spool.versions("1.2.3")] == [old.digest, new.digest]
+    assert [instance.digest for instance in spool.instances("1.2.3")] == [new.digest]
 
 
 def test_which_version_is_current_can_be_decided_by_another_policy(tmp_path, make_ct):
@@ -54,8 +54,8 @@ def test_which_version_is_current_can_be_decided_by_another_policy(tmp_path, mak
         hashes = []
         for shade in (1, 2):
             ct = received(make_ct("1.2.3", "1.2.3.1", sop="1.2.3.1.5", shade=shade))
-            hashes.append(spool.store(ct.data, ct.reception).sha256)
-        assert [instance.sha256 for instance in spool.instances("1.2.3")] == hashes[:1]
+            hashes.append(spool.store(ct.data, ct.reception).digest)
+        assert [instance.digest for instance in spool.instances("1.2.3")] == hashes[:1]
 
 
 def test_a_clock_that_is_set_back_does_not_make_an_old_version_current(spool, make_ct, monkeypatch):
@@ -64,7 +64,7 @@ def test_a_clock_that_is_set_back_does_not_make_an_old_version_current(spool, ma
     for shade in (1, 2):
         ct = received(make_ct("1.2.3", "1.2.3.1", sop="1.2.3.1.5", shade=shade))
         last = spool.store(ct.data, ct.reception)
-    assert [instance.sha256 for instance in spool.instances("1.2.3")] == [last.sha256]
+    assert [instance.digest for instance in spool.instances("1.2.3")] == [last.digest]
 
 
 def test_the_content_digest_depends_on_content_and_not_on_order(tmp_path, make_ct):
