@@ -5,7 +5,9 @@
 DCMTK's storescu sends CT instances of 512 KiB and of 8 KiB over as many associations at once as
 there are senders. In every round each receiver takes the same instances one after the other, so
 that a ratio compares runs that are close in time. Our listener and Orthanc sync every instance to
-disk before they answer (Orthanc: SyncStorageArea, its default); the others do not.
+disk before they answer (Orthanc: SyncStorageArea, its default); the others do not. What was
+received is deleted at the end of all: ext4 without a journal takes a multiple of the time to make
+a file for minutes after others were deleted. 3 GB a round, as it is.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,17 +78,28 @@ def send(port: int, share: Path) -> None:
     )
 
 
-def take(name: str, source: Path, *, senders: int, processes: int) -> Taken:
-    with tempfile.TemporaryDirectory() as folder:
-        shares = share_out(source, Path(folder), senders=senders)
-        into = Path(folder) / "received"
-        into.mkdir()
-        with receiver(name, into, processes=processes) as running, ThreadPoolExecutor(32) as pool:
-            before = running.cpu_s()
-            begun = time.perf_counter()
-            list(pool.map(lambda share: send(running.port, share), shares))
-            seconds = time.perf_counter() - begun
-            return Taken(seconds, running.cpu_s() - before, running.peak_mib)
+def take(name: str, source: Path, folder: Path, *, senders: int, processes: int) -> Taken:
+    shares = share_out(source, folder, senders=senders)
+    into = folder / "received"
+    into.mkdir()
+    with receiver(name, into, processes=processes) as running, ThreadPoolExecutor(32) as pool:
+        before = running.cpu_s()
+        begun = time.perf_counter()
+        list(pool.map(lambda share: send(running.port, share), shares))
+        seconds = time.perf_counter() - begun
+        return Taken(seconds, running.cpu_s() - before, running.peak_mib)
+
+
+def compare(
+    names: Sequence[str], source: Path, *, senders: int, processes: int, rounds: int
+) -> dict[str, list[Taken]]:
+    taken: dict[str, list[Taken]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name, runs in taken.items():
+            folder = Path(tempfile.mkdtemp(dir=source.parent))
+            os.sync()  # so that nobody waits for what another left to be written
+            runs.append(take(name, source, folder, senders=senders, processes=processes))
+    return taken
 
 
 def report(
@@ -122,20 +136,22 @@ def main() -> None:
         for name in receivers()
         if options.only is None or name == OURS or name.startswith(tuple(options.only))
     ]
-    for kind, count in (("large", options.large), ("small", options.small)):
-        if not count:
-            continue
-        size = STORED_AT_LEAST[kind]
-        with tempfile.TemporaryDirectory() as folder:
-            make_instances(Path(folder), count=count, size=size)
-            for senders in options.senders:
-                taken: dict[str, list[Taken]] = {name: [] for name in names}
-                for _ in range(options.rounds):
-                    for name, runs in taken.items():
-                        runs.append(
-                            take(name, Path(folder), senders=senders, processes=options.processes)
-                        )
-                report(kind, senders, taken, count=count, size=size)
+    with tempfile.TemporaryDirectory() as kept:
+        for kind, count in (("large", options.large), ("small", options.small)):
+            if count:
+                size = STORED_AT_LEAST[kind]
+                source = Path(kept) / kind
+                source.mkdir()
+                make_instances(source, count=count, size=size)
+                for senders in options.senders:
+                    taken = compare(
+                        names,
+                        source,
+                        senders=senders,
+                        processes=options.processes,
+                        rounds=options.rounds,
+                    )
+                    report(kind, senders, taken, count=count, size=size)
 
 
 if __name__ == "__main__":
