@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 # in memory. Threads that work for many associations wait for each other's turn at every call that
 # hashes or writes, so a few large ones are better than many small ones.
 _HELD = 1024 * 1024
-# What a file system without links says: FAT, some network file systems.
-_NO_LINKS = frozenset((errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK))
+# What a file system without links says (FAT, some on a network), or a policy against them.
+_NO_LINKS = frozenset((errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK))
 
 
 class IncomingDataSet:
