@@ -65,8 +65,8 @@ class IncomingDataSet:
     def digest(self) -> str:
         """Hex BLAKE3 of the data set until now: 64 characters.
 
-        With SHA-256 it would take a third of what it takes to store a slice, and more where the
-        processor has no instructions for it.
+        It takes a quarter of the time of SHA-256, and less where the processor has no instructions
+        for that.
         """
         self._hash_held()
         return self._digest.hexdigest()

@@ -75,12 +75,12 @@ class Publisher:
         """Give the name; return False where someone else stored the same just before."""
         self._folders.ensure(folder)
         try:
-            return _name(incoming, path, transfer_syntax_uid)
+            return _take_name(incoming, path, transfer_syntax_uid)
         except FileNotFoundError:
             # The study was removed from the disk since its folder was last made.
             self._folders.forget(folder)
             self._folders.ensure(folder)
-            return _name(incoming, path, transfer_syntax_uid)
+            return _take_name(incoming, path, transfer_syntax_uid)
 
     def _next_ns(self) -> int:
         """Return the time, never going back: a clock that is set back must not make old new."""
@@ -89,7 +89,7 @@ class Publisher:
             return self._last_ns
 
 
-def _name(incoming: IncomingDataSet, path: Path, transfer_syntax_uid: str) -> bool:
+def _take_name(incoming: IncomingDataSet, path: Path, transfer_syntax_uid: str) -> bool:
     try:
         incoming.name(path)
     except FileExistsError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 
 from listener.errors import InvalidUIDError
@@ -13,7 +12,6 @@ _MAX_LENGTH = 64
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 
 
-@functools.lru_cache(maxsize=4096)  # a study brings the same few with every instance
 def clean_uid(value: str | bytes, *, name: str) -> str:
     """Return a UID without its padding (PS3.5 9.1: at most 64 characters, digits and dots).
 
