@@ -138,20 +138,20 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as kept:
         for kind, count in (("large", options.large), ("small", options.small)):
-            if count:
-                size = STORED_AT_LEAST[kind]
-                source = Path(kept) / kind
-                source.mkdir()
-                make_instances(source, count=count, size=size)
-                for senders in options.senders:
-                    taken = compare(
-                        names,
-                        source,
-                        senders=senders,
-                        processes=options.processes,
-                        rounds=options.rounds,
-                    )
-                    report(kind, senders, taken, count=count, size=size)
+            if not count:
+                continue
+            size, source = STORED_AT_LEAST[kind], Path(kept) / kind
+            source.mkdir()
+            make_instances(source, count=count, size=size)
+            for senders in options.senders:
+                taken = compare(
+                    names,
+                    source,
+                    senders=senders,
+                    processes=options.processes,
+                    rounds=options.rounds,
+                )
+                report(kind, senders, taken, count=count, size=size)
 
 
 if __name__ == "__main__":

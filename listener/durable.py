@@ -16,7 +16,6 @@ from listener.errors import SpoolWriteError, StorageFullError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
-    from types import TracebackType
     from typing import BinaryIO
 
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
@@ -32,22 +31,15 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-class write_errors:  # noqa: N801  used like contextlib.suppress
+@contextmanager
+def write_errors() -> Iterator[None]:
     """Turn an OSError into SpoolWriteError, or StorageFullError where space or quota ran out."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if isinstance(exc, OSError):
-            text = f"the spool can't write: {os.strerror(exc.errno or 0)}"
-            kind = StorageFullError if exc.errno in _FULL else SpoolWriteError
-            raise kind(text) from exc
+    try:
+        yield
+    except OSError as error:
+        text = f"the spool can't write: {os.strerror(error.errno or 0)}"
+        kind = StorageFullError if error.errno in _FULL else SpoolWriteError
+        raise kind(text) from error
 
 
 def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
@@ -82,16 +74,15 @@ def write_temporary(folder: Path, parts: Sequence[bytes | memoryview], *, modifi
 
 
 @contextmanager
-def locked(path: Path, *, shared: bool) -> Iterator[None]:
-    """Hold a lock between processes and threads; it ends with its holder, however that ends.
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock between processes and threads alone; it ends with its holder, however that ends.
 
     Args:
         path: a file that is made if missing and never removed.
-        shared: many may hold it at a time; False: one alone.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
@@ -101,32 +92,34 @@ class SharedLock:
     """The shared side of `locked`, which all threads of a process hold as one.
 
     The first of them takes it and the last gives it back; the file stays open until `close`.
+
+    Attributes:
+        path: of the file, for who wants the lock alone.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._file: BinaryIO | None = None
         self._guard = threading.Lock()
         self._holders = 0
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold it, together with whoever else shares it."""
         with self._guard:
             if self._file is None:
-                self._file = self._path.open("ab")
+                self._file = self.path.open("ab")
+            file = self._file
             if not self._holders:
-                fcntl.flock(self._file, fcntl.LOCK_SH)
+                fcntl.flock(file, fcntl.LOCK_SH)
             self._holders += 1
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with self._guard:
-            self._holders -= 1
-            if not self._holders and self._file is not None:
-                fcntl.flock(self._file, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._holders -= 1
+                if not self._holders:
+                    fcntl.flock(file, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Let go of the file; nobody may hold the lock."""

@@ -56,22 +56,19 @@ class GuardedSocket(AssociationSocket):
         self._buffer = bytearray(2 * (_HEADER.size + max_pdu + _SLACK))
         self._start = self._end = 0  # what was read and not given out yet
 
-    @property
-    def has_read_ahead(self) -> bool:
-        """Whether there is something that the network does not show any more."""
-        connection = self.socket
-        return self._start < self._end or (
-            isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
-        )
-
     def has_come(self) -> bool:
-        """Read what the network has, without waiting; return whether there is something to see to.
+        """Whether there is something to see to: read before, or found by reading without waiting.
 
-        Only where nothing is read ahead. The end of the connection is something, too.
+        The end of the connection is something, too. Of what comes over TLS only what was taken
+        off the network already is seen.
         """
         connection = self.socket
-        if connection is None or isinstance(connection, ssl.SSLSocket):
+        if self._start < self._end:
+            return True
+        if connection is None:
             return False
+        if isinstance(connection, ssl.SSLSocket):
+            return connection.pending() > 0
         self._start = self._end = 0
         try:
             self._end = os.readv(connection.fileno(), [self._buffer])

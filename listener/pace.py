@@ -54,7 +54,7 @@ class SharedPace:
 
     def wait_s(self) -> float:
         """Return the seconds to wait before the answer to the instance that has come now."""
-        with locked(self._path.with_suffix(".lock"), shared=False):
+        with locked(self._path.with_suffix(".lock")):
             now = time.monotonic()
             try:
                 (before,) = _TIME.unpack(self._path.read_bytes())

@@ -121,9 +121,7 @@ class Reactor(DULServiceProvider):
         if self.state_machine.current_state not in _OVER:
             return super()._process_recv_primitive()
         # Of what our threads asked for before they knew, the state machine would die.
-        with suppress(queue.Empty):
-            while True:
-                self.to_provider_queue.get_nowait()
+        self.to_provider_queue.queue.clear()
         return False
 
     def _is_transport_event(self) -> bool:
@@ -206,7 +204,7 @@ class Reactor(DULServiceProvider):
         if transport is None or connection is None or self._is_ahead():
             self._poll([self._bell.hears], _LOOK_AHEAD_S)
             return False
-        if transport.has_read_ahead or transport.has_come():
+        if transport.has_come():
             return True
         return self._poll([self._bell.hears, connection], _LOOK_S)
 

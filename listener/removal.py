@@ -33,22 +33,21 @@ class StudyRemoval:
     def __init__(self, *, studies: Path, removing: Path, locks: Path) -> None:
         self._studies = studies
         self._removing = removing
-        self._locks = [locks / f"{number:02}.lock" for number in range(_LOCKS)]
-        self._storing = [SharedLock(path) for path in self._locks]
+        self._locks = [SharedLock(locks / f"{number:02}.lock") for number in range(_LOCKS)]
 
     def close(self) -> None:
         """Let go of the lock files; nobody may be storing."""
-        for lock in self._storing:
+        for lock in self._locks:
             lock.close()
 
     def storing(self, study: str) -> AbstractContextManager[None]:
         """Keep a study from being removed meanwhile."""
-        return self._storing[_number_of(study)]
+        return self._lock_of(study).held()
 
     def remove(self, study: str, *, is_as_expected: Callable[[], bool]) -> bool:
         """Remove a study if it still is what the caller thinks; return whether it did."""
         target = self._removing / study
-        with locked(self._locks[_number_of(study)], shared=False):
+        with locked(self._lock_of(study).path):
             if target.exists() or not is_as_expected():
                 return False
             try:
@@ -64,10 +63,8 @@ class StudyRemoval:
         for entry in folders_in(self._removing):
             shutil.rmtree(entry.path, ignore_errors=True)
 
-
-def _number_of(study: str) -> int:
-    """Return which of the locks is a study's."""
-    return zlib.crc32(study.encode()) % _LOCKS
+    def _lock_of(self, study: str) -> SharedLock:
+        return self._locks[zlib.crc32(study.encode()) % _LOCKS]
 
 
 def size_of(folder: Path) -> int:

@@ -144,10 +144,6 @@ class Spool:
 
         Args:
             reception: what the network says about it.
-
-        Raises:
-            StorageFullError: the disk is full.
-            SpoolWriteError: the disk failed.
         """
         try:
             clean_uid(reception.sop_class_uid, name="AffectedSOPClassUID")

@@ -29,19 +29,19 @@ def test_a_shared_lock_is_held_until_the_last_of_its_threads_lets_go(tmp_path):
     first_is_in, first_may_go = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with lock:
+        with lock.held():
             first_is_in.set()
             first_may_go.wait(20)
 
     first = threading.Thread(target=hold)
     first.start()
     assert first_is_in.wait(20)
-    with lock:
+    with lock.held():
         first_may_go.set()
         first.join()
         assert not is_free(path)
     assert is_free(path)
-    with lock:  # the file stayed open, and locks again
+    with lock.held():  # the file stayed open, and locks again
         assert not is_free(path)
     lock.close()
 
@@ -51,10 +51,10 @@ def test_who_has_it_alone_keeps_those_who_share_it_out(tmp_path):
     lock = SharedLock(path)
 
     def share() -> None:
-        with lock:
+        with lock.held():
             order.append("shared")
 
-    with locked(path, shared=False):
+    with locked(path):
         sharing = threading.Thread(target=share)
         sharing.start()
         sharing.join(0.2)
