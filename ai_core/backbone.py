@@ -137,8 +137,9 @@ class Backbone:
             ImageInputError: images of another shape, type or range.
             DeviceMemoryError: the device's memory does not hold a single image's work.
         """
-        check_images(images)
-        x = (images.to(self.device) - self._mean) / self._std
+        images = images.to(self.device) if isinstance(images, Tensor) else images
+        check_images(images)  # where it is fast
+        x = (images - self._mean) / self._std
         tokens, embedding = self._runtime.run(x, precision=self._runtime.settle(precision))
         return Encoded(tokens=tokens, embedding=embedding)
 

@@ -156,8 +156,8 @@ class Detector:
             align_corners=preset.align_corners,
         )
         surprise = None if head.memory is None else head.memory.surprise(tokens)
-        reported = reported_map(maps, preset=preset, surprise=surprise).cpu()
-        return reported, image_scores(reported, preset=preset)
+        reported = reported_map(maps, preset=preset, surprise=surprise)
+        return reported.cpu(), image_scores(reported, preset=preset).cpu()
 
     def to_bytes(self) -> bytes:
         """The detector as one safetensors blob, without the backbone."""

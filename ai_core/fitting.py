@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ai_core.backbone import Backbone
 from ai_core.memory import Memory, fit_memory
-from ai_core.pool import Pool, build_pool, support_order
+from ai_core.pool import Pool, build_pool, made_ahead, support_order
 from ai_core.presets import Preset
 from ai_core.progress import FitProgress, Progress, silent
 from ai_core.scope import Scope, fit_scope
@@ -122,7 +122,7 @@ def train_on_pool(
         if training.average_last and update >= remember_from:
             trainer.remember()
         if update % 10 == 9 or update + 1 == training.updates:
-            progress(FitProgress("train", update + 1, training.updates, loss))
+            progress(FitProgress("train", update + 1, training.updates, float(loss)))
     return trainer.finish(scope, memory)
 
 
@@ -156,17 +156,19 @@ def train_on_stream(
     updates, done = training.epochs * -(-k // training.batch), 0
     remember_from = round(updates * (1 - training.average_last))
     held = max(STREAM_IMAGES // k, 1)
-    for first in range(0, training.epochs, held):
-        epochs = min(held, training.epochs - first)
-        pool = build_pool(
+    pools = (
+        build_pool(
             support,
-            support_order(k, k * epochs, generator=generator),
+            support_order(k, k * min(held, training.epochs - first), generator=generator),
             folds=one_fold,
             backbone=backbone,
             settings=preset.synthesis,
             label_side=training.loss_side,
             generator=generator,
         )
+        for first in range(0, training.epochs, held)
+    )
+    for pool in made_ahead(pools, device=backbone.device):
         scope = scope or _scope(support, pool)
         for epoch in torch.split(torch.arange(len(pool)), k):
             for positions in torch.split(epoch, training.batch):
@@ -174,7 +176,7 @@ def train_on_stream(
                 done += 1
                 if training.average_last and done > remember_from:
                     trainer.remember()
-        progress(FitProgress("train", done, updates, loss))
+        progress(FitProgress("train", done, updates, float(loss)))
     return trainer.finish(scope or _scope(support, None), memory)
 
 

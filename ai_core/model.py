@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -144,15 +145,30 @@ def fuse(
             mean of cosines, upsample, softmax.
         align_corners: of the bilinear upsampling.
     """
-    size = (side, side)
     if fusion == "mean-then-softmax":
-        mean = similarity.mean(1)
-        large = F.interpolate(mean, size, mode="bilinear", align_corners=align_corners)
+        large = _enlarge(similarity.mean(1), side=side, align_corners=align_corners)
         logs = F.log_softmax(large / temperature, dim=1)
         return LogMaps(normal=logs[:, 0], anomaly=logs[:, 1])
     # the two shares come from two sigmoids, never one as 1 minus the other: exact at both ends
     odds = (similarity[:, :, 1] - similarity[:, :, 0]) / temperature
     shares = torch.stack([torch.sigmoid(-odds).mean(1), torch.sigmoid(odds).mean(1)], dim=1)
-    large = F.interpolate(shares, size, mode="bilinear", align_corners=align_corners)
+    large = _enlarge(shares, side=side, align_corners=align_corners)
     logs = torch.log(large.clamp_min(torch.finfo(large.dtype).tiny))
     return LogMaps(normal=logs[:, 0], anomaly=logs[:, 1])
+
+
+def _enlarge(maps: Tensor, *, side: int, align_corners: bool) -> Tensor:
+    """Bilinear upsampling to (N, C, side, side), as a product along each axis.
+
+    The gradients of torch's own are added in whatever order a GPU's threads come.
+    """
+    weights = _upsampling(maps.shape[-1], side, align_corners=align_corners, device=maps.device)
+    return weights @ maps @ weights.T
+
+
+@lru_cache(maxsize=16)
+def _upsampling(grid: int, side: int, *, align_corners: bool, device: torch.device) -> Tensor:
+    """What each cell of a row gives to each pixel, float32, shape (side, grid)."""
+    cells = torch.eye(grid)[None]
+    weights = F.interpolate(cells, side, mode="linear", align_corners=align_corners)
+    return weights[0].T.contiguous().to(device)

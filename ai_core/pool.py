@@ -2,6 +2,8 @@
 
 import math
 import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +18,9 @@ from ai_core.synthesis import SynthesisSettings, synthesise_seeded
 
 IN_MEMORY_BYTES = 2 * 2**30
 """A larger pool lies in an unnamed temporary file and is read from there, batch by batch."""
+
+_AT_ONCE_ON_CUDA = 128
+"""Images that a GPU makes together: each step of the synthesis is far too small for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +97,15 @@ def build_pool(
     tokens = _room((count, len(backbone.blocks), backbone.grid**2, backbone.width), device=device)
     labels = torch.empty(count, label_side, label_side, dtype=torch.float16, device=device)
     embedding = torch.empty(count, backbone.embed_dim, device=device)
-    for batch in torch.split(torch.arange(count), backbone.batch_size):
+    together = _AT_ONCE_ON_CUDA if device.type == "cuda" else backbone.batch_size
+    for batch in torch.split(torch.arange(count), together):
         normal = support.images[order[batch]]
         samples = synthesise_seeded(
             normal, support.images[partners[batch]], settings=settings, seeds=numbers[batch, 1]
         )
         masks = samples.labels.float()[:, None]
         labels[batch] = F.adaptive_avg_pool2d(masks, label_side)[:, 0].to(labels)
-        changed = (samples.images != normal).flatten(1).any(dim=1)
+        changed = (samples.images != normal).flatten(1).any(dim=1).cpu()
         untouched = batch[~changed]
         tokens[untouched] = support.encoded.tokens[order[untouched]].to(tokens)
         embedding[untouched] = support.encoded.embedding[order[untouched]]
@@ -116,6 +122,36 @@ def build_pool(
         groups=support.groups[order],
         rows=torch.arange(count),
     )
+
+
+def made_ahead(pools: Iterator[Pool], *, device: torch.device) -> Iterator[Pool]:
+    """The same pools; on a GPU each is made in a thread of its own while the one before is used.
+
+    Args:
+        pools: makes a pool whenever it is asked for one.
+        device: where the pools are made and used.
+    """
+    if device.type != "cuda":
+        yield from pools
+        return
+    here = torch.cuda.current_stream(device)
+    aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    aside.wait_stream(here)
+
+    def make() -> Pool | None:
+        with torch.cuda.device(device), torch.cuda.stream(aside):
+            pool = next(pools, None)
+            aside.synchronize()
+            return pool
+
+    with ThreadPoolExecutor(1, thread_name_prefix="pool") as worker:
+        coming = worker.submit(make)
+        while (pool := coming.result()) is not None:
+            coming = worker.submit(make)
+            for tensor in (pool.tokens, pool.labels, pool.embedding):
+                if tensor.is_cuda:
+                    tensor.record_stream(here)  # else its room could be taken before it was read
+            yield pool
 
 
 def support_order(k: int, count: int, *, generator: torch.Generator) -> Tensor:

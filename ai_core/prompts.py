@@ -1,6 +1,7 @@
 """Learnable prompts over fixed class tokens (MediCLIP Eq. 1, Table S1)."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -90,6 +91,7 @@ class TextTower:
         self._source = source
         self.context_length = int(source.context_length)
         self.width = int(source.token_embedding.weight.shape[1])
+        self._packings: dict[tuple[Any, ...], _Packing] = {}
 
     def tokenise(self, texts: tuple[str, ...], *, context: int = 0) -> TokenisedPrompts:
         """Token ids of ``texts``, each led by ``context`` placeholder tokens.
@@ -98,11 +100,8 @@ class TextTower:
             texts: plain words, at least one.
             context: K, the number of learnable vectors in front of the words.
         """
-        from open_clip.tokenizer import SimpleTokenizer
-
         lead = " ".join([_PLACEHOLDER] * context)
-        tokenizer = SimpleTokenizer(context_length=self.context_length)
-        ids = tokenizer([f"{lead} {text}".strip() for text in texts])
+        ids = _tokenizer(self.context_length)([f"{lead} {text}".strip() for text in texts])
         return TokenisedPrompts(ids=ids, ends=ids.argmax(-1))
 
     def embed(self, prompts: TokenisedPrompts) -> Tensor:
@@ -134,13 +133,15 @@ class TextTower:
         if not cut or mask is None:
             x = embedded + source.positional_embedding[: embedded.shape[1]]
             x = source.transformer(x, attn_mask=mask)
-            x = x[torch.arange(x.shape[0], device=x.device), ends.to(x.device)]
+            whole = self._packing(ends, shared=0, length=x.shape[1], device=x.device)
+            x = x.flatten(0, 1).index_select(0, whole.rows[whole.ends])
         else:
-            packing = _pack(ends, shared=shared)
-            x = embedded[packing.prompts, packing.positions]
+            length = embedded.shape[1]
+            packing = self._packing(ends, shared=shared, length=length, device=embedded.device)
+            x = embedded.flatten(0, 1).index_select(0, packing.rows)
             x = x + source.positional_embedding[packing.positions]
-            x = source.transformer(x[None], attn_mask=packing.mask(x.device, x.dtype))
-            x = x[0, packing.ends]
+            x = source.transformer(x[None], attn_mask=packing.mask.to(x.dtype))
+            x = x[0].index_select(0, packing.ends)
         x = source.ln_final(x)
         projection = source.text_projection
         if projection is None:
@@ -149,42 +150,59 @@ class TextTower:
         projected: Tensor = projection(x) if isinstance(projection, nn.Linear) else x @ projection
         return projected
 
+    def _packing(
+        self, ends: Tensor, *, shared: int, length: int, device: torch.device
+    ) -> "_Packing":
+        """The packing of prompts with these ends, made once: training asks for it at every step."""
+        key = (*ends.tolist(), shared, length, device)
+        if key not in self._packings:
+            self._packings[key] = _pack(ends, shared=shared, length=length, device=device)
+        return self._packings[key]
+
 
 @dataclass(frozen=True, slots=True)
 class _Packing:
     """All prompts in one row: the shared beginning once, then what is each prompt's own.
 
     Attributes:
-        prompts: the prompt that a place is read from, int64, shape (T,).
-        positions: its position in that prompt, int64, shape (T,).
-        owners: the prompt that alone sees a place, -1 for the shared ones, int64, shape (T,).
+        rows: where a place is read from in (prompts * positions), int64, shape (T,).
+        positions: its position in its prompt, int64, shape (T,).
         ends: the place of each prompt's end-of-text token, int64, shape (P,).
+        mask: 0 where a place sees another and -inf elsewhere, float32, shape (T, T).
     """
 
-    prompts: Tensor
+    rows: Tensor
     positions: Tensor
-    owners: Tensor
     ends: Tensor
-
-    def mask(self, device: torch.device, dtype: torch.dtype) -> Tensor:
-        """0 where a place sees another and -inf elsewhere, shape (T, T)."""
-        shared_or_own = (self.owners[None] == -1) | (self.owners[None] == self.owners[:, None])
-        seen = shared_or_own & (self.positions[None] <= self.positions[:, None])
-        mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, float("-inf"))
-        return mask.to(device)
+    mask: Tensor
 
 
-def _pack(ends: Tensor, *, shared: int) -> _Packing:
+def _pack(ends: Tensor, *, shared: int, length: int, device: torch.device) -> _Packing:
     ends = ends.cpu()
     own = [torch.arange(shared, int(end) + 1) for end in ends]
     lengths = torch.tensor([len(part) for part in own])
-    owners = torch.arange(len(ends)).repeat_interleave(lengths)
-    return _Packing(
-        prompts=torch.cat([torch.zeros(shared, dtype=torch.int64), owners]),
-        positions=torch.cat([torch.arange(shared), *own]),
-        owners=torch.cat([torch.full((shared,), -1), owners]),
-        ends=shared + lengths.cumsum(0) - 1,
+    # the prompt that alone sees a place; none for the shared ones, which are the first prompt's
+    owners = torch.cat(
+        [torch.full((shared,), -1), torch.arange(len(ends)).repeat_interleave(lengths)]
     )
+    positions = torch.cat([torch.arange(shared), *own])
+    seen = (owners[None] == -1) | (owners[None] == owners[:, None])
+    seen &= positions[None] <= positions[:, None]
+    mask = torch.zeros(seen.shape).masked_fill(~seen, float("-inf"))
+    return _Packing(
+        rows=(owners.clamp_min(0) * length + positions).to(device),
+        positions=positions.to(device),
+        ends=(shared + lengths.cumsum(0) - 1).to(device),
+        mask=mask.to(device),
+    )
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(context_length: int) -> Any:
+    """open_clip's own, which reads its whole vocabulary whenever it is made."""
+    from open_clip.tokenizer import SimpleTokenizer
+
+    return SimpleTokenizer(context_length=context_length)
 
 
 class LearnablePrompts(nn.Module):

@@ -12,10 +12,14 @@ from torch import Tensor
 from ai_core.errors import DetectorError, DeviceMemoryError
 from ai_core.int8 import Int8Tower, missing_for_int8
 from ai_core.measuring import Choice, fastest, measure, recall, remember
+from ai_core.replay import Replay
 from ai_core.tower import Precision, Runner, Tower, TowerOutput
 
 CPU_BATCH, CUDA_BATCH = 8, 64
 """Images per call where nothing is measured."""
+
+_FEW = 4
+"""Images per call up to which a GPU waits for its next kernel more than it computes."""
 
 log = structlog.get_logger()
 
@@ -114,18 +118,22 @@ class TowerRuntime:
             DeviceMemoryError: the device's memory is too small for a single image.
         """
         run = self._runner(precision)
-        parts: list[TowerOutput] = []
+        found: TowerOutput | None = None
         at = 0
-        while at < len(x) or not parts:
+        while at < len(x) or found is None:
             step = min(self.batch_size(precision), len(x) - at)
             try:
-                parts.append(run(x[at : at + step]))
+                part = run(x[at : at + step])
+                if step == len(x):
+                    return part
+                # room for all before the next part: putting parts together takes it twice
+                found = found or _room_for(len(x), part)
+                for whole, piece in zip(found, part, strict=True):
+                    whole[at : at + step] = piece
                 at += step
             except torch.OutOfMemoryError as error:
                 self._shrink(step, error)
-        if len(parts) == 1:
-            return parts[0]
-        return torch.cat([tokens for tokens, _ in parts]), torch.cat([last for _, last in parts])
+        return found
 
     def _shrink(self, step: int, error: torch.OutOfMemoryError) -> None:
         if step == 1:
@@ -161,7 +169,8 @@ class TowerRuntime:
 
     def _make_runner(self, precision: Precision) -> Runner:
         if precision != "int8":
-            return Tower(self._visual, blocks=self._blocks, precision=precision).eval()
+            tower = Tower(self._visual, blocks=self._blocks, precision=precision).eval()
+            return SmallBatches(tower) if self._device.type == "cuda" else tower
         log.info("tower_compilation_started", precision=precision)
         return Int8Tower(Tower(self._visual, blocks=self._blocks, precision="fp32").eval())
 
@@ -175,6 +184,35 @@ class TowerRuntime:
                 taken=self._precisions[0],
                 reason=_why_not(self._device, recorded),
             )
+
+
+def _room_for(count: int, part: TowerOutput) -> TowerOutput:
+    tokens, embedding = part
+    return tokens.new_empty(count, *tokens.shape[1:]), embedding.new_empty(
+        count, *embedding.shape[1:]
+    )
+
+
+class SmallBatches:
+    """A tower on a GPU that launches all its kernels for a few images in one go.
+
+    Args:
+        tower: runs any batch.
+    """
+
+    def __init__(self, tower: Runner) -> None:
+        self._tower = tower
+        self._replay = Replay(tower)
+        self._lock = threading.Lock()
+
+    def __call__(self, x: Tensor) -> TowerOutput:
+        """Run the tower on normalised images, float32, shape (N, 3, 224, 224)."""
+        usual = torch.cuda.current_stream(x.device) == torch.cuda.default_stream(x.device)
+        if len(x) > _FEW or not usual:
+            return self._tower(x)
+        with self._lock:  # a recording holds one call's images and results
+            tokens, embedding = self._replay(x)
+            return tokens.clone(), embedding.clone()
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -14,7 +14,7 @@ class Support:
     """A support set, as images and as the frozen tower sees them.
 
     Attributes:
-        images: float32 in [0, 1], shape (k, 3, H, W), on the CPU.
+        images: float32 in [0, 1], shape (k, 3, H, W), where the backbone computes.
         groups: study of each image, int64, shape (k,).
         encoded: patch tokens and global embeddings of the images.
     """
@@ -41,7 +41,7 @@ def prepare_support(images: Tensor, *, groups: Sequence[int], backbone: Backbone
     """Send the images of a support set through the frozen tower, batch by batch."""
     batches = [backbone.encode(batch) for batch in torch.split(images, backbone.batch_size)]
     return Support(
-        images=images.cpu(),
+        images=images.to(backbone.device),
         groups=torch.tensor(list(groups)),
         encoded=Encoded(
             tokens=torch.cat([batch.tokens for batch in batches]),

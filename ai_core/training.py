@@ -1,9 +1,13 @@
 """One optimiser over adapters and prompts, and what it leaves (MediCLIP Eq. 1 to 3)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ai_core.backbone import Backbone
 from ai_core.losses import medical_anomaly_loss
@@ -11,6 +15,7 @@ from ai_core.memory import Memory
 from ai_core.model import Adapters, FrozenProjection, fuse, similarities
 from ai_core.presets import Preset
 from ai_core.prompts import LearnablePrompts, TextTower
+from ai_core.replay import Replay
 from ai_core.scope import Scope
 
 
@@ -64,37 +69,51 @@ class Trainer:
         ]
         self.learns = bool(self._parameters)
         self._optimiser = (
-            torch.optim.Adam(self._parameters, lr=training.learning_rate, betas=training.betas)
+            torch.optim.Adam(
+                self._parameters,
+                lr=training.learning_rate,
+                betas=training.betas,
+                capturable=backbone.device.type == "cuda",
+            )
             if self.learns
             else None
         )
         with torch.no_grad():
             self._text = self._prompts()
+        self._learn_both = Replay(partial(self._step, prompts_learn=True))
+        self._learn_adapters = Replay(partial(self._step, prompts_learn=False))
         self._updates = 0
         self._sums = [torch.zeros_like(parameter) for parameter in self._parameters]
         self._summed = 0
 
-    def update(self, tokens: Tensor, labels: Tensor) -> float:
-        """One optimiser step on a batch; returns its loss."""
+    def update(self, tokens: Tensor, labels: Tensor) -> Tensor:
+        """One optimiser step on a batch; returns its loss, which on a GPU holds until the next."""
+        every = self._preset.training.prompts_every
+        prompts_learn = self._prompts.learns and self._updates % every == 0
+        self._updates += 1
+        step = self._learn_both if prompts_learn else self._learn_adapters
+        return step(tokens, labels)
+
+    def _step(self, tokens: Tensor, labels: Tensor, *, prompts_learn: bool) -> Tensor:
         assert self._optimiser is not None
         preset = self._preset
-        prompts_learn = self._prompts.learns and self._updates % preset.training.prompts_every == 0
-        text = self._prompts() if prompts_learn else self._text
-        maps = fuse(
-            similarities(self._adapters(tokens.float()), text),
-            temperature=preset.temperature,
-            side=labels.shape[-1],
-            fusion=preset.fusion,
-            align_corners=preset.align_corners,
-        )
-        target = (labels >= 0.5).float()
-        loss = medical_anomaly_loss(maps, target, gamma=preset.training.focal_gamma)
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with _suited_to(tokens.device):
+            text = self._prompts() if prompts_learn else self._text
+            maps = fuse(
+                similarities(self._adapters(tokens.float()), text),
+                temperature=preset.temperature,
+                side=labels.shape[-1],
+                fusion=preset.fusion,
+                align_corners=preset.align_corners,
+            )
+            target = (labels >= 0.5).float()
+            loss = medical_anomaly_loss(maps, target, gamma=preset.training.focal_gamma)
+            self._optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
-        self._text = text.detach()
-        self._updates += 1
-        return float(loss.detach())
+        if prompts_learn:
+            self._text.copy_(text.detach())
+        return loss.detach()
 
     @torch.no_grad()
     def remember(self) -> None:
@@ -113,6 +132,25 @@ class Trainer:
         return Head(
             adapters=self._adapters, text=self._prompts().detach(), scope=scope, memory=memory
         )
+
+
+@contextmanager
+def _suited_to(device: torch.device) -> Iterator[None]:
+    """How a GPU runs a step: attention that adds gradients in one order, products in TF32.
+
+    TF32 keeps 10 bits of what is multiplied and sums in float32. It is a setting of the process,
+    but steps run in it three times before they are recorded, and then no more.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
 
 
 def start_adapters(

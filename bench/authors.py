@@ -144,7 +144,8 @@ def main() -> None:
     images = (images - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
     total = theirs.epochs * -(-job["k"] // theirs.batch)
     wanted = job["updates"] or total
-    synchronise = torch.cuda.synchronize if theirs.clip.device.type == "cuda" else lambda: None
+    on_card = theirs.clip.device.type == "cuda"
+    synchronise = torch.cuda.synchronize if on_card else lambda: None
     begun, worked = time.perf_counter(), time.process_time()
     theirs.fit(wanted)
     synchronise()
@@ -161,6 +162,7 @@ def main() -> None:
         "score_cpu": time.process_time() - fit_worked,
         "scores": scores,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "device_mib": torch.cuda.max_memory_allocated() / 2**20 if on_card else 0,
     }
     Path(job["result"]).write_text(json.dumps(result))
 
