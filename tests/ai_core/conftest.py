@@ -98,8 +98,11 @@ def write_tiny(
     return Tiny(folder=folder, config=config_file, weights=weights, model=model)
 
 
-def load_tiny(tiny: Tiny, **options: Any) -> Backbone:
-    return load_backbone(str(tiny.config), str(tiny.weights), device="cpu", **options)
+def load_tiny(tiny: Tiny, *, precision: Any = "fp32", **options: Any) -> Backbone:
+    """In float32 unless told otherwise: "auto" is what the machine makes of it."""
+    return load_backbone(
+        str(tiny.config), str(tiny.weights), device="cpu", precision=precision, **options
+    )
 
 
 def architecture_of(config: Path) -> Architecture:

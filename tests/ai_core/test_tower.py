@@ -1,9 +1,11 @@
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from ai_core import load_backbone
-from ai_core.tower import Tower
+from ai_core.tower import Tower, products_of_windows
+from tests.ai_core.conftest import TINY, config_of, random_model
 
 BLOCKS = (2, 3, 4)
 
@@ -39,3 +41,20 @@ def test_bf16_agrees_with_float32_and_leaves_the_model_as_it_is(visual, images):
     assert F.cosine_similarity(rough, exact, dim=-1).min() > 0.999
     after = visual.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_scales_that_are_multiplied_into_weights_change_nothing(images):
+    vision = TINY["vision_cfg"] | {"ls_init_value": 0.5}
+    model = random_model(config_of(quick_gelu=True, vision_cfg=vision)).requires_grad_(False)
+    visual = model.visual
+    exact, whole = Tower(visual, blocks=BLOCKS, precision="fp32")(images)
+    rough, embedding = Tower(visual, blocks=BLOCKS, precision="bf16")(images)
+    assert F.cosine_similarity(rough, exact, dim=-1).min() > 0.999
+    assert F.cosine_similarity(embedding, whole, dim=-1).min() > 0.999
+    assert (rough - exact).abs().mean() < 0.01 * exact.abs().mean()
+
+
+def test_a_convolution_without_overlap_is_a_product_of_its_windows(images):
+    conv = nn.Conv2d(3, 10, kernel_size=14, stride=14).requires_grad_(requires_grad=False)
+    expected = conv(images).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(products_of_windows(conv, images), expected, rtol=1e-4, atol=1e-5)
