@@ -50,8 +50,10 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; name it with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sqlite3, sys; python = sys.version_info; sys.exit( \
+	  python < (3, 11) or python >= (3, 12) and sqlite3.sqlite_version_info < (3, 42))' || \
+	  { echo "Python 3.11 is needed, or a newer one with SQLite 3.42 or newer;" \
+	  "name it with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo "On Debian: apt-get install python3-venv" >&2; exit 1; }
 

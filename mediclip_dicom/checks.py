@@ -21,6 +21,7 @@ from mediclip_dicom.errors import NodeError
 from mediclip_dicom.peers import destination_peer, tls_files
 from mediclip_dicom.service import open_backbone
 from mediclip_dicom.tasks import DetectorStore, active_tasks, versions_of_another_backbone
+from mediclip_dicom.workflow.sqlite import check_sqlite
 
 
 class CheckState(StrEnum):
@@ -48,7 +49,7 @@ def check_node(settings: Settings) -> Iterator[CheckResult]:
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("storage", lambda: _storage(settings)),
         ("database", lambda: _database(settings.database_url)),
-        ("workflow database", lambda: _reachable(settings.workflow_database_url)),
+        ("workflow database", lambda: _workflow_database(settings.workflow_database_url)),
         ("device", lambda: _device(settings)),
         ("weights", lambda: _weights(settings)),
         ("port", lambda: _port(settings)),
@@ -124,7 +125,8 @@ def _database(url: str) -> Finding:
     return CheckState.OK, f"{_shown(url)}: active tasks {', '.join(names)}"
 
 
-def _reachable(url: str) -> Finding:
+def _workflow_database(url: str) -> Finding:
+    check_sqlite(url)
     if _is_missing_sqlite(url):
         return CheckState.OK, f"{_shown(url)} (will be made)"
     try:

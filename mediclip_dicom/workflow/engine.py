@@ -37,6 +37,7 @@ from mediclip_dicom.workflow.names import (
 )
 from mediclip_dicom.workflow.runs import fail, logged_as
 from mediclip_dicom.workflow.scoring import Scoring
+from mediclip_dicom.workflow.sqlite import check_sqlite
 
 log = structlog.get_logger()
 
@@ -88,6 +89,7 @@ class WorkflowEngine:
         Raises:
             DatabaseError: The workflow database can't be used.
         """
+        check_sqlite(self._settings.workflow_database_url)
         try:
             DBOS.launch()
         except (SQLAlchemyError, OSError) as error:

@@ -20,6 +20,7 @@ from mediclip_dicom.workflow.names import (
     delivery_queue,
     is_delivery,
 )
+from mediclip_dicom.workflow.sqlite import check_sqlite
 
 
 def complete_now(settings: Settings, study_instance_uid: str) -> None:
@@ -82,6 +83,7 @@ def _cancel(client: DBOSClient, run_id: str, destination: str) -> None:
 @contextmanager
 def _client(settings: Settings) -> Iterator[DBOSClient]:
     url = settings.workflow_database_url
+    check_sqlite(url)
     try:
         client = DBOSClient(system_database_url=url, application_name=APPLICATION_NAME)
         try:
