@@ -5,10 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import structlog
 import torch
 from torch import Tensor
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 _WARM_UP = 3
 """Calls before a step is recorded: libraries and optimisers set themselves up in the first ones."""
@@ -29,19 +32,25 @@ class Replay(Generic[T]):
         self._step = step
         self._calls: Counter[tuple[torch.Size, ...]] = Counter()
         self._recordings: dict[tuple[torch.Size, ...], _Recording[T]] = {}
+        self._records = True
 
     def __call__(self, *inputs: Tensor) -> T:
         """Run the step; on a GPU the result holds until the next call."""
-        if not inputs[0].is_cuda:
+        if not inputs[0].is_cuda or not self._records:
             return self._step(*inputs)
         shapes = tuple(given.shape for given in inputs)
-        recording = self._recordings.get(shapes)
-        if recording is None:
-            self._calls[shapes] += 1
-            if self._calls[shapes] <= _WARM_UP:
-                return self._run_aside(inputs)
-            recording = self._recordings[shapes] = _record(self._step, inputs)
-        return recording.launch(inputs)
+        with torch.cuda.device(inputs[0].device):
+            if shapes not in self._recordings:
+                self._calls[shapes] += 1
+                if self._calls[shapes] <= _WARM_UP:
+                    return self._run_aside(inputs)
+                try:
+                    self._recordings[shapes] = _record(self._step, inputs)
+                except RuntimeError as error:
+                    self._records = False  # what was not recorded was not run either
+                    log.warning("step_not_recorded", reason=str(error).partition("\n")[0])
+                    return self._step(*inputs)
+            return self._recordings[shapes].launch(inputs)
 
     def _run_aside(self, inputs: Sequence[Tensor]) -> T:
         """Run on a stream of its own: autograd would tie a recording to the default one."""

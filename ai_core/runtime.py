@@ -218,7 +218,7 @@ class SmallBatches:
 def has_bf16(device: torch.device) -> bool:
     """Whether the device has instructions for products in bfloat16; emulating them is slow."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     known = torch.cpu.get_capabilities()
     return any(bool(known.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from structlog.testing import capture_logs
 from torch import Tensor, nn
 
 from ai_core import OFFICIAL, Backbone, Detector, Preset, load_backbone
@@ -85,6 +86,20 @@ def test_a_step_is_run_three_times_recorded_once_and_then_launched():
     replay(torch.ones(2, device="cuda"))  # another shape is another recording
     assert calls == [4] * 4 + [2]
     assert total.tolist() == [56.0, 56.0, 55.0, 55.0]
+
+
+def test_a_step_that_cannot_be_recorded_goes_on_unrecorded():
+    total = torch.zeros(4, device="cuda")
+
+    def step(given: Tensor) -> float:
+        total.add_(given)
+        return float(total.sum())  # waits for the GPU, which a recording can't
+
+    replay = Replay(step)
+    with capture_logs() as logs:
+        found = [replay(torch.ones(4, device="cuda")) for _ in range(8)]
+    assert found == [4.0 * number for number in range(1, 9)]
+    assert [entry["event"] for entry in logs] == ["step_not_recorded"]
 
 
 def test_pools_made_ahead_are_those_made_in_turn(card, support):

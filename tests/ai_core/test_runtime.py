@@ -145,12 +145,19 @@ def test_without_a_memory_nothing_is_measured_and_float32_taken(backbone, monkey
 
 
 def test_a_card_with_bf16_takes_it_unmeasured(backbone, monkeypatch, tmp_path):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: True)
     card, memory = torch.device("cuda"), tmp_path / "tower.json"
     runtime = TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=card, memory=memory)
     assert (runtime.precision, runtime.batch_size("bf16")) == ("bf16", 64)
     assert runtime.settle("fp32") == "fp32"
     assert not memory.exists()
+
+
+def test_a_card_that_only_emulates_bf16_takes_float32(backbone, monkeypatch):
+    supported = lambda including_emulation=True: including_emulation  # noqa: E731
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    runtime = TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=torch.device("cuda"))
+    assert runtime.precision == "fp32"
 
 
 def test_what_was_measured_is_kept_for_the_next_start(backbone, monkeypatch, tmp_path):
