@@ -115,7 +115,24 @@ def _run_block(
     query, key, value = by_head.permute(2, 0, 3, 1, 4).unbind(0)
     mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
     x, normed = join(x, block.ls_1(attention.out_proj(mixed)), block.ln_2, dtype)
-    return x, block.ls_2(block.mlp(normed))
+    return x, block.ls_2(_two_layers(block.mlp, normed))
+
+
+def _two_layers(mlp: Any, x: Tensor) -> Tensor:
+    """Run a block's two layers, tokens (N, tokens, width) in and out.
+
+    QuickGELU in torch's parts reads and writes the wide tokens three times. As SiLU, its factors
+    are those that a matrix product takes anyway.
+    """
+    from open_clip.transformer import QuickGELU
+
+    traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if traced or torch.is_grad_enabled() or not isinstance(mlp.gelu, QuickGELU):
+        return cast("Tensor", mlp(x))
+    first, second, factor = mlp.c_fc, mlp.c_proj, _QUICK_GELU
+    wide = torch.addmm(first.bias, x.flatten(0, 1), first.weight.T, beta=factor, alpha=factor)
+    F.silu(wide, inplace=True)
+    return torch.addmm(second.bias, wide, second.weight.T, alpha=1 / factor).view(x.shape)
 
 
 def _cells(conv: nn.Conv2d, x: Tensor) -> Tensor:

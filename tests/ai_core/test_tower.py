@@ -20,7 +20,17 @@ def images():
     return torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
 
 
-def test_float32_is_what_open_clip_itself_gives(visual, images):
+@pytest.fixture(scope="module")
+def with_quick_gelu():
+    """As OpenAI's towers, and with scaled branches as DINOv2's."""
+    vision = TINY["vision_cfg"] | {"ls_init_value": 0.5}
+    config = config_of(quick_gelu=True, vision_cfg=vision)
+    return random_model(config).requires_grad_(requires_grad=False).visual
+
+
+@pytest.mark.parametrize("name", ["visual", "with_quick_gelu"])
+def test_float32_is_what_open_clip_itself_gives(name, images, request):
+    visual = request.getfixturevalue(name)
     tokens, embedding = Tower(visual, blocks=BLOCKS, precision="fp32")(images)
     expected = visual.forward_intermediates(
         images,
@@ -43,12 +53,9 @@ def test_bf16_agrees_with_float32_and_leaves_the_model_as_it_is(visual, images):
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
-def test_scales_that_are_multiplied_into_weights_change_nothing(images):
-    vision = TINY["vision_cfg"] | {"ls_init_value": 0.5}
-    model = random_model(config_of(quick_gelu=True, vision_cfg=vision)).requires_grad_(False)
-    visual = model.visual
-    exact, whole = Tower(visual, blocks=BLOCKS, precision="fp32")(images)
-    rough, embedding = Tower(visual, blocks=BLOCKS, precision="bf16")(images)
+def test_scales_that_are_multiplied_into_weights_change_nothing(with_quick_gelu, images):
+    exact, whole = Tower(with_quick_gelu, blocks=BLOCKS, precision="fp32")(images)
+    rough, embedding = Tower(with_quick_gelu, blocks=BLOCKS, precision="bf16")(images)
     assert F.cosine_similarity(rough, exact, dim=-1).min() > 0.999
     assert F.cosine_similarity(embedding, whole, dim=-1).min() > 0.999
     assert (rough - exact).abs().mean() < 0.01 * exact.abs().mean()
