@@ -93,7 +93,8 @@ def distances_to_bank(tokens: Tensor, bank: Tensor) -> Tensor:
         bank: unit vectors, of any float type, shape (m, blocks * width).
     """
     joined = join_blocks(tokens)
-    bank = bank.half() if bank.is_cuda else bank.float()
+    if not bank.is_cuda:
+        bank = bank.float()  # once for all parts
     parts = torch.split(joined.flatten(0, 1), _AT_ONCE)
     distances = torch.cat([nearest_distances(part, bank) for part in parts])
     return distances.view(joined.shape[:2])

@@ -40,17 +40,18 @@ class Replay(Generic[T]):
             return self._step(*inputs)
         shapes = tuple(given.shape for given in inputs)
         with torch.cuda.device(inputs[0].device):
-            if shapes not in self._recordings:
-                self._calls[shapes] += 1
-                if self._calls[shapes] <= _WARM_UP:
-                    return self._run_aside(inputs)
-                try:
-                    self._recordings[shapes] = _record(self._step, inputs)
-                except RuntimeError as error:
-                    self._records = False  # what was not recorded was not run either
-                    log.warning("step_not_recorded", reason=str(error).partition("\n")[0])
-                    return self._step(*inputs)
-            return self._recordings[shapes].launch(inputs)
+            if shapes in self._recordings:
+                return self._recordings[shapes].launch(inputs)
+            self._calls[shapes] += 1
+            if self._calls[shapes] <= _WARM_UP:
+                return self._run_aside(inputs)
+            try:
+                recording = self._recordings[shapes] = _record(self._step, inputs)
+            except RuntimeError as error:
+                self._records = False  # what was not recorded was not run either
+                log.warning("step_not_recorded", reason=str(error).partition("\n")[0])
+                return self._step(*inputs)
+            return recording.launch(inputs)
 
     def _run_aside(self, inputs: Sequence[Tensor]) -> T:
         """Run on a stream of its own: autograd would tie a recording to the default one."""

@@ -187,10 +187,8 @@ class TowerRuntime:
 
 
 def _room_for(count: int, part: TowerOutput) -> TowerOutput:
-    tokens, embedding = part
-    return tokens.new_empty(count, *tokens.shape[1:]), embedding.new_empty(
-        count, *embedding.shape[1:]
-    )
+    tokens, embedding = (found.new_empty(count, *found.shape[1:]) for found in part)
+    return tokens, embedding
 
 
 class SmallBatches:

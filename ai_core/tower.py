@@ -73,6 +73,7 @@ def run_tower(
     """
     x = _cells(visual.conv1, x.to(dtype)).float()
     first = visual.class_embedding.expand(x.shape[0], 1, -1)
+    # float32 from here on: open_clip would let the residual stream round to bfloat16
     x = torch.cat([first, x], dim=1) + visual.positional_embedding
     if patches is not None:
         x = torch.cat([x[:, :1], at_patches(x[:, 1:], patches)], dim=1)
@@ -190,7 +191,11 @@ def _in_bf16(visual: Any) -> Any:
 
 
 def _fold(block: Any) -> None:
-    """Multiply a block's scales into the weights beside them, in float32."""
+    """Multiply a block's scales into the weights beside them, in float32.
+
+    QuickGELU's factor too: unlike `_two_layers`, that leaves plain linear layers, whose bias a GPU
+    adds within the product.
+    """
     from open_clip.transformer import LayerScale, QuickGELU
 
     for name, layer in (("ls_1", block.attn.out_proj), ("ls_2", block.mlp.c_proj)):

@@ -1,8 +1,6 @@
-"""What only a GPU can show; everything else about the detector is tested on the CPU."""
+"""What only a GPU does: recorded steps, pools made ahead, the fused kernel, memory running out."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import pytest
 import torch
@@ -11,10 +9,11 @@ from torch import Tensor, nn
 
 from ai_core import OFFICIAL, Backbone, Detector, Preset, load_backbone
 from ai_core.memory import coreset, distances_to_bank, join_blocks
-from ai_core.pool import made_ahead
+from ai_core.pool import build_pool, made_ahead, support_order
 from ai_core.replay import Replay
 from ai_core.residual import add_and_normalise, fastest_join
 from ai_core.runtime import CUDA_BATCH
+from ai_core.support import prepare_support
 from tests.ai_core.conftest import Tiny, quicker, seeded, textured
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -104,9 +103,6 @@ def test_a_step_that_cannot_be_recorded_goes_on_unrecorded():
 
 def test_pools_made_ahead_are_those_made_in_turn(card, support):
     def pools():
-        from ai_core.pool import build_pool, support_order
-        from ai_core.support import prepare_support
-
         generator = seeded(4)
         prepared = prepare_support(support, groups=range(len(support)), backbone=card)
         for _ in range(4):
@@ -206,5 +202,5 @@ def test_where_memory_runs_out_the_batch_is_halved_and_the_tokens_are_the_same()
 
 
 def test_a_fit_tells_no_warning(card, support, quick, recwarn):
-    fit(support, card, quicker(replace(quick), updates=12))
+    fit(support, card, quicker(quick, updates=12))
     assert [str(warning.message) for warning in recwarn] == []
