@@ -253,6 +253,7 @@ def _restore_head(tensors: dict[str, Tensor], *, backbone: Backbone, preset: Pre
             memory=None
             if preset.memory is None
             else Memory(
+                settings=preset.memory,
                 bank=tensors["memory.bank"].to(place),
                 mean=tensors["memory.mean"].to(place),
                 deviation=tensors["memory.deviation"].to(place),

@@ -193,5 +193,5 @@ def _memory(support: Support, *, preset: Preset, generator: torch.Generator) -> 
     if preset.memory is None:
         return None
     return fit_memory(
-        support.encoded.tokens, support.groups, size=preset.memory.size, generator=generator
+        support.encoded.tokens, support.groups, settings=preset.memory, generator=generator
     )

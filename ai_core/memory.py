@@ -1,7 +1,7 @@
 """A bank of normal patch tokens, and how far a patch lies from all of them.
 
-After PatchCore (Roth et al., CVPR 2022): tokens of the tapped blocks joined, a greedy coreset,
-distance to the nearest neighbour.
+After PatchCore (Roth et al., CVPR 2022): tokens of tapped blocks, a greedy coreset, distance to the
+nearest neighbour. Where a patch lies in the image may count beside what it looks like.
 """
 
 import math
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from ai_core.presets import MemorySettings
 
 CANDIDATES = 16384
 """Patches, drawn evenly, among which the coreset is picked: it costs candidates times bank."""
@@ -22,17 +24,22 @@ _AT_ONCE = 2048
 _SKETCH = 64
 """Random directions in which the coreset measures distances."""
 
+_FARTHEST = 2.0
+"""Distance to a bank of which nothing counts: the largest between unit vectors."""
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
     """Normal patches, and how far normal patches lie from those of other studies.
 
     Attributes:
-        bank: joined tokens of unit length, float16, shape (m, blocks * width).
+        settings: what of a patch is compared.
+        bank: features as `patch_features` makes them, float16, shape (m, features).
         mean: mean distance of the support set's patches to the bank of other studies, shape ().
         deviation: standard deviation of these distances, shape ().
     """
 
+    settings: MemorySettings
     bank: Tensor
     mean: Tensor
     deviation: Tensor
@@ -46,34 +53,59 @@ class Memory:
         Args:
             tokens: as `Encoded.tokens`, shape (N, blocks, patches, width).
         """
-        distances = distances_to_bank(tokens, self.bank)
+        distances = distances_to_bank(patch_features(tokens, self.settings), self.bank)
         return _LINEAR * torch.asinh((distances - self.mean) / (_LINEAR * self.deviation))
 
 
-def fit_memory(tokens: Tensor, groups: Tensor, *, size: int, generator: torch.Generator) -> Memory:
+def fit_memory(
+    tokens: Tensor, groups: Tensor, *, settings: MemorySettings, generator: torch.Generator
+) -> Memory:
     """Fill a bank from a support set.
 
     Args:
         tokens: patch tokens of the support set, shape (k, blocks, patches, width).
         groups: study of each image, int64, shape (k,); where there is only one study, each image
             stands for itself.
-        size: most patches that the bank keeps.
+        settings: how much is kept, and of what.
         generator: on the CPU; draws candidates and sketch.
     """
     if bool((groups == groups[0]).all()):
         groups = torch.arange(len(groups))
-    joined = join_blocks(tokens)
-    owners = groups.repeat_interleave(joined.shape[1])
-    chosen = coreset(joined.flatten(0, 1), size=size, generator=generator)
-    bank, owners = joined.flatten(0, 1)[chosen.to(joined.device)], owners[chosen].to(joined.device)
+    features = patch_features(tokens, settings)
+    owners = groups.repeat_interleave(features.shape[1])
+    patches = features.flatten(0, 1)
+    chosen = coreset(patches, size=settings.size, generator=generator)
+    bank, owners = patches[chosen.to(patches.device)], owners[chosen].to(patches.device)
     distances = torch.cat(
         [
-            nearest_distances(patches, bank, allowed=owners != group)
-            for patches, group in zip(joined, groups.tolist(), strict=True)
+            nearest_distances(of_image, bank, allowed=owners != group)
+            for of_image, group in zip(features, groups.tolist(), strict=True)
         ]
     )
     deviation, mean = torch.std_mean(distances)
-    return Memory(bank=bank.half(), mean=mean, deviation=deviation.clamp_min(1e-6))
+    return Memory(
+        settings=settings, bank=bank.half(), mean=mean, deviation=deviation.clamp_min(1e-6)
+    )
+
+
+def patch_features(tokens: Tensor, settings: MemorySettings) -> Tensor:
+    """What of each patch is compared, float32, shape (N, patches, features).
+
+    The square of the distance between two patches is 2 - 2 cos of their tokens, and, by
+    ``place_weight``, 2 w d² more, where d is how far apart they lie in the image, whose side is 1.
+
+    Args:
+        tokens: as `Encoded.tokens`, shape (N, blocks, patches, width).
+        settings: says which blocks, and how much the place counts.
+    """
+    middle = tokens.shape[1] // 2
+    unit = join_blocks(tokens if settings.blocks == "all" else tokens[:, middle : middle + 1])
+    if not settings.place_weight:
+        return unit
+    side = math.isqrt(unit.shape[1])
+    steps = torch.arange(side, device=unit.device) / side
+    places = torch.cartesian_prod(steps, steps) * math.sqrt(2 * settings.place_weight)
+    return torch.cat([unit, places.expand(len(unit), -1, -1)], dim=-1)
 
 
 def join_blocks(tokens: Tensor) -> Tensor:
@@ -85,46 +117,50 @@ def join_blocks(tokens: Tensor) -> Tensor:
     return unit.transpose(1, 2).flatten(2)
 
 
-def distances_to_bank(tokens: Tensor, bank: Tensor) -> Tensor:
-    """Distance of each patch to the nearest in a bank, in [0, 2], shape (N, patches).
+def distances_to_bank(features: Tensor, bank: Tensor) -> Tensor:
+    """Distance of each patch to the nearest in a bank, shape (N, patches).
 
     Args:
-        tokens: as `Encoded.tokens`, shape (N, blocks, patches, width).
-        bank: unit vectors, of any float type, shape (m, blocks * width).
+        features: of patches, shape (N, patches, features).
+        bank: the same of normal ones, of any float type, shape (m, features).
     """
-    joined = join_blocks(tokens)
     if not bank.is_cuda:
         bank = bank.float()  # once for all parts
-    parts = torch.split(joined.flatten(0, 1), _AT_ONCE)
+    parts = torch.split(features.flatten(0, 1), _AT_ONCE)
     distances = torch.cat([nearest_distances(part, bank) for part in parts])
-    return distances.view(joined.shape[:2])
+    return distances.view(features.shape[:2])
 
 
 def nearest_distances(patches: Tensor, bank: Tensor, *, allowed: Tensor | None = None) -> Tensor:
-    """Euclidean distance of unit vectors (P, D) to the nearest in the bank (m, D), shape (P,).
+    """Euclidean distance of vectors (P, D) to the nearest in the bank (m, D), shape (P,).
 
     Args:
         patches: what is looked up.
-        bank: unit vectors.
+        bank: what is there.
         allowed: which entries of the bank count, bool, shape (m,); all by default. Where none
-            does, the distance is 2, the largest there is.
+            does, the distance is 2, the largest between unit vectors.
     """
     if bank.is_cuda:
-        nearest = _nearest_cosines_on_cuda(patches, bank, allowed)
+        nearest = _nearest_on_cuda(patches, bank, allowed)
     else:
-        cosine = patches @ bank.T
-        nearest = (cosine if allowed is None else cosine.masked_fill(~allowed, -1)).amax(1)
-    return (2 - 2 * nearest).clamp_min(0).sqrt()
+        nearest = _likeness(patches @ bank.T, bank, allowed).amax(1)
+    squares = patches.square().sum(1) - 2 * nearest
+    return torch.where(nearest.isneginf(), _FARTHEST, squares.clamp_min(0).sqrt())
 
 
-def _nearest_cosines_on_cuda(patches: Tensor, bank: Tensor, allowed: Tensor | None) -> Tensor:
-    """The largest cosine of each patch, (P,): found in float16, many times as fast, then exact."""
-    cosine = torch.mm(patches.half(), bank.half().T, out_dtype=torch.float32)
-    if allowed is not None:
-        cosine = cosine.masked_fill(~allowed, -1)
-    rough, place = cosine.max(1)
-    exact = (patches * bank[place]).sum(1)
-    return exact if allowed is None else torch.where(allowed[place], exact, rough)
+def _likeness(products: Tensor, bank: Tensor, allowed: Tensor | None) -> Tensor:
+    """Products (P, m) less half the squared lengths in the bank: largest where it is nearest."""
+    likeness = products.sub_(bank.float().square().sum(1) / 2)
+    return likeness if allowed is None else likeness.masked_fill_(~allowed, -torch.inf)
+
+
+def _nearest_on_cuda(patches: Tensor, bank: Tensor, allowed: Tensor | None) -> Tensor:
+    """The largest likeness of each patch, (P,): found in float16, many times as fast, then exact."""
+    products = torch.mm(patches.half(), bank.half().T, out_dtype=torch.float32)
+    rough, place = _likeness(products, bank, allowed).max(1)
+    near = bank[place].float()
+    exact = (patches * near).sum(1) - near.square().sum(1) / 2
+    return torch.where(rough.isneginf(), rough, exact)
 
 
 def coreset(patches: Tensor, *, size: int, generator: torch.Generator) -> Tensor:

@@ -58,10 +58,15 @@ class MemorySettings:
     Attributes:
         size: most patches that the bank keeps.
         weight: log-odds for each deviation that a patch lies farther than normal ones do.
+        blocks: which of the tapped blocks are compared.
+        place_weight: what it takes off the cosine of two patches that they lie apart by the
+            image's side; by the square of the distance. 0 compares them wherever they lie.
     """
 
     size: int = 4096
     weight: float = 1.0
+    blocks: Literal["all", "middle"] = "all"
+    place_weight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +164,7 @@ DEFAULT = Preset(
     map_scale="log-odds",
     image_score="top-mean",
     top_share=0.002,
-    memory=MemorySettings(),
+    memory=MemorySettings(weight=1.5, blocks="middle", place_weight=3.0),
     synthesis=OFFICIAL_SYNTHESIS,
     training=TrainingSettings(pool_images=128, updates=200, average_last=0.25, loss_side=56),
 )

@@ -14,6 +14,7 @@ def ablations(preset: Preset) -> tuple[Preset, ...]:
     training = preset.training
     variants = {
         "no memory": replace(preset, memory=None),
+        **_memories(preset),
         "last weights": replace(preset, training=replace(training, average_last=0.0)),
         "channels standardised": replace(preset, training=replace(training, standardise=True)),
         "maximum of the map": replace(preset, image_score="max"),
@@ -28,3 +29,13 @@ def ablations(preset: Preset) -> tuple[Preset, ...]:
         if variant != preset
     ]
     return (preset, *changed)
+
+
+def _memories(preset: Preset) -> dict[str, Preset]:
+    if preset.memory is None:
+        return {}
+    memories = {
+        "all blocks in the memory": replace(preset.memory, blocks="all"),
+        "no place in the memory": replace(preset.memory, place_weight=0.0),
+    }
+    return {name: replace(preset, memory=memory) for name, memory in memories.items()}

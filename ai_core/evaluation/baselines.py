@@ -74,7 +74,7 @@ class FittedNearestNeighbour:
 
     def score(self, tokens: Tensor) -> Scored:
         """Distances in [0, 2], bilinear between patches."""
-        distances = distances_to_bank(tokens, self.bank)
+        distances = distances_to_bank(join_blocks(tokens), self.bank)
         return Scored(maps=_upsampled(distances), scores=_highest(distances).cpu())
 
 

@@ -8,8 +8,9 @@ from structlog.testing import capture_logs
 from torch import Tensor, nn
 
 from ai_core import OFFICIAL, Backbone, Detector, Preset, load_backbone
-from ai_core.memory import coreset, distances_to_bank, join_blocks
+from ai_core.memory import coreset, distances_to_bank, patch_features
 from ai_core.pool import build_pool, made_ahead, support_order
+from ai_core.presets import MemorySettings
 from ai_core.replay import Replay
 from ai_core.residual import add_and_normalise, fastest_join
 from ai_core.runtime import CUDA_BATCH
@@ -159,11 +160,12 @@ def test_bf16_tokens_agree_with_those_of_the_cpu(tiny: Tiny, tiny_backbone: Back
 
 
 def test_the_memory_is_the_same_on_both(card):
-    tokens = torch.randn(4, 3, 64, 96, generator=seeded(0))
-    bank = join_blocks(torch.randn(2, 3, 64, 96, generator=seeded(1))).flatten(0, 1)
-    there = distances_to_bank(tokens.cuda(), bank.half().cuda()).cpu()
-    torch.testing.assert_close(there, distances_to_bank(tokens, bank.half()), rtol=0, atol=1e-3)
-    patches = join_blocks(tokens).flatten(0, 1)
+    settings = MemorySettings(place_weight=3.0)
+    features = patch_features(torch.randn(4, 3, 64, 96, generator=seeded(0)), settings)
+    bank = patch_features(torch.randn(2, 3, 64, 96, generator=seeded(1)), settings).flatten(0, 1)
+    there = distances_to_bank(features.cuda(), bank.half().cuda()).cpu()
+    torch.testing.assert_close(there, distances_to_bank(features, bank.half()), rtol=0, atol=1e-3)
+    patches = features.flatten(0, 1)
     picked = coreset(patches.cuda(), size=40, generator=seeded(2))
     assert picked.tolist() == coreset(patches, size=40, generator=seeded(2)).tolist()
 

@@ -11,13 +11,21 @@ from torch.nn import functional as F
 
 from ai_core import DEFAULT, Detector
 from ai_core import memory as memory_module
-from ai_core.memory import Memory, coreset, fit_memory, join_blocks, nearest_distances
+from ai_core.memory import (
+    Memory,
+    coreset,
+    fit_memory,
+    join_blocks,
+    nearest_distances,
+    patch_features,
+)
 from ai_core.model import LogMaps
 from ai_core.presets import MemorySettings
 from ai_core.scoring import LOG_ODDS_STRETCH, reported_map
 from tests.ai_core.conftest import quicker, seeded
 
 GROUPS = torch.tensor([0, 0, 1, 2])
+ALL = MemorySettings(size=100)
 
 
 def random_tokens(count: int, *, seed: int = 0, patches: int = 9) -> Tensor:
@@ -43,6 +51,12 @@ def test_the_distance_is_that_to_the_nearest_entry():
     torch.testing.assert_close(nearest_distances(patches, bank), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_distance_is_that_of_vectors_of_any_length():
+    patches, bank = 3 * units(7), 2 * units(11, seed=1)
+    expected = torch.tensor([min(float((p - b).norm()) for b in bank) for p in patches])
+    torch.testing.assert_close(nearest_distances(patches, bank), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_only_allowed_entries_count_and_without_any_the_distance_is_the_largest():
     patches = units(4)
     allowed = torch.tensor([False, True, True, True])
@@ -51,6 +65,40 @@ def test_only_allowed_entries_count_and_without_any_the_distance_is_the_largest(
     torch.testing.assert_close(found[1:], torch.zeros(3), rtol=0, atol=1e-3)
     nothing = nearest_distances(patches, patches, allowed=torch.zeros(4, dtype=torch.bool))
     assert nothing.tolist() == [2.0] * 4
+
+
+def test_an_entry_far_away_counts_where_it_is_the_only_one_that_is_allowed():
+    patches, far = units(2), 50 * units(2)
+    found = nearest_distances(patches, far, allowed=torch.tensor([True, False]))
+    torch.testing.assert_close(found, (patches - far[0]).norm(dim=1), rtol=1e-4, atol=0)
+
+
+def test_the_middle_block_alone_is_compared():
+    tokens = torch.randn(2, 3, 9, 5, generator=seeded(0))
+    found = patch_features(tokens, MemorySettings(blocks="middle"))
+    torch.testing.assert_close(found, F.normalize(tokens[:, 1], dim=-1))
+
+
+def test_the_place_counts_by_the_square_of_what_it_is_apart():
+    tokens = random_tokens(2)
+    features = patch_features(tokens, MemorySettings(place_weight=3.0))
+    joined = join_blocks(tokens)
+    here, there = (0, 5), (1, 7)  # image, patch: row 1 and column 2, row 2 and column 1 of 3x3
+    cosine = float(joined[here] @ joined[there])
+    apart = (1 / 3) ** 2 + (1 / 3) ** 2
+    distance = float((features[here] - features[there]).norm())
+    assert distance == pytest.approx((2 - 2 * (cosine - 3.0 * apart)) ** 0.5, rel=1e-5)
+
+
+def test_the_same_patch_surprises_more_where_it_does_not_belong():
+    tokens = random_tokens(4)
+    moved = tokens.roll(4, dims=2)
+    anywhere = fit_memory(tokens, GROUPS, settings=ALL, generator=seeded(0))
+    placed = fit_memory(
+        tokens, GROUPS, settings=replace(ALL, place_weight=3.0), generator=seeded(0)
+    )
+    torch.testing.assert_close(anywhere.surprise(moved), anywhere.surprise(tokens).roll(4, dims=1))
+    assert bool((placed.surprise(moved) > placed.surprise(tokens).roll(4, dims=1)).all())
 
 
 def test_few_patches_are_all_kept():
@@ -77,7 +125,7 @@ def test_a_coreset_is_picked_among_a_bounded_number_of_candidates(monkeypatch):
 
 def test_normal_patches_are_held_against_those_of_other_studies():
     tokens = random_tokens(4)
-    found = fit_memory(tokens, GROUPS, size=100, generator=seeded(0))
+    found = fit_memory(tokens, GROUPS, settings=ALL, generator=seeded(0))
     joined = join_blocks(tokens)
     distances = torch.cat(
         [
@@ -92,13 +140,13 @@ def test_normal_patches_are_held_against_those_of_other_studies():
 
 def test_images_of_a_single_study_stand_for_themselves():
     tokens = random_tokens(3)
-    one = fit_memory(tokens, torch.zeros(3, dtype=torch.int64), size=100, generator=seeded(0))
-    each = fit_memory(tokens, torch.arange(3), size=100, generator=seeded(0))
+    one = fit_memory(tokens, torch.zeros(3, dtype=torch.int64), settings=ALL, generator=seeded(0))
+    each = fit_memory(tokens, torch.arange(3), settings=ALL, generator=seeded(0))
     assert torch.equal(one.mean, each.mean)
 
 
 def test_what_is_in_the_bank_surprises_less_than_what_is_not():
-    found = fit_memory(random_tokens(4), GROUPS, size=100, generator=seeded(0))
+    found = fit_memory(random_tokens(4), GROUPS, settings=ALL, generator=seeded(0))
     known, unknown = found.surprise(random_tokens(4)), found.surprise(random_tokens(4, seed=9))
     assert known.shape == (4, 9)
     assert float(known.max()) < float(unknown.min())
@@ -109,7 +157,10 @@ def test_surprise_counts_deviations_and_grows_slowly_far_from_everything_normal(
     distance = 2**0.5
     for deviations, expected in ((0.1, 0.1), (1.0, 0.98), (1000.0, 19.5)):
         memory = Memory(
-            bank=bank.half(), mean=torch.tensor(0.0), deviation=torch.tensor(distance / deviations)
+            settings=ALL,
+            bank=bank.half(),
+            mean=torch.tensor(0.0),
+            deviation=torch.tensor(distance / deviations),
         )
         torch.testing.assert_close(float(memory.surprise(far)), expected, rtol=0.01, atol=0)
 
