@@ -155,7 +155,7 @@ def _likeness(products: Tensor, bank: Tensor, allowed: Tensor | None) -> Tensor:
 
 
 def _nearest_on_cuda(patches: Tensor, bank: Tensor, allowed: Tensor | None) -> Tensor:
-    """The largest likeness of each patch, (P,): found in float16, many times as fast, then exact."""
+    """The largest likeness of each patch, (P,): found in float16, then exact."""
     products = torch.mm(patches.half(), bank.half().T, out_dtype=torch.float32)
     rough, place = _likeness(products, bank, allowed).max(1)
     near = bank[place].float()
