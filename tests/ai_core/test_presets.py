@@ -8,6 +8,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from ai_core import DEFAULT, PAPER, Preset, PresetError, get_preset, preset_names
+from ai_core.presets import MemorySettings
 
 PRESETS = [get_preset(name) for name in preset_names()]
 
@@ -26,6 +27,12 @@ def test_an_unknown_name_is_told_with_the_known_ones():
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
 def test_a_preset_survives_json(preset):
     assert Preset.from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
+
+
+def test_a_memory_that_was_saved_without_them_compares_all_blocks_wherever_a_patch_lies():
+    values = json.loads(json.dumps(DEFAULT.to_dict()))
+    values["memory"] = {"size": 4096, "weight": 1.0}
+    assert Preset.from_dict(values).memory == MemorySettings(blocks="all", place_weight=0.0)
 
 
 def test_the_papers_figures_are_the_papers():
