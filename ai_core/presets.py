@@ -7,6 +7,7 @@ from ai_core.errors import PresetError
 from ai_core.model import Fusion
 from ai_core.prompts import PromptSettings
 from ai_core.synthesis import (
+    DEFAULT_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
     SynthesisSettings,
@@ -165,10 +166,10 @@ DEFAULT = Preset(
     image_score="top-mean",
     top_share=0.002,
     memory=MemorySettings(weight=1.5, blocks="middle", place_weight=3.0),
-    synthesis=OFFICIAL_SYNTHESIS,
+    synthesis=DEFAULT_SYNTHESIS,
     training=TrainingSettings(pool_images=128, updates=200, average_last=0.25, loss_side=56),
 )
-"""The released code's model and anomalies, on a cached pool, aspect ratio kept, with a memory."""
+"""The released code's model, on a cached pool, aspect ratio kept, with a memory."""
 
 QUICK = replace(
     DEFAULT,

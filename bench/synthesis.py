@@ -18,6 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from ai_core.synthesis import (
+    DEFAULT_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
     SynthesisSettings,
@@ -29,6 +30,7 @@ SETTINGS = {
     "body": on_body(OFFICIAL_SYNTHESIS),
     "paper": PAPER_SYNTHESIS,
     "official": OFFICIAL_SYNTHESIS,
+    "default": DEFAULT_SYNTHESIS,
 }
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ai_core.presets import Preset
-from ai_core.synthesis import PAPER_SYNTHESIS, on_body
+from ai_core.synthesis import OFFICIAL_SYNTHESIS, PAPER_SYNTHESIS, on_body
 
 
 def ablations(preset: Preset) -> tuple[Preset, ...]:
@@ -20,6 +20,7 @@ def ablations(preset: Preset) -> tuple[Preset, ...]:
         "maximum of the map": replace(preset, image_score="max"),
         "stretched": replace(preset, geometry="stretch"),
         "the paper's Eq. 2": replace(preset, temperature=0.07, fusion="softmax-then-mean"),
+        "the released code's anomalies": replace(preset, synthesis=OFFICIAL_SYNTHESIS),
         "the paper's anomalies": replace(preset, synthesis=PAPER_SYNTHESIS),
         "anomalies on the body": replace(preset, synthesis=on_body(preset.synthesis)),
     }

@@ -3,6 +3,7 @@
 from ai_core.synthesis.laws import Law
 from ai_core.synthesis.sampler import Samples, synthesise, synthesise_seeded
 from ai_core.synthesis.settings import (
+    DEFAULT_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
     CutPasteSettings,
@@ -15,6 +16,7 @@ from ai_core.synthesis.settings import (
 )
 
 __all__ = [
+    "DEFAULT_SYNTHESIS",
     "OFFICIAL_SYNTHESIS",
     "PAPER_SYNTHESIS",
     "CutPasteSettings",

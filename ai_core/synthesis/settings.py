@@ -167,6 +167,15 @@ OFFICIAL_SYNTHESIS = SynthesisSettings(
 Not reproduced: its spline interpolation (ours is bilinear), and rounding to 256 grey levels.
 """
 
+_PAPER_MASK = PerlinSettings()
+
+DEFAULT_SYNTHESIS = replace(
+    OFFICIAL_SYNTHESIS,
+    cutpaste=replace(OFFICIAL_SYNTHESIS.cutpaste, mask=_PAPER_MASK),
+    intensity=replace(OFFICIAL_SYNTHESIS.intensity, mask=_PAPER_MASK),
+)
+"""The released code's anomalies in the paper's outlines: Perlin noise at several scales."""
+
 
 def on_body(settings: SynthesisSettings) -> SynthesisSettings:
     """The same anomalies, but on the body, and drawn again until they show.

@@ -26,6 +26,7 @@ def test_each_variant_changes_one_choice_and_says_which():
         "default, maximum of the map": ["image_score"],
         "default, stretched": ["geometry"],
         "default, the paper's Eq. 2": ["temperature", "fusion"],
+        "default, the released code's anomalies": ["synthesis"],
         "default, the paper's anomalies": ["synthesis"],
         "default, anomalies on the body": ["synthesis"],
     }
@@ -35,6 +36,7 @@ def test_what_a_preset_does_without_already_is_no_variant():
     assert [variant.name for variant in ablations(PAPER)] == [
         "paper",
         "paper, channels standardised",
+        "paper, the released code's anomalies",
         "paper, anomalies on the body",
     ]
     plain = replace(DEFAULT, memory=None)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ai_core.errors import ImageInputError
 from ai_core.synthesis import (
+    DEFAULT_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
     Samples,
@@ -20,7 +21,12 @@ from ai_core.synthesis import (
 )
 from tests.ai_core.synthesis.conftest import BODY_SYNTHESIS, bodies
 
-ALL = {"body": BODY_SYNTHESIS, "paper": PAPER_SYNTHESIS, "official": OFFICIAL_SYNTHESIS}
+ALL = {
+    "body": BODY_SYNTHESIS,
+    "paper": PAPER_SYNTHESIS,
+    "official": OFFICIAL_SYNTHESIS,
+    "default": DEFAULT_SYNTHESIS,
+}
 TASKS: tuple[Task, ...] = ("cutpaste", "intensity", "source")
 
 

@@ -9,6 +9,7 @@ import pytest
 from ai_core.errors import PresetError
 from ai_core.presets import DEFAULT, PAPER, Preset
 from ai_core.synthesis import (
+    DEFAULT_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
     Law,
@@ -16,11 +17,16 @@ from ai_core.synthesis import (
 )
 from tests.ai_core.synthesis.conftest import BODY_SYNTHESIS
 
-ALL = {"body": BODY_SYNTHESIS, "official": OFFICIAL_SYNTHESIS, "paper": PAPER_SYNTHESIS}
+ALL = {
+    "body": BODY_SYNTHESIS,
+    "default": DEFAULT_SYNTHESIS,
+    "official": OFFICIAL_SYNTHESIS,
+    "paper": PAPER_SYNTHESIS,
+}
 
 
 def test_the_presets_hold_them() -> None:
-    assert DEFAULT.synthesis is OFFICIAL_SYNTHESIS
+    assert DEFAULT.synthesis is DEFAULT_SYNTHESIS
     assert PAPER.synthesis is PAPER_SYNTHESIS
     assert SynthesisSettings() == PAPER_SYNTHESIS
 
@@ -47,6 +53,14 @@ def test_the_released_code() -> None:
     assert settings.intensity.edge_sigma == Law("uniform", 1.0, 4.0)
     assert settings.source.side == Law("gamma", 0.2, 0.6)
     assert settings.source.alpha == Law("log-uniform", 2**0.5, 4.0)
+
+
+def test_the_default_is_the_released_code_in_the_papers_outlines() -> None:
+    paper, official = PAPER_SYNTHESIS, OFFICIAL_SYNTHESIS
+    assert DEFAULT_SYNTHESIS.cutpaste == replace(official.cutpaste, mask=paper.cutpaste.mask)
+    assert DEFAULT_SYNTHESIS.intensity == replace(official.intensity, mask=paper.intensity.mask)
+    assert DEFAULT_SYNTHESIS.source == official.source
+    assert DEFAULT_SYNTHESIS.tasks == official.tasks
 
 
 @pytest.mark.parametrize("name", ALL)
