@@ -124,11 +124,7 @@ def distances_to_bank(features: Tensor, bank: Tensor) -> Tensor:
         features: of patches, shape (N, patches, features).
         bank: the same of normal ones, of any float type, shape (m, features).
     """
-    if not bank.is_cuda:
-        bank = bank.float()  # once for all parts
-    parts = torch.split(features.flatten(0, 1), _AT_ONCE)
-    distances = torch.cat([nearest_distances(part, bank) for part in parts])
-    return distances.view(features.shape[:2])
+    return nearest_distances(features.flatten(0, 1), bank).view(features.shape[:2])
 
 
 def nearest_distances(patches: Tensor, bank: Tensor, *, allowed: Tensor | None = None) -> Tensor:
@@ -136,31 +132,34 @@ def nearest_distances(patches: Tensor, bank: Tensor, *, allowed: Tensor | None =
 
     Args:
         patches: what is looked up.
-        bank: what is there.
+        bank: what is there, of any float type.
         allowed: which entries of the bank count, bool, shape (m,); all by default. Where none
             does, the distance is 2, the largest between unit vectors.
     """
-    if bank.is_cuda:
-        nearest = _nearest_on_cuda(patches, bank, allowed)
-    else:
-        nearest = _likeness(patches @ bank.T, bank, allowed).amax(1)
+    if not bank.is_cuda:
+        bank = bank.float()
+    halves = bank.float().square().sum(1) / 2
+    if allowed is not None:
+        halves = halves.masked_fill(~allowed, torch.inf)
+    find = _nearest_on_cuda if bank.is_cuda else _nearest
+    nearest = torch.cat([find(part, bank, halves) for part in torch.split(patches, _AT_ONCE)])
     squares = patches.square().sum(1) - 2 * nearest
     return torch.where(nearest.isneginf(), _FARTHEST, squares.clamp_min(0).sqrt())
 
 
-def _likeness(products: Tensor, bank: Tensor, allowed: Tensor | None) -> Tensor:
-    """Products (P, m) less half the squared lengths in the bank: largest where it is nearest."""
-    likeness = products.sub_(bank.float().square().sum(1) / 2)
-    return likeness if allowed is None else likeness.masked_fill_(~allowed, -torch.inf)
+def _nearest(patches: Tensor, bank: Tensor, halves: Tensor) -> Tensor:
+    """The largest product of each patch with an entry less half the entry's squared length, (P,).
+
+    It is largest where the distance is least.
+    """
+    return (patches @ bank.T).sub_(halves).amax(1)
 
 
-def _nearest_on_cuda(patches: Tensor, bank: Tensor, allowed: Tensor | None) -> Tensor:
-    """The largest likeness of each patch, (P,): found in float16, then exact."""
+def _nearest_on_cuda(patches: Tensor, bank: Tensor, halves: Tensor) -> Tensor:
+    """The same: found in float16, then exact."""
     products = torch.mm(patches.half(), bank.half().T, out_dtype=torch.float32)
-    rough, place = _likeness(products, bank, allowed).max(1)
-    near = bank[place].float()
-    exact = (patches * near).sum(1) - near.square().sum(1) / 2
-    return torch.where(rough.isneginf(), rough, exact)
+    place = products.sub_(halves).argmax(1)
+    return (patches * bank[place]).sum(1) - halves[place]
 
 
 def coreset(patches: Tensor, *, size: int, generator: torch.Generator) -> Tensor:

@@ -29,7 +29,7 @@ def test_a_preset_survives_json(preset):
     assert Preset.from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
 
 
-def test_a_memory_that_was_saved_without_them_compares_all_blocks_wherever_a_patch_lies():
+def test_a_memory_of_before_there_was_a_choice_compares_all_blocks_wherever_a_patch_lies():
     values = json.loads(json.dumps(DEFAULT.to_dict()))
     values["memory"] = {"size": 4096, "weight": 1.0}
     assert Preset.from_dict(values).memory == MemorySettings(blocks="all", place_weight=0.0)
