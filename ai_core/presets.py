@@ -28,7 +28,7 @@ class TrainingSettings:
             update.
         updates: optimiser steps on a pool; unused where nothing is pooled.
         prompts_every: prompts learn at every so many-th update, adapters at each; the text tower
-            runs only then.
+            runs only then. Without adapters they learn at each.
         batch: synthetic images per update.
         learning_rate: of Adam.
         betas: of Adam.

@@ -57,6 +57,8 @@ class Trainer:
         self._preset = preset
         training = preset.training
         self._adapters = start_adapters(backbone, preset, generator=generator)
+        # With nothing else to learn, every update is the prompts'.
+        self._prompts_every = training.prompts_every if preset.adapter else 1
         if isinstance(self._adapters, Adapters) and training.standardise:
             self._adapters.standardise(normal_tokens)
         self._prompts = LearnablePrompts(
@@ -88,8 +90,7 @@ class Trainer:
 
     def update(self, tokens: Tensor, labels: Tensor) -> Tensor:
         """One optimiser step on a batch; returns its loss, which on a GPU holds until the next."""
-        every = self._preset.training.prompts_every
-        prompts_learn = self._prompts.learns and self._updates % every == 0
+        prompts_learn = self._prompts.learns and self._updates % self._prompts_every == 0
         self._updates += 1
         step = self._learn_both if prompts_learn else self._learn_adapters
         return step(tokens, labels)

@@ -134,7 +134,7 @@ def test_one_seed_gives_the_same_weights_and_another_others(train):
 
 
 def test_adapters_and_prompts_both_learn(train):
-    one, two = (train(updates=updates, average_last=0.0) for updates in (1, 2))
+    one, two = (train(updates=n, average_last=0.0, prompts_every=1) for n in (1, 2))
     assert not torch.equal(one.adapters.weight, two.adapters.weight)
     assert not torch.equal(one.adapters.bias, two.adapters.bias)
     assert not torch.equal(one.text, two.text)
