@@ -5,9 +5,10 @@
 DCMTK's storescu sends CT instances of 512 KiB and of 8 KiB over as many associations at once as
 there are senders. In every round each receiver takes the same instances one after the other, so
 that a ratio compares runs that are close in time. Our listener and Orthanc sync every instance to
-disk before they answer (Orthanc: SyncStorageArea, its default); the others do not. What was
-received is deleted at the end of all: ext4 without a journal takes a multiple of the time to make
-a file for minutes after others were deleted. 3 GB a round, as it is.
+disk before they answer (Orthanc: SyncStorageArea, its default), and so does a bare loop in C that
+shows what a receiver could do here at most (where there is a C compiler); the others do not. What
+was received is deleted at the end of all: ext4 without a journal takes a multiple of the time to
+make a file for minutes after others were deleted. 3 GB a round, as it is.
 """
 
 import argparse

@@ -21,6 +21,7 @@ from listener.scu import Peer, echo
 NO_DELAY = os.environ | {"TCP_NODELAY": "1"}
 OURS = "listener (fsync)"
 ORTHANC = shutil.which("Orthanc", path="/usr/sbin:/usr/bin:/usr/local/bin")
+COMPILER = shutil.which("cc")
 
 _OURS = """
 import sys, time
@@ -60,7 +61,8 @@ ae.start_server(("127.0.0.1", int(sys.argv[1])), evt_handlers=[(evt.EVT_C_STORE,
 def receivers() -> tuple[str, ...]:
     """Those that are installed here, ours first."""
     orthanc = () if ORTHANC is None else ("orthanc",)
-    return (OURS, "dcmtk storescp", *orthanc, "pynetdicom save_as")
+    bare = () if COMPILER is None else ("bare loop in C (fsync)",)
+    return (OURS, "dcmtk storescp", *orthanc, "pynetdicom save_as", *bare)
 
 
 class Running:
@@ -128,6 +130,8 @@ def _command(name: str, port: int, folder: Path, *, processes: int) -> list[str]
             return [sys.executable, "-c", _PLAIN, str(port), str(folder)]
         case "orthanc":
             return [str(ORTHANC), str(_orthanc_settings(port, folder))]
+        case "bare":
+            return [str(_bare_receiver(folder.with_name("bare_receiver"))), str(port), str(folder)]
         case _:
             return ["storescp", "--fork", "-pdu", "131072", "-od", str(folder), str(port)]
 
@@ -149,6 +153,12 @@ def _orthanc_settings(port: int, folder: Path) -> Path:
     }
     path.write_text(json.dumps(settings))
     return path
+
+
+def _bare_receiver(program: Path) -> Path:
+    source = Path(__file__).with_name("bare_receiver.c")
+    subprocess.run([str(COMPILER), "-O2", "-o", str(program), str(source)], check=True)
+    return program
 
 
 def _free_port() -> int:

@@ -44,8 +44,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from listener.incoming import IncomingDataSet
-from listener.inspection import InstanceIdentity
+    from listener.inspection import InstanceIdentity
 
 __all__ = ["Spool", "SpooledInstance", "StoredInstance", "newest", "oldest"]
 
