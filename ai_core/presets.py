@@ -168,7 +168,7 @@ DEFAULT = Preset(
     memory=MemorySettings(weight=1.5, blocks="middle", place_weight=3.0),
     synthesis=DEFAULT_SYNTHESIS,
     training=TrainingSettings(
-        pool_images=128, updates=200, prompts_every=2, average_last=0.25, loss_side=56
+        pool_images=128, updates=160, prompts_every=2, average_last=0.25, loss_side=56
     ),
 )
 """The released code's model, on a cached pool, aspect ratio kept, with a memory."""
