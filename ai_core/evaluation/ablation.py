@@ -16,6 +16,7 @@ def ablations(preset: Preset) -> tuple[Preset, ...]:
         "no memory": replace(preset, memory=None),
         **_memories(preset),
         "last weights": replace(preset, training=replace(training, average_last=0.0)),
+        "prompts at every update": replace(preset, training=replace(training, prompts_every=1)),
         "channels standardised": replace(preset, training=replace(training, standardise=True)),
         "maximum of the map": replace(preset, image_score="max"),
         "stretched": replace(preset, geometry="stretch"),

@@ -22,6 +22,7 @@ def test_each_variant_changes_one_choice_and_says_which():
         "default, all blocks in the memory": ["memory"],
         "default, no place in the memory": ["memory"],
         "default, last weights": ["training"],
+        "default, prompts at every update": ["training"],
         "default, channels standardised": ["training"],
         "default, maximum of the map": ["image_score"],
         "default, stretched": ["geometry"],
