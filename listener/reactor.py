@@ -17,6 +17,7 @@ import structlog
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
+from listener.association_request import AssociationRequest
 from listener.errors import BrokenMessageError
 from listener.guard import GuardedSocket, UnacceptablePDUError
 from listener.messages import IncomingMessages
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-_P_DATA_TF = 0x04
+_ASSOCIATE_RQ, _P_DATA_TF = 0x01, 0x04
 _DATA_TRANSFER, _AWAITING_CLOSE = "Sta6", "Sta13"  # PS3.8 9.2.1
 _OVER = frozenset(("Sta1", _AWAITING_CLOSE))  # nothing can be sent any more
-_CONNECTION_CLOSED, _INVALID_PDU, _P_DATA_REQUEST = "Evt17", "Evt19", "Evt9"  # PS3.8 9.2.2
+# PS3.8 9.2.2
+_ASSOCIATION_REQUESTED, _P_DATA_REQUEST = "Evt6", "Evt9"
+_CONNECTION_CLOSED, _INVALID_PDU = "Evt17", "Evt19"
 # Requests that a peer may send ahead of our answers; more of them wait in its own buffers.
 _REQUESTS_AHEAD = 2
 # Timers are looked at this often while nothing happens.
@@ -171,6 +174,13 @@ class Reactor(DULServiceProvider):
             raise BrokenMessageError(f"{type(error).__name__} in a PDU") from error
         self.event_queue.put(event)
         self._recv_pdu.put(pdu)
+
+    def _decode_pdu(self, bytestream: bytearray) -> tuple[Any, str]:
+        if bytestream[0] != _ASSOCIATE_RQ:
+            return super()._decode_pdu(bytestream)
+        request = AssociationRequest()
+        request.decode(bytes(bytestream))
+        return request, _ASSOCIATION_REQUESTED
 
     def _answer(self, pdu: bytes, delay_s: float) -> None:
         """Send an answer, later if it has to wait and nothing else is to be sent by then."""
