@@ -33,6 +33,9 @@ class _ContextItem(PresentationContextItemRQ):
         return context
 
 
+_known_context = lru_cache(maxsize=_KEPT)(_ContextItem)
+
+
 class AssociationRequest(A_ASSOCIATE_RQ):
     """An A-ASSOCIATE-RQ (PS3.8 9.3.2) that is received.
 
@@ -47,10 +50,7 @@ class AssociationRequest(A_ASSOCIATE_RQ):
 
 def _read(kind: int, encoded: bytes) -> Any:
     if kind == _PRESENTATION_CONTEXT:
-        return (_known if len(encoded) <= _KEPT_BYTES else _ContextItem)(encoded)
+        return (_known_context if len(encoded) <= _KEPT_BYTES else _ContextItem)(encoded)
     item = PDU_ITEM_TYPES[kind]()
     item.decode(encoded)
     return item
-
-
-_known = lru_cache(maxsize=_KEPT)(_ContextItem)
