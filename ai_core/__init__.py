@@ -1,7 +1,6 @@
 """The detector: MediCLIP on arrays and tensors, with no DICOM, database or configuration."""
 
-from ai_core.backbone import Backbone, Encoded, load_backbone
-from ai_core.calibration import CalibratedFit, fit_calibrated
+from ai_core.backbone.backbone import Backbone, Encoded, load_backbone
 from ai_core.detector import Detector, Scores
 from ai_core.errors import (
     BackboneUnavailableError,
@@ -13,6 +12,7 @@ from ai_core.errors import (
     SupportSetError,
     WeightsMismatchError,
 )
+from ai_core.fitting.calibration import CalibratedFit, fit_calibrated
 from ai_core.operating_point import OperatingPoint, Verdict, aggregate, normals_needed
 from ai_core.presets import DEFAULT, OFFICIAL, PAPER, QUICK, Preset, get_preset, preset_names
 from ai_core.progress import FitProgress, Progress

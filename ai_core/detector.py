@@ -7,20 +7,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ai_core.backbone import Backbone, Encoded
+from ai_core.backbone.backbone import Backbone, Encoded
 from ai_core.errors import CorruptDetectorError, WeightsMismatchError
-from ai_core.fitting import make_pool, train_head
-from ai_core.images import IMAGE_SIZE, check_images, check_support, image_digests
-from ai_core.memory import Memory
-from ai_core.model import fuse, similarities
+from ai_core.files import write_bytes
+from ai_core.fitting.fit import make_pool, train_head
+from ai_core.fitting.support import prepare_support
+from ai_core.fitting.trainer import Head, start_adapters
+from ai_core.images.checks import IMAGE_SIZE, check_images, check_support, image_digests
+from ai_core.model.anomaly_map import fuse, similarities
+from ai_core.model.patch_bank import Memory
+from ai_core.model.scope import Scope
 from ai_core.presets import DEFAULT, Preset
 from ai_core.progress import Progress, silent
-from ai_core.safe_write import write_bytes
-from ai_core.scope import Scope
 from ai_core.scoring import image_scores, reported_map
 from ai_core.storage import DetectorInfo, pack, read_info, tensors_sha256, unpack
-from ai_core.support import prepare_support
-from ai_core.training import Head, start_adapters
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from ai_core.errors import PresetError
-from ai_core.model import Fusion
-from ai_core.prompts import PromptSettings
+from ai_core.model.anomaly_map import Fusion
+from ai_core.model.prompts import PromptSettings
 from ai_core.synthesis import (
     DEFAULT_SYNTHESIS,
     OFFICIAL_SYNTHESIS,

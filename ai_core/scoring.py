@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ai_core.model import LogMaps
+from ai_core.model.anomaly_map import LogMaps
 from ai_core.presets import Preset
 
 LOG_ODDS_STRETCH = 4.0

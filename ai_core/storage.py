@@ -11,9 +11,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from ai_core.backbone.tower import Precision
 from ai_core.errors import CorruptDetectorError, PresetError
 from ai_core.presets import Preset
-from ai_core.tower import Precision
 
 FORMAT_VERSION = 1
 """Raised whenever older code could not read what newer code writes."""

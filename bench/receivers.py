@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from listener.errors import PeerError
-from listener.scu import Peer, echo
+from listener.scu.store import Peer, echo
 
 # DCMTK leaves Nagle's algorithm on otherwise, which costs some 40 ms an instance on either side.
 NO_DELAY = os.environ | {"TCP_NODELAY": "1"}
@@ -28,7 +28,7 @@ import sys, time
 from pathlib import Path
 import structlog
 from listener import AllowedPeer, ListenerSettings, PeerLimits, Spool, StorageSCP
-from listener.processes import ListenerProcesses
+from listener.processes.pool import ListenerProcesses
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 anyone = AllowedPeer("anyone", "", limits=PeerLimits(associations=100))
 settings = ListenerSettings("NODE", port=int(sys.argv[1]), min_free_bytes=0, stranger=anyone)

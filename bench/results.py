@@ -25,7 +25,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from mediclip_dicom.pixels import Placement, read_header
+from mediclip_dicom.imaging import Placement, read_header
 from mediclip_dicom.results import Device, ImageReading, Reading, StoredMap, write_results
 
 SIDE = 512

@@ -2,27 +2,27 @@
 
 from listener.access import AllowedPeer, PeerLimits, Permission
 from listener.arrivals import Arrivals, StudyActivity
-from listener.commitment import CommitmentReport, Reference, request_commitment
-from listener.committing import CommitmentProvider
 from listener.errors import ListenerError
-from listener.finding import FindQuery
-from listener.peer import Peer
-from listener.processes import ListenerProcesses
-from listener.query import find, get, move
-from listener.receiver import Receiver
-from listener.repeating import Repeating
-from listener.running import Running
-from listener.scp import StorageSCP
-from listener.scu import EchoResult, StoreCategory, StoreOutcome, echo, store
+from listener.lifecycle import Running
+from listener.periodic import Repeating
+from listener.processes.pool import ListenerProcesses
+from listener.scp.c_find import FindQuery
+from listener.scp.commitment import CommitmentProvider
+from listener.scp.receiver import Receiver
+from listener.scp.scp import StorageSCP
+from listener.scu.association import Peer
+from listener.scu.commitment import CommitmentReport, Reference, request_commitment
+from listener.scu.query import find, get, move
+from listener.scu.store import EchoResult, StoreCategory, StoreOutcome, echo, store
 from listener.settings import (
     AssociationEnd,
     ListenerSettings,
     ListenerStatistics,
     TLSPort,
 )
-from listener.spool import Spool, SpooledInstance, StoredInstance, newest, oldest
+from listener.spool.layout import content_digest
+from listener.spool.spool import Spool, SpooledInstance, StoredInstance, newest, oldest
 from listener.tls import TLSFiles
-from listener.versions import content_digest
 
 __all__ = [
     "AllowedPeer",

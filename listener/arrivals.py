@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from listener.running import Running
+from listener.lifecycle import Running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from listener.spool import StoredInstance
+    from listener.spool.spool import StoredInstance
 
 _log = structlog.get_logger()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from listener.scu import StoreOutcome
+    from listener.scu.store import StoreOutcome
 
 
 class ListenerError(Exception):

@@ -8,11 +8,11 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from listener.access import Permission
 from listener.contexts import IMAGE_SOP_CLASSES, contexts_for, transfer_syntaxes
-from listener.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from mediclip_dicom.kinds import PROFILES, ResultKind
+from listener.spool.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from mediclip_dicom.results import Device, multiframe, write_results
 from mediclip_dicom.results.identity import SERIES_NUMBERS
-from tests.mediclip_dicom import sources
+from mediclip_dicom.settings.result_kinds import PROFILES, ResultKind
+from tests.factories import sources
 from tests.mediclip_dicom.results.conftest import image_readings, make_reading
 
 STATEMENT = (Path(__file__).parent.parent / "docs" / "conformance.md").read_text(encoding="utf-8")

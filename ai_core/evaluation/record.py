@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ai_core.backbone import Backbone
-from ai_core.evaluation.items import Dataset, Subset
+from ai_core.backbone.backbone import Backbone
+from ai_core.evaluation.data.datasets import Dataset, Subset
 from ai_core.evaluation.plan import Identities, Plan, backbone_facts, code_digest
 
 PACKAGES = (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ai_core.errors import EvaluationError
-from ai_core.safe_write import write_text
+from ai_core.files import write_text
 
 METRICS_FILE = "metrics.json"
 RUN_FILE = "run.json"

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ai_core.backbone import Backbone
-from ai_core.evaluation.examples import choose_examples, save_examples
-from ai_core.evaluation.items import Dataset, Item, units_of
-from ai_core.evaluation.methods import Fitted
+from ai_core.backbone.backbone import Backbone
+from ai_core.evaluation.data.datasets import Dataset, Item, units_of
+from ai_core.evaluation.data.pictures import FRAME, read_support, read_truth, to_frame
+from ai_core.evaluation.data.token_cache import Report, TokenFile, encode_items
+from ai_core.evaluation.methods.mediclip import Fitted
 from ai_core.evaluation.metrics import (
     AtOperatingPoint,
     at_operating_point,
@@ -22,11 +23,10 @@ from ai_core.evaluation.metrics import (
     pixel_auroc,
 )
 from ai_core.evaluation.plan import Fit, Identities, Plan
-from ai_core.evaluation.reading import FRAME, read_support, read_truth, to_frame
+from ai_core.evaluation.report.examples import choose_examples, save_examples
 from ai_core.evaluation.rows import Row, RunFolder
-from ai_core.evaluation.tokens import Report, TokenFile, encode_items
-from ai_core.images import IMAGE_SIZE
-from ai_core.placement import Mode
+from ai_core.images.checks import IMAGE_SIZE
+from ai_core.images.placement import Mode
 from ai_core.progress import FitProgress
 
 

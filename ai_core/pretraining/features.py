@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ai_core.backbone import Backbone
+from ai_core.backbone.backbone import Backbone
 from ai_core.errors import PretrainingError
+from ai_core.files import write_bytes
 from ai_core.pretraining.augmentation import crops
 from ai_core.pretraining.distillation import Seen, see
 from ai_core.pretraining.pictures import Pictures
 from ai_core.pretraining.report import Report
 from ai_core.pretraining.settings import PretrainingSettings
-from ai_core.safe_write import write_bytes
 
 FEATURES_FILE, MARK_FILE = "teacher-features.f16", "teacher-features.json"
 

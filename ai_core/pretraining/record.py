@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from ai_core.backbone import Backbone
+from ai_core.backbone.backbone import Backbone
+from ai_core.files import write_bytes
 from ai_core.pretraining.distillation import Losses
 from ai_core.pretraining.exclusion import Exclusion, sha256_of
 from ai_core.pretraining.pictures import Pictures
 from ai_core.pretraining.settings import PretrainingSettings
 from ai_core.pretraining.student import CONFIG_FILE, WEIGHTS_FILE
-from ai_core.safe_write import write_bytes
 
 RECORD_FILE, LOSS_FILE = "record.json", "loss.csv"
 

@@ -12,7 +12,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from ai_core.errors import PretrainingError
-from ai_core.safe_write import write_bytes
+from ai_core.files import write_bytes
 from ai_core.storage import tensors_sha256
 
 STATE_FILE = "checkpoint.safetensors"

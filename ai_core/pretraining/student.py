@@ -21,12 +21,12 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from ai_core import untrained
-from ai_core.architecture import Architecture, build_model
-from ai_core.backbone import tapped_blocks
-from ai_core.checkpoint import SEEDED_TEXT, UNREADABLE, load_checkpoint
+from ai_core.backbone import untrained
+from ai_core.backbone.architecture import Architecture, build_model
+from ai_core.backbone.backbone import tapped_blocks
+from ai_core.backbone.checkpoint import SEEDED_TEXT, UNREADABLE, load_checkpoint
 from ai_core.errors import PretrainingError
-from ai_core.safe_write import write_bytes
+from ai_core.files import write_bytes
 
 NAME = "student"
 CONFIG_FILE, WEIGHTS_FILE = "student.json", "student.safetensors"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pydicom.misc import is_dicom
 
-from mediclip_dicom.analysis import RevisionFacts, make_reading, score_images
 from mediclip_dicom.cli.display import (
     console,
     count_progress,
@@ -17,15 +16,16 @@ from mediclip_dicom.cli.display import (
     score_text,
     verdict_text,
 )
-from mediclip_dicom.config import Settings
 from mediclip_dicom.database import open_database
-from mediclip_dicom.device import node_device
 from mediclip_dicom.errors import AnalysisError
-from mediclip_dicom.images import SourceImage, read_headers
+from mediclip_dicom.imaging.series import SourceImage, read_headers
+from mediclip_dicom.node.node import open_backbone
 from mediclip_dicom.results import ResultObject, write_results
-from mediclip_dicom.service import open_backbone
-from mediclip_dicom.support import find_files
-from mediclip_dicom.tasks import DetectorStore, active_version
+from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.studies.analysis import RevisionFacts, make_reading, score_images
+from mediclip_dicom.studies.device import node_device
+from mediclip_dicom.tasks.support import find_files
+from mediclip_dicom.tasks.versions import DetectorStore, active_version
 
 
 def analyze_files(settings: Settings, paths: list[Path], *, task_name: str, out: Path) -> None:

@@ -10,7 +10,7 @@ from mediclip_dicom.cli import delivery, peer, results, study, task
 from mediclip_dicom.cli.context import CliContext, preset_named, settings_of
 from mediclip_dicom.cli.display import console
 from mediclip_dicom.cli.number_lists import NumberListCommand, whole_numbers
-from mediclip_dicom.config import BackboneSettings, PrecisionName
+from mediclip_dicom.settings.settings import BackboneSettings, PrecisionName
 
 
 class SynthTask(StrEnum):
@@ -206,7 +206,7 @@ def demo(
 
     With --data, SEG and SR name the patients of your DICOM files, as they would in your PACS.
     """
-    from mediclip_dicom.demo.run import DemoRequest, run_demo
+    from mediclip_dicom.cli.demo.run import DemoRequest, run_demo
 
     request = DemoRequest(data=data, out=out, k=k, studies=studies, seed=seed)
     run_demo(settings_of(context), request)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mediclip_dicom.config import Settings
-from mediclip_dicom.config_file import load_settings
-from mediclip_dicom.logs import configure_logging
+from mediclip_dicom.node.logs import configure_logging
+from mediclip_dicom.settings.load import load_settings
+from mediclip_dicom.settings.settings import Settings
 
 if TYPE_CHECKING:
     from ai_core import Preset

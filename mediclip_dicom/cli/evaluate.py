@@ -32,12 +32,12 @@ from ai_core.evaluation import (
     to_markdown,
 )
 from ai_core.evaluation.record import describe_run, what_must_not_change
-from ai_core.evaluation.table import SHORT, method_title
-from ai_core.safe_write import write_text
+from ai_core.evaluation.report.table import SHORT, method_title
+from ai_core.files import write_text
 from mediclip_dicom.cli.context import preset_named
 from mediclip_dicom.cli.display import console, make_table, plain, progress_bars
-from mediclip_dicom.config import BackboneSettings
-from mediclip_dicom.service import open_backbone
+from mediclip_dicom.node.node import open_backbone
+from mediclip_dicom.settings.settings import BackboneSettings
 
 TOKENS_FOLDER = "tokens"
 

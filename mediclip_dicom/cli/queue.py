@@ -1,9 +1,9 @@
 """`mediclip-dicom queue`: what waits, for what, and since when."""
 
 from mediclip_dicom.cli.display import console, local_time, make_table, plain
-from mediclip_dicom.config import Settings
 from mediclip_dicom.database import DeliveryState, open_database
-from mediclip_dicom.queue import open_deliveries, waiting_runs
+from mediclip_dicom.delivery.queue import open_deliveries, waiting_runs
+from mediclip_dicom.settings.settings import Settings
 
 _WHAT = {
     DeliveryState.PENDING: "to be delivered",

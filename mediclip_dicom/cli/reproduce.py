@@ -6,18 +6,18 @@ from pathlib import Path
 import typer
 
 from ai_core.evaluation import Dataset, to_markdown
-from ai_core.evaluation.paper import (
+from ai_core.evaluation.report.paper import (
     PAPER_BACKBONE,
     TITLES,
     TableName,
     needed_sets,
 )
-from ai_core.evaluation.paper_tables import make_plan, paper_cells, pivot
-from ai_core.safe_write import write_text
+from ai_core.evaluation.report.paper_tables import make_plan, paper_cells, pivot
+from ai_core.files import write_text
 from mediclip_dicom.cli.display import console, plain
 from mediclip_dicom.cli.evaluate import backbone_caption, compute, presets_named, print_table
-from mediclip_dicom.config import BackboneSettings
-from mediclip_dicom.service import open_backbone
+from mediclip_dicom.node.node import open_backbone
+from mediclip_dicom.settings.settings import BackboneSettings
 
 
 @dataclass(frozen=True, slots=True)

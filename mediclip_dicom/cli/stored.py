@@ -10,16 +10,16 @@ from PIL import Image
 from sqlalchemy import select
 
 from mediclip_dicom.cli.display import console, plain
-from mediclip_dicom.config import Settings
 from mediclip_dicom.database import Run, Study, StudyRevision, open_database
 from mediclip_dicom.errors import StudyNotFoundError
+from mediclip_dicom.node.node import open_backbone
 from mediclip_dicom.results import Reading
 from mediclip_dicom.results.flagged import decoded, fused, patient_orientation
 from mediclip_dicom.results.reading import ImageReading
 from mediclip_dicom.results.source import read_source
-from mediclip_dicom.service import open_backbone
-from mediclip_dicom.tasks import DetectorStore
-from mediclip_dicom.workflow.scoring import Scoring
+from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.studies.scoring import Scoring
+from mediclip_dicom.tasks.versions import DetectorStore
 
 
 @dataclass(frozen=True, slots=True)

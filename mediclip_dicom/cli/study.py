@@ -154,7 +154,7 @@ def complete(
     What comes later makes a new revision. A node that does not run does it at its next start.
     """
     from listener import Spool
-    from mediclip_dicom.workflow.remote import complete_now
+    from mediclip_dicom.engine.client import complete_now
 
     settings = settings_of(context)
     if not Spool(settings.storage.spool).instances(study_instance_uid):

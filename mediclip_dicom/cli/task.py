@@ -18,7 +18,7 @@ from mediclip_dicom.cli.display import (
 )
 
 if TYPE_CHECKING:
-    from mediclip_dicom.pixels import Window
+    from mediclip_dicom.imaging import Window
 
 app = typer.Typer(no_args_is_help=True, help="Teach the node what normal looks like.")
 
@@ -66,9 +66,9 @@ def register(
     Example: `mediclip-dicom task register brain-mr --modality MR --body-part BRAIN normals/`
     """
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.registration import TaskRequest, register_from_paths
-    from mediclip_dicom.routing import Route
-    from mediclip_dicom.service import open_backbone
+    from mediclip_dicom.node.node import open_backbone
+    from mediclip_dicom.tasks.registration import TaskRequest, register_from_paths
+    from mediclip_dicom.tasks.routing import Route
 
     settings = settings_of(context)
     defaults = settings.tasks
@@ -123,7 +123,7 @@ def window_option(center: float, width: float) -> "Window":
     Raises:
         typer.BadParameter: It is no window.
     """
-    from mediclip_dicom.pixels import Window
+    from mediclip_dicom.imaging import Window
 
     try:
         return Window(center=center, width=width)
@@ -172,7 +172,7 @@ def show(
     """Show every version of a task: what it was fitted on and what it promises."""
     from ai_core import OperatingPoint
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.tasks import find_task
+    from mediclip_dicom.tasks.versions import find_task
 
     sessions = open_database(settings_of(context).database_url)
     with sessions() as session:
@@ -210,7 +210,7 @@ def retire(
 ) -> None:
     """Stop using a task; what it has read stays. Register it again to bring it back."""
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.tasks import retire_task
+    from mediclip_dicom.tasks.versions import retire_task
 
     retire_task(open_database(settings_of(context).database_url), name)
     console.print(f"task {name} is retired")

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
-from mediclip_dicom.pixels import iter_frames
+from mediclip_dicom.imaging import iter_frames
 from mediclip_dicom.results.identity import (
     SERIES_NUMBERS,
     derive_uid,

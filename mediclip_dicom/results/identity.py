@@ -11,8 +11,8 @@ from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from mediclip_dicom.kinds import ResultKind
 from mediclip_dicom.results.reading import Device, Reading
+from mediclip_dicom.settings.result_kinds import ResultKind
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -20,7 +20,6 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
-from mediclip_dicom.kinds import ResultKind
 from mediclip_dicom.results.identity import (
     algorithm_identification,
     derive_uid,
@@ -31,6 +30,7 @@ from mediclip_dicom.results.planes import SourcePlanes, group_by_stack
 from mediclip_dicom.results.reading import Device, ImageReading, Reading
 from mediclip_dicom.results.segmentation import concept
 from mediclip_dicom.results.source import frame_anatomy
+from mediclip_dicom.settings.result_kinds import ResultKind
 
 # The pixels of one object, four bytes each; highdicom sorts a copy of them.
 LARGEST_MAP_BYTES = 64 * 2**20

@@ -10,8 +10,8 @@ from highdicom.spatial import get_volume_positions
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DSfloat
 
-from mediclip_dicom.contradictions import rounded
-from mediclip_dicom.pixels.planes import ENHANCED_SOP_CLASSES, plane_attribute
+from mediclip_dicom.imaging.geometry_checks import rounded
+from mediclip_dicom.imaging.planes import ENHANCED_SOP_CLASSES, plane_attribute
 from mediclip_dicom.results.reading import ImageReading
 from mediclip_dicom.results.source import SECONDARY_CAPTURE, read_source, references
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mediclip_dicom.pixels import ImageHeader, Placement, Window
-from mediclip_dicom.pixels.planes import Plane
+from mediclip_dicom.imaging import ImageHeader, Placement, Window
+from mediclip_dicom.imaging.planes import Plane
 
 
 class Verdict(StrEnum):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ai_core import DEFAULT, Backbone, Detector, Preset, load_backbone
-from ai_core.architecture import Architecture, build_model, read_architecture
+from ai_core.backbone.architecture import Architecture, build_model, read_architecture
 
 SIDE = 224
 

@@ -17,7 +17,7 @@ from ai_core import (
     WeightsMismatchError,
     load_backbone,
 )
-from ai_core.images import image_digests
+from ai_core.images.checks import image_digests
 from tests.ai_core.conftest import disc, load_tiny, quicker, seeded, textured
 
 

@@ -22,11 +22,11 @@ from pynetdicom.dsutils import split_dataset
 
 from listener.access import AllowedPeer, PeerLimits
 from listener.errors import PeerError
-from listener.part10 import Reception, file_header
-from listener.scp import StorageSCP
-from listener.scu import Peer, echo
+from listener.scp.scp import StorageSCP
+from listener.scu.store import Peer, echo
 from listener.settings import ListenerSettings
-from listener.spool import Spool
+from listener.spool.part10 import Reception, file_header
+from listener.spool.spool import Spool
 from tests.conftest import WAIT_LIMIT_S
 
 ANYONE = AllowedPeer("anyone", "", limits=PeerLimits(associations=100))

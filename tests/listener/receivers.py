@@ -14,9 +14,9 @@ _PROGRAM = """
 import os, sys, time
 from pathlib import Path
 from listener.access import AllowedPeer
-from listener.scp import StorageSCP
+from listener.scp.scp import StorageSCP
 from listener.settings import ListenerSettings
-from listener.spool import Spool
+from listener.spool.spool import Spool
 
 anyone = AllowedPeer("anyone", "")
 settings = ListenerSettings(ae_title="NODE", port=0, min_free_bytes=0, stranger=anyone)

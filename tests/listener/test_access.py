@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from listener.access import AccessPolicy, AllowedPeer, Caller, PeerLimits, Refusal
 from listener.errors import AssociationRejectedError
-from listener.scu import StoreCategory, echo, store
+from listener.scu.store import StoreCategory, echo, store
 from tests.conftest import wait_until
 from tests.listener.conftest import peer_of
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from listener.arrivals import Arrivals
-from listener.spool import StoredInstance
+from listener.spool.spool import StoredInstance
 
 
 class Clock:

@@ -13,10 +13,10 @@ import pytest
 
 from listener.access import AllowedPeer
 from listener.errors import AssociationRejectedError, PeerError, PeerTLSError, TLSError
-from listener.scu import Peer, StoreCategory, echo, store
+from listener.scu.store import Peer, StoreCategory, echo, store
 from listener.settings import TLSPort
 from tests.conftest import WAIT_LIMIT_S, wait_until
-from tests.listener.certificates import Authority
+from tests.factories.certificates import Authority
 
 HERE = "127.0.0.1"
 NAMED = AllowedPeer("ct1", "MODALITY", host=HERE, tls=True)

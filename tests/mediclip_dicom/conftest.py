@@ -12,11 +12,11 @@ import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import DEFAULT, Backbone, Preset, load_backbone
-from mediclip_dicom.config import Settings
 from mediclip_dicom.database import open_database
-from mediclip_dicom.registration import Registered, TaskRequest, register_from_paths
-from mediclip_dicom.routing import Route
-from tests.mediclip_dicom.studies import mr_study
+from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.tasks.registration import Registered, TaskRequest, register_from_paths
+from mediclip_dicom.tasks.routing import Route
+from tests.factories.studies import mr_study
 
 TASK = "brain-mr"
 K = 4

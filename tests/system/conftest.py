@@ -20,15 +20,15 @@ from sqlalchemy import select
 
 from ai_core import get_preset
 from listener import ListenerError, Peer, echo
-from mediclip_dicom.config import Settings
-from mediclip_dicom.config_file import load_settings
+from mediclip_dicom.cli.demo.pacs import DemoPacs, free_port
 from mediclip_dicom.database import Run, Study, StudyRevision, open_database
-from mediclip_dicom.demo.pacs import DemoPacs, free_port
-from mediclip_dicom.registration import TaskRequest, register_from_paths
-from mediclip_dicom.routing import Route
-from mediclip_dicom.service import open_backbone
+from mediclip_dicom.node.node import open_backbone
+from mediclip_dicom.settings.load import load_settings
+from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.tasks.registration import TaskRequest, register_from_paths
+from mediclip_dicom.tasks.routing import Route
+from tests.factories.sources import STUDY_UID, mr_series
 from tests.listener.conftest import make_ct  # noqa: F401 (a fixture)
-from tests.mediclip_dicom.sources import STUDY_UID, mr_series
 
 START_LIMIT_S = 180.0
 ANSWER_LIMIT_S = 180.0

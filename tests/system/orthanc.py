@@ -19,7 +19,7 @@ from pydicom import dcmread
 from pydicom.dataset import FileDataset
 
 from listener import Peer
-from mediclip_dicom.demo.pacs import free_port
+from mediclip_dicom.cli.demo.pacs import free_port
 
 PROGRAM = shutil.which("Orthanc", path="/usr/sbin:/usr/bin:/usr/local/bin")
 PLUGINS = Path("/usr/share/orthanc/plugins")

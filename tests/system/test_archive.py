@@ -12,7 +12,7 @@ from listener import StoreCategory, store
 from mediclip_dicom.results import Device, multiframe, write_results
 from tests.conftest import leave_out
 from tests.dciodvfy import errors_and_new_warnings
-from tests.mediclip_dicom import modalities, sources
+from tests.factories import modalities, sources
 from tests.mediclip_dicom.results.conftest import image_readings, make_reading
 from tests.mediclip_dicom.results.test_profiles import ALL
 from tests.system.orthanc import DICOMWEB, PROGRAM, Orthanc

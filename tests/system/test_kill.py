@@ -12,8 +12,8 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from listener.spool import Spool
-from mediclip_dicom.demo.pacs import DemoPacs, free_port
+from listener.spool.spool import Spool
+from mediclip_dicom.cli.demo.pacs import DemoPacs, free_port
 from tests.conftest import is_soak, soak_rounds
 from tests.listener.receivers import Receivers, forking
 from tests.system.conftest import make_study, study_uid

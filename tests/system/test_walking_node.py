@@ -13,8 +13,8 @@ import pytest
 from pydicom import dcmread
 
 from listener import StoreCategory, store
-from mediclip_dicom.demo.errors import PacsError
-from mediclip_dicom.demo.pacs import DemoPacs, free_port
+from mediclip_dicom.cli.demo.errors import PacsError
+from mediclip_dicom.cli.demo.pacs import DemoPacs, free_port
 from tests.conftest import wait_until
 from tests.listener.conftest import data_set_of, write_part10
 from tests.system.conftest import NodeProcess, make_study, study_uid

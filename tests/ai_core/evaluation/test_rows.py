@@ -8,7 +8,7 @@ import pytest
 
 from ai_core.errors import EvaluationError
 from ai_core.evaluation import RunFolder
-from tests.ai_core.evaluation.test_table import ROW
+from tests.ai_core.evaluation.report.test_table import ROW
 
 SAME = {"backbone_sha256": "abc", "subset": "test"}
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from ai_core import DEFAULT, Backbone, load_backbone
-from ai_core.pool import Pool, build_pool, support_order
-from ai_core.support import prepare_support
+from ai_core.fitting.pool import Pool, build_pool, support_order
+from ai_core.fitting.support import prepare_support
 from tests.ai_core.synthesis.conftest import bodies
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ai_core import Backbone
 from mediclip_dicom.cli.number_lists import NumberListCommand, whole_numbers
-from mediclip_dicom.service import open_backbone
+from mediclip_dicom.node.node import open_backbone
 from tests.ai_core.evaluation.pictures import QUICK, blob, make_folder, save
 from tests.mediclip_dicom.cli.conftest import Cli
 
@@ -182,7 +182,7 @@ def small_paper(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
     """The paper's data sets, with fewer pictures tested."""
     from dataclasses import replace
 
-    from ai_core.evaluation import paper
+    from ai_core.evaluation.report import paper
 
     sets = tuple(
         replace(one, test_normal=3, test_abnormal=2) for one in (paper.BRAIN_MRI, paper.BUSI)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from mediclip_dicom.config import Settings
 from mediclip_dicom.database import (
     Delivery,
     DeliveryState,
@@ -15,8 +14,9 @@ from mediclip_dicom.database import (
     StudyRevision,
     open_database,
 )
+from mediclip_dicom.settings.settings import Settings
+from tests.factories.rows import NOW, task_version
 from tests.mediclip_dicom.cli.conftest import Cli, write_config
-from tests.mediclip_dicom.rows import NOW, task_version
 
 DESTINATION = """
 [[destinations]]

@@ -11,14 +11,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone
 from listener import Spool
-from mediclip_dicom.config import Settings
-from mediclip_dicom.tasks import DetectorStore
-from mediclip_dicom.workflow.intake import Intake
-from mediclip_dicom.workflow.scoring import Scoring
+from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.studies.intake import Intake
+from mediclip_dicom.studies.scoring import Scoring
+from mediclip_dicom.tasks.versions import DetectorStore
+from tests.factories.studies import PATIENT_ID, mr_study, study_uid
 from tests.mediclip_dicom.cli.conftest import Cli
 from tests.mediclip_dicom.conftest import TASK
-from tests.mediclip_dicom.studies import PATIENT_ID, mr_study, study_uid
-from tests.mediclip_dicom.workflow.test_content import receive
+from tests.mediclip_dicom.studies.test_content import receive
 
 
 @pytest.fixture

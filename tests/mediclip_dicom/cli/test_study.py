@@ -18,9 +18,9 @@ from mediclip_dicom.database import (
     StudyRevision,
     TaskVerdict,
 )
+from tests.factories.studies import study_uid
 from tests.mediclip_dicom.cli.conftest import Cli
 from tests.mediclip_dicom.conftest import TASK
-from tests.mediclip_dicom.studies import study_uid
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 

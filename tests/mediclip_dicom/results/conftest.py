@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mediclip_dicom.pixels import Placement, read_header
+from mediclip_dicom.imaging import Placement, read_header
 from mediclip_dicom.results import Device, ImageReading, Reading
 from tests.dciodvfy import errors, errors_and_new_warnings
 

@@ -9,10 +9,10 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from ai_core.placement import Mode
-from mediclip_dicom.images import iter_input_frames, read_headers
+from ai_core.images.placement import Mode
+from mediclip_dicom.imaging.series import iter_input_frames, read_headers
 from mediclip_dicom.results import Device, ImageReading, ResultObject, write_results
-from tests.mediclip_dicom import modalities, sources
+from tests.factories import modalities, sources
 from tests.mediclip_dicom.results.conftest import make_reading
 
 Make = Callable[[Path], list[Path]]

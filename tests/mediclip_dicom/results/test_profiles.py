@@ -12,11 +12,11 @@ from pydicom.sr.coding import Code
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from mediclip_dicom.errors import ResultWriteError, UnsupportedImageError, UnsupportedReason
-from mediclip_dicom.kinds import PROFILES, ResultKind
-from mediclip_dicom.pixels import read_header
+from mediclip_dicom.imaging import read_header
 from mediclip_dicom.results import Device, ResultObject, maps, multiframe, write_results
 from mediclip_dicom.results.picture import image_box
-from tests.mediclip_dicom import modalities, sources
+from mediclip_dicom.settings.result_kinds import PROFILES, ResultKind
+from tests.factories import modalities, sources
 from tests.mediclip_dicom.results.conftest import image_readings, make_reading, without_marks
 
 ALL: tuple[ResultKind, ...] = ("SR", "SEG", "FRACTIONAL", "PM", "SC", "KO")

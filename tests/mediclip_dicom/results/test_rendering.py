@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mediclip_dicom.results import Device, Reading, write_results
-from tests.mediclip_dicom import modalities, sources
+from tests.factories import modalities, sources
 from tests.mediclip_dicom.results.conftest import image_readings, make_reading
 
 

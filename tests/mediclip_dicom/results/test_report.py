@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from mediclip_dicom.results import Device, PreviousReport, Reading, write_results
-from tests.mediclip_dicom import sources
+from tests.factories import sources
 from tests.mediclip_dicom.results.conftest import image_readings, make_reading, without_marks
 
 NORMALITY = hd.sr.CodedConcept("121402", "DCM", "Normality")

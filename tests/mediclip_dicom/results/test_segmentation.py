@@ -10,7 +10,7 @@ import pytest
 from pydicom import dcmread
 
 from mediclip_dicom.results import Device, ResultObject, bands, write_results
-from tests.mediclip_dicom import sources
+from tests.factories import sources
 from tests.mediclip_dicom.results.conftest import image_readings, make_reading, without_marks
 
 Validator = Callable[[Path], list[str]]

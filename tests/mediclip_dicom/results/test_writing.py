@@ -10,9 +10,9 @@ import pytest
 from pydicom import dcmread
 
 from mediclip_dicom.errors import ResultWriteError, UnsupportedImageError, UnsupportedReason
-from mediclip_dicom.pixels import read_header
+from mediclip_dicom.imaging import read_header
 from mediclip_dicom.results import Device, Reading, StoredMap, write_results
-from tests.mediclip_dicom import sources
+from tests.factories import sources
 from tests.mediclip_dicom.results.conftest import image_readings, make_reading
 
 

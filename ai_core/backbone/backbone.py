@@ -1,0 +1,284 @@
+"""A frozen open_clip ViT: patch tokens of chosen blocks, a global embedding, and a text tower."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+import torch
+from torch import Tensor, nn
+
+from ai_core.backbone import bundled, hub, untrained
+from ai_core.backbone.architecture import Architecture, build_model, read_architecture
+from ai_core.backbone.autotune import memory_file
+from ai_core.backbone.checkpoint import UNREADABLE, load_checkpoint
+from ai_core.backbone.runtime import TowerRuntime, check_precision
+from ai_core.backbone.tower import Precision
+from ai_core.errors import BackboneUnavailableError, DetectorError
+from ai_core.images.checks import IMAGE_SIZE, check_images
+
+UNTRAINED = "untrained"
+"""The literal that asks for the small, seeded, untrained tower."""
+
+IN_THE_BOX = (bundled.NAME, UNTRAINED)
+"""Weights that come with this package, whatever the model's name."""
+
+TAPPED_FRACTIONS = (12 / 24, 18 / 24, 24 / 24)
+"""Depths at which the paper taps ViT-L/14: blocks 12, 18 and 24 of 24 (MediCLIP, section 3)."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What the frozen vision tower says about a batch of images.
+
+    Attributes:
+        tokens: residual stream after each tapped block, class token dropped, no final norm, no
+            projection; float32, shape (N, blocks, patches, width).
+        embedding: the image's global CLIP embedding, unnormalised, float32, shape (N, embed_dim).
+    """
+
+    tokens: Tensor
+    embedding: Tensor
+
+
+class Backbone:
+    """A frozen vision-language tower. Make one with `load_backbone`.
+
+    Attributes:
+        name: the open_clip model's name.
+        weights: the weights as they were asked for (tag, path, "bundled" or "untrained").
+        sha256: digest over architecture and all parameters; equal on every device and precision.
+        trained: False for the untrained stand-in.
+        image_size: side of the images that it takes, in pixels.
+        blocks: the tapped blocks, counted from 1.
+        device: where it computes.
+        model: the open_clip model itself.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        architecture: Architecture,
+        weights: str,
+        blocks: tuple[int, ...],
+        device: torch.device,
+        precision: Literal["auto"] | Precision = "auto",
+        cache: Path | None = None,
+    ) -> None:
+        self.name = architecture.name
+        self.weights = weights
+        self.trained = weights != UNTRAINED
+        self.image_size = IMAGE_SIZE
+        self.blocks = blocks
+        self.device = device
+        self.model = model.eval()
+        for parameter in model.parameters():
+            parameter.requires_grad = False
+        self.sha256 = _digest(model, architecture)
+        self.model.to(device)
+        self._runtime = TowerRuntime(
+            self.model.visual,
+            blocks=blocks,
+            device=device,
+            precision=precision,
+            memory=cache and memory_file(cache, digest=self.sha256, blocks=blocks),
+        )
+        self._mean = torch.tensor(architecture.mean, device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(architecture.std, device=device).view(1, 3, 1, 1)
+
+    @property
+    def grid(self) -> int:
+        """Patches along a side; the tower sees grid x grid patches."""
+        return int(self.model.visual.grid_size[0])
+
+    @property
+    def width(self) -> int:
+        """Channels of a patch token."""
+        return int(self.model.visual.conv1.weight.shape[0])
+
+    @property
+    def embed_dim(self) -> int:
+        """Channels of the space that image and text share."""
+        return int(self.model.visual.output_dim)
+
+    @property
+    def precision(self) -> Precision:
+        """In what the tower multiplies for new detectors.
+
+        Where that was left open and this CPU has fp32 and bf16, the first use measures.
+        """
+        return self._runtime.precision
+
+    @property
+    def batch_size(self) -> int:
+        """Images per call that suit the device; may measure, and shrinks when memory runs out."""
+        return self._runtime.batch_size(self.precision)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, *, precision: Precision | None = None) -> Encoded:
+        """Run the frozen vision tower, in batches that suit the device.
+
+        Args:
+            images: float32 RGB in [0, 1], shape (N, 3, 224, 224), on any device.
+            precision: the one that a detector was fitted in, so that it stays the same on every
+                start; None for `precision`. Another one takes its place where the backbone was
+                loaded for "fp32" or "bf16" by name, or this one can't be had here.
+
+        Returns:
+            Patch tokens of the tapped blocks and the global embedding, on the backbone's device.
+
+        Raises:
+            ImageInputError: images of another shape, type or range.
+            DeviceMemoryError: the device's memory does not hold a single image's work.
+        """
+        images = images.to(self.device) if isinstance(images, Tensor) else images
+        check_images(images)  # where it is fast
+        x = (images - self._mean) / self._std
+        tokens, embedding = self._runtime.run(x, precision=self._runtime.settle(precision))
+        return Encoded(tokens=tokens, embedding=embedding)
+
+
+def load_backbone(
+    model: str = "ViT-L-14",
+    weights: str = "openai",
+    *,
+    device: str = "auto",
+    cache_dir: Path | str | None = None,
+    blocks: Sequence[int] | None = None,
+    precision: Literal["auto"] | Precision = "auto",
+    seed: int = untrained.SEED,
+) -> Backbone:
+    """Load a frozen open_clip ViT.
+
+    Args:
+        model: an open_clip model name, or the path of an open_clip config (JSON).
+        weights: an open_clip tag (kept in the cache folder after the first download), the path
+            of a weights file, "bundled" for the small tower in the box, or "untrained" for a
+            seeded one without any training. With the last two, ``model`` is not looked at.
+            "openai" means QuickGELU, whatever the model's name says.
+        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
+        cache_dir: where downloaded weights are kept; the model hub's own cache by default.
+        blocks: tapped blocks, counted from 1; by default 12, 18, 24 of 24, scaled to the depth.
+        precision: "auto" is bf16 on CUDA where it has that; on a CPU with bf16 instructions the
+            faster one, provided that the tokens agree. A detector keeps the precision of its
+            fit. "fp32" or "bf16" is used for every detector. "int8" is for new detectors, on a
+            CPU with OpenVINO; it is never chosen unasked, since its results differ a little more.
+            What "auto" measures, at the first use, is kept in the cache folder.
+        seed: draws the weights of the untrained tower; unused otherwise.
+
+    Raises:
+        BackboneUnavailableError: architecture or weights cannot be had on this machine.
+        DetectorError: blocks that the tower does not have, an unknown device, or no int8 here.
+    """
+    place = _pick_device(device)
+    check_precision(place, precision)
+    if weights == UNTRAINED:
+        architecture = Architecture(name=untrained.NAME, config=untrained.untrained_config())
+        built = build_model(architecture)
+        untrained.initialise(built, seed=seed)
+    elif weights == bundled.NAME:
+        with bundled.open_files() as (config, file):
+            architecture, built = _load_trained(str(config), str(file), cache_dir)
+    else:
+        architecture, built = _load_trained(model, weights, cache_dir)
+    visual: Any = built.visual
+    depth = len(visual.transformer.resblocks)
+    backbone = Backbone(
+        built,
+        architecture=architecture,
+        weights=weights,
+        blocks=tapped_blocks(depth) if blocks is None else _check_blocks(blocks, depth),
+        device=place,
+        precision=precision,
+        # these towers are small, and ask nothing of anybody's cache
+        cache=None if weights in IN_THE_BOX else hub.cache_folder(cache_dir),
+    )
+    log.info(
+        "backbone_loaded",
+        model=backbone.name,
+        weights=weights,
+        sha256=backbone.sha256,
+        device=str(place),
+        blocks=backbone.blocks,
+    )
+    return backbone
+
+
+def tapped_blocks(depth: int) -> tuple[int, ...]:
+    """The blocks to tap in a tower of ``depth`` blocks, counted from 1: 12, 18, 24 of 24.
+
+    Raises:
+        DetectorError: a tower too shallow for three different blocks.
+    """
+    blocks = tuple(round(fraction * depth) for fraction in TAPPED_FRACTIONS)
+    return _check_blocks(blocks, depth)
+
+
+def _check_blocks(blocks: Sequence[int], depth: int) -> tuple[int, ...]:
+    chosen = tuple(int(block) for block in blocks)
+    if (
+        not chosen
+        or list(chosen) != sorted(set(chosen))
+        or not 1 <= chosen[0] <= chosen[-1] <= depth
+    ):
+        raise DetectorError(
+            f"tapped blocks must be different, ascending and within 1…{depth}, not {chosen}"
+        )
+    return chosen
+
+
+def _load_trained(
+    model: str, weights: str, cache_dir: Path | str | None
+) -> tuple[Architecture, nn.Module]:
+    file = Path(weights)
+    is_file = file.is_file()
+    folder = hub.cache_folder(cache_dir)
+    if not is_file and (file.suffix or file.parent != Path()):
+        raise BackboneUnavailableError(
+            model=model, weights=weights, cache_dir=folder, reason="there is no such file"
+        )
+    architecture = read_architecture(model, tag=None if is_file else weights)
+    if architecture is None:
+        reason = "open_clip knows no such model, and it is no path of an open_clip config"
+        raise BackboneUnavailableError(
+            model=model, weights=weights, cache_dir=folder, reason=reason
+        )
+    if not is_file:
+        file = hub.find_weights(model=architecture.name, tag=weights, cache_dir=cache_dir)
+    try:
+        return load_checkpoint(file, architecture)
+    except UNREADABLE as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = f"the file {file} does not hold this model ({why})"
+        raise BackboneUnavailableError(
+            model=model, weights=weights, cache_dir=folder, reason=reason
+        ) from error
+
+
+def _pick_device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise DetectorError(f'unknown device {device!r}; use "auto", "cpu" or "cuda"') from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise DetectorError(f"device {device!r} asked for, but torch sees no CUDA device here")
+    return chosen
+
+
+def _digest(model: nn.Module, architecture: Architecture) -> str:
+    digest = hashlib.sha256()
+    settings = [architecture.config, architecture.mean, architecture.std]
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        plain = tensor.detach().to("cpu", torch.float32).contiguous()
+        digest.update(f"{name}{tuple(plain.shape)}".encode())
+        digest.update(plain.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,117 @@
+"""Pictures to the detector's input, masks to the truth, and maps back to the picture's frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.nn import functional as F
+
+from ai_core.errors import EvaluationError
+from ai_core.evaluation.data.datasets import Item
+from ai_core.images.checks import IMAGE_SIZE
+from ai_core.images.picture_files import read_picture
+from ai_core.images.placement import Mode, Placement
+
+FRAME = IMAGE_SIZE
+"""Side of the frame in which maps meet the truth: the picture's own area, stretched to a square.
+
+Both geometries are measured in it, so that neither gains by the black border that "pad" adds.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture as the detector takes it.
+
+    Attributes:
+        image: float32 in [0, 1], shape (3, 224, 224).
+        placement: where the picture lies in it.
+    """
+
+    image: Tensor
+    placement: Placement
+
+
+def read_item(item: Item, *, geometry: Mode) -> Picture:
+    """Read a picture into the detector's input.
+
+    Raises:
+        PictureError: it can't be read.
+    """
+    rgb = read_picture(item.path)
+    placement = Placement(rows=rgb.shape[0], columns=rgb.shape[1], size=IMAGE_SIZE, mode=geometry)
+    return Picture(image=torch.from_numpy(placement.to_input(rgb)), placement=placement)
+
+
+def read_support(items: Sequence[Item], *, geometry: Mode) -> Tensor:
+    """Read a support set, float32 in [0, 1], shape (k, 3, 224, 224).
+
+    Raises:
+        PictureError: a picture can't be read.
+    """
+    return torch.stack([read_item(item, geometry=geometry).image for item in items])
+
+
+def read_truth(item: Item, *, rows: int, columns: int) -> Tensor | None:
+    """The lesion in the frame, bool, shape (224, 224); None where none is drawn.
+
+    A pixel is anomalous if at least half of its area is; a lesion too small for that keeps the
+    pixels that it fills most. Normal pictures have an empty truth.
+
+    Args:
+        item: the picture.
+        rows: its height.
+        columns: its width.
+
+    Raises:
+        EvaluationError: a mask can't be read, or is of another size than the picture.
+    """
+    if not item.abnormal:
+        return torch.zeros(FRAME, FRAME, dtype=torch.bool)
+    if not item.masks:
+        return None
+    union = np.zeros((rows, columns), dtype=bool)
+    for path in item.masks:
+        try:
+            with Image.open(path) as picture:
+                mask = np.asarray(ImageOps.exif_transpose(picture).convert("L")) > 0
+        except (OSError, ValueError, SyntaxError) as error:
+            raise EvaluationError(f"{path} can't be read as a mask: {error}") from error
+        if mask.shape != union.shape:
+            raise EvaluationError(
+                f"{path} is {mask.shape[0]}x{mask.shape[1]} pixels, its picture "
+                f"{item.path.name} is {rows}x{columns}; a mask must have its picture's size"
+            )
+        union |= mask
+    if not union.any():
+        return None
+    frame = Placement(rows=rows, columns=columns, size=FRAME, mode="stretch")
+    share = frame.to_input(np.repeat(union[..., None].astype(np.float32), 3, axis=2))[0]
+    return torch.from_numpy(share >= min(0.5, float(share.max())))
+
+
+def to_frame(maps: Tensor, placements: Sequence[Placement]) -> Tensor:
+    """Bring maps from the detector's input to the frame, leaving a border behind.
+
+    Args:
+        maps: float32, shape (N, 224, 224).
+        placements: where each picture lies.
+
+    Returns:
+        float32, shape (N, 224, 224).
+    """
+    framed = [
+        one
+        if placement.mode == "stretch"
+        else F.interpolate(
+            torch.from_numpy(placement.crop(one.numpy()))[None, None],
+            (FRAME, FRAME),
+            mode="bilinear",
+            align_corners=False,
+        )[0, 0]
+        for one, placement in zip(maps, placements, strict=True)
+    ]
+    return torch.stack(framed) if framed else maps

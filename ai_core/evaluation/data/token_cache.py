@@ -1,0 +1,128 @@
+"""The frozen tower's tokens of a data set, kept on disk so that each picture passes it once."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ai_core.backbone.backbone import Backbone
+from ai_core.errors import EvaluationError
+from ai_core.evaluation.data.datasets import Item, digest_of
+from ai_core.evaluation.data.pictures import read_item
+from ai_core.files import write_text
+from ai_core.images.placement import Mode, Placement
+
+BATCH = 8
+"""Pictures whose tokens are in memory at once."""
+
+Report = Callable[[str, int, int], None]
+"""Told a stage, how far it is, and how far it goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFile:
+    """The patch tokens of a data set's pictures, in order, in a file that is read piece by piece.
+
+    Attributes:
+        path: a NumPy file, float32, shape (N, blocks, patches, width).
+        placements: where each picture lies in the detector's input.
+        encode_seconds: what the tower took for all of them together, without reading files.
+    """
+
+    path: Path
+    placements: tuple[Placement, ...]
+    encode_seconds: float
+
+    def batches(self, device: torch.device) -> Iterator[Tensor]:
+        """The tokens, a few pictures at a time, on the device."""
+        tokens = np.load(self.path, mmap_mode="r")
+        for start in range(0, len(tokens), BATCH):
+            yield torch.from_numpy(np.array(tokens[start : start + BATCH])).to(device)
+
+
+def encode_items(
+    items: Sequence[Item], *, geometry: Mode, backbone: Backbone, folder: Path, report: Report
+) -> TokenFile:
+    """Encode pictures into a file of the folder, or find them there from an earlier run.
+
+    The file's name is a digest of backbone, geometry and the pictures' own bytes. It takes
+    4 * blocks * patches * width bytes for each picture: 3 MB with ViT-L/14.
+
+    Args:
+        items: the pictures.
+        geometry: how they are brought to the detector's input.
+        backbone: the frozen tower.
+        folder: where the file lies; made if missing.
+        report: told after every batch.
+
+    Raises:
+        PictureError: a picture can't be read.
+        EvaluationError: the disk is too small.
+    """
+    key = _key(items, geometry=geometry, backbone=backbone)
+    path, facts = folder / f"{key}.npy", folder / f"{key}.json"
+    if not (path.exists() and facts.exists()):
+        folder.mkdir(parents=True, exist_ok=True)
+        _encode(items, geometry=geometry, backbone=backbone, path=path, facts=facts, report=report)
+    values = json.loads(facts.read_text())
+    return TokenFile(
+        path=path,
+        placements=tuple(Placement(**placement) for placement in values["placements"]),
+        encode_seconds=values["encode_seconds"],
+    )
+
+
+def _encode(
+    items: Sequence[Item],
+    *,
+    geometry: Mode,
+    backbone: Backbone,
+    path: Path,
+    facts: Path,
+    report: Report,
+) -> None:
+    shape = (len(items), len(backbone.blocks), backbone.grid**2, backbone.width)
+    needed = 4 * int(np.prod(shape))
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise EvaluationError(
+            f"the tokens of {len(items)} pictures take {needed / 1e9:.1f} GB, and {path.parent} "
+            f"has {free / 1e9:.1f} GB left; name another folder as the cache"
+        )
+    partial = path.with_suffix(".partial")
+    tokens = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+    placements: list[Placement] = []
+    seconds = 0.0
+    for start in range(0, len(items), backbone.batch_size):
+        chosen = items[start : start + backbone.batch_size]
+        pictures = [read_item(item, geometry=geometry) for item in chosen]
+        began = time.perf_counter()
+        encoded = backbone.encode(torch.stack([one.image for one in pictures])).tokens.cpu()
+        seconds += time.perf_counter() - began
+        tokens[start : start + len(chosen)] = encoded.numpy()
+        placements += [one.placement for one in pictures]
+        report("encode pictures", start + len(chosen), len(items))
+    tokens.flush()
+    del tokens
+    values = {"encode_seconds": seconds, "placements": [asdict(one) for one in placements]}
+    write_text(facts, json.dumps(values))
+    partial.replace(path)
+
+
+def _key(items: Sequence[Item], *, geometry: Mode, backbone: Backbone) -> str:
+    parts = [
+        backbone.sha256,
+        str(backbone.blocks),
+        backbone.precision,
+        backbone.device.type,
+        geometry,
+        digest_of(items),
+    ]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]

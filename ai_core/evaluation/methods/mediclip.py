@@ -1,0 +1,145 @@
+"""What a method is, and MediCLIP under a preset as one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ai_core.backbone.backbone import Backbone
+from ai_core.detector import Detector
+from ai_core.fitting.calibration import fit_calibrated
+from ai_core.images.placement import Mode
+from ai_core.presets import Preset
+from ai_core.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a method says about N images; the higher, the more anomalous.
+
+    Attributes:
+        maps: float32 on the CPU, shape (N, 224, 224), on the detector's input.
+        scores: image scores, float32 on the CPU, shape (N,).
+    """
+
+    maps: Tensor
+    scores: Tensor
+
+
+class Fitted(Protocol):
+    """A method after its fit."""
+
+    @property
+    def normal_scores(self) -> tuple[float, ...] | None:
+        """A score for each support unit by something that never saw it; None if not to be had."""
+
+    def score(self, tokens: Tensor) -> Scored:
+        """Score images from their patch tokens, shape (N, blocks, patches, width)."""
+
+
+class Method(Protocol):
+    """A way to find anomalies on a frozen backbone's patch tokens."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+
+    @property
+    def geometry(self) -> Mode:
+        """How pictures are brought to the detector's input."""
+
+    @property
+    def preset_name(self) -> str | None:
+        """The preset it was made from, or None."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether it takes a support set at all."""
+
+    def describe(self) -> dict[str, Any]:
+        """Every choice that decides on its figures, as plain values."""
+
+    def fit(
+        self,
+        images: Tensor,
+        units: Sequence[int],
+        *,
+        backbone: Backbone,
+        generator: torch.Generator,
+        progress: Progress,
+    ) -> Fitted:
+        """Fit on k normal images, (k, 3, 224, 224), each of the given exchangeable unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mediclip:
+    """MediCLIP under a preset, with cross-fitted scores of its own normals.
+
+    Attributes:
+        preset: every choice of the detector.
+        folds: of the cross-fit; 0 leaves it out, and with it the operating point.
+    """
+
+    preset: Preset
+    folds: int = 2
+    name: str = "mediclip"
+    fits: bool = True
+
+    @property
+    def geometry(self) -> Mode:
+        """As the preset says."""
+        return self.preset.geometry
+
+    @property
+    def preset_name(self) -> str | None:
+        """The preset's name."""
+        return self.preset.name
+
+    def describe(self) -> dict[str, Any]:
+        """The preset's values and the folds."""
+        return {"preset": self.preset.to_dict(), "folds": self.folds}
+
+    def fit(
+        self,
+        images: Tensor,
+        units: Sequence[int],
+        *,
+        backbone: Backbone,
+        generator: torch.Generator,
+        progress: Progress,
+    ) -> "FittedMediclip":
+        """Fit and cross-fit; too few units for the folds are fitted without."""
+        if not self.folds or len(set(units)) < self.folds:
+            detector = Detector.fit(
+                images,
+                backbone=backbone,
+                preset=self.preset,
+                generator=generator,
+                progress=progress,
+            )
+            return FittedMediclip(detector=detector, normal_scores=None)
+        fit = fit_calibrated(
+            images,
+            units,
+            backbone=backbone,
+            preset=self.preset,
+            folds=self.folds,
+            generator=generator,
+            progress=progress,
+        )
+        return FittedMediclip(detector=fit.detector, normal_scores=fit.normal_scores)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedMediclip:
+    """A fitted detector with the scores of its normals."""
+
+    detector: Detector
+    normal_scores: tuple[float, ...] | None
+
+    def score(self, tokens: Tensor) -> Scored:
+        """As `Detector.score_tokens`."""
+        maps, scores = self.detector.score_tokens(tokens)
+        return Scored(maps=maps, scores=scores)

@@ -1,0 +1,204 @@
+"""Calibration: scores of the support set by detectors that never saw them."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ai_core.backbone.backbone import Backbone, Encoded
+from ai_core.detector import Detector, describe_fit
+from ai_core.errors import CalibrationError
+from ai_core.fitting.fit import make_pool, train_head
+from ai_core.fitting.support import Support, prepare_support
+from ai_core.images.checks import check_support
+from ai_core.model.scope import farthest_distance
+from ai_core.operating_point import Aggregate, aggregate
+from ai_core.presets import DEFAULT, Preset
+from ai_core.progress import FitProgress, Progress, silent
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedFit:
+    """A detector with what its operating point is made from.
+
+    Attributes:
+        detector: fitted on all images.
+        normal_scores: one score per study, in ascending order of the study index, each by a
+            detector that never saw the study.
+    """
+
+    detector: Detector
+    normal_scores: tuple[float, ...]
+
+
+HeldOut = Callable[[int], Iterable[Tensor] | None]
+"""Gives all images of a study by its index, in batches as `Detector.score` takes them; None where
+the support set holds them all already."""
+
+
+def fit_calibrated(
+    images: Tensor,
+    groups: Sequence[int],
+    *,
+    backbone: Backbone,
+    preset: Preset = DEFAULT,
+    folds: int = 2,
+    generator: torch.Generator,
+    progress: Progress | None = None,
+    method: Aggregate = "max",
+    held_out: HeldOut | None = None,
+) -> CalibratedFit:
+    """Fit a detector, and score every study by one that was fitted without the study's fold.
+
+    All of them learn from one shared pool of features, where the preset pools: the synthetic
+    images of a fold take nothing from another fold, so leaving a fold's part of the pool out
+    leaves out every trace of its studies, and no synthetic image passes the frozen tower twice.
+
+    Args:
+        images: normal images of all studies, float32 in [0, 1], shape (n, 3, 224, 224).
+        groups: study index of each image; studies are the exchangeable units.
+        backbone: the frozen towers.
+        preset: every other choice.
+        folds: number of folds, at least 2; images of one study never part.
+        generator: the source of every draw.
+        progress: told now and then.
+        method: how image scores become a study score.
+        held_out: all images of a study, where `images` holds only some of them. A score of the
+            highest of many images stands beside new studies only if it saw as many itself; and
+            the ends of a series are in scope only if they were seen.
+
+    Raises:
+        CalibrationError: fewer than 2 folds, or too few studies for them.
+        ImageInputError, SupportSetError: as `Detector.fit`.
+    """
+    plan = _Plan.make(images, groups, folds=folds, backbone=backbone, generator=generator)
+    fit = _Fit(plan, backbone, preset, generator, progress or silent)
+    scores, farthest = _score_studies(fit, held_out=held_out, method=method)
+    return CalibratedFit(detector=fit.detector(None, farthest=farthest), normal_scores=scores)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    support: Support
+    folds: Tensor
+    count: int
+
+    @classmethod
+    def make(
+        cls,
+        images: Tensor,
+        groups: Sequence[int],
+        *,
+        folds: int,
+        backbone: Backbone,
+        generator: torch.Generator,
+    ) -> "_Plan":
+        check_support(images)
+        if len(groups) != len(images):
+            raise CalibrationError(f"{len(images)} images, but {len(groups)} study indices")
+        studies = sorted(set(groups))
+        if folds < 2 or len(studies) < folds:
+            raise CalibrationError(
+                f"cross-fitting in {folds} folds needs at least 2 folds and a study for each; "
+                f"there are {len(studies)} studies"
+            )
+        turns = torch.randperm(len(studies), generator=generator) % folds
+        fold_of = dict(zip(studies, turns.tolist(), strict=True))
+        return cls(
+            support=prepare_support(images, groups=groups, backbone=backbone),
+            folds=torch.tensor([fold_of[group] for group in groups]),
+            count=folds,
+        )
+
+    def studies_of(self, fold: int) -> list[int]:
+        return sorted(set(self.support.groups[self.folds == fold].tolist()))
+
+
+class _Fit:
+    """Fits detectors on parts of one support set, on one shared pool where the preset pools."""
+
+    def __init__(
+        self,
+        plan: _Plan,
+        backbone: Backbone,
+        preset: Preset,
+        generator: torch.Generator,
+        progress: Progress,
+    ) -> None:
+        self.plan = plan
+        self.backbone = backbone
+        self.preset = preset
+        self.generator = generator
+        self.progress = progress
+        self._pool = make_pool(
+            plan.support,
+            folds=plan.folds,
+            backbone=backbone,
+            preset=preset,
+            generator=generator,
+            progress=progress,
+        )
+
+    def detector(self, without: int | None, *, farthest: float = 0.0) -> Detector:
+        """A detector fitted on every fold but one, or on all of them.
+
+        Its scope has room for a normal image that lies ``farthest`` from other studies.
+        """
+        plan = self.plan
+        kept = plan.folds != without if without is not None else plan.folds >= 0
+        stage = "train" if without is None else f"cross-fit {without + 1}/{plan.count}"
+        support = plan.support.part(kept)
+        pool = self._pool
+        if pool is not None and without is not None:
+            pool = pool.without(without)
+        head = train_head(
+            support,
+            pool=pool,
+            backbone=self.backbone,
+            preset=self.preset,
+            generator=self.generator,
+            progress=_named(self.progress, stage),
+        )
+        info = describe_fit(
+            support.images, backbone=self.backbone, preset=self.preset, generator=self.generator
+        )
+        head = replace(head, scope=head.scope.widened(farthest))
+        return Detector(head, backbone=self.backbone, info=info)
+
+
+def _score_studies(
+    fit: _Fit, *, held_out: HeldOut | None, method: Aggregate
+) -> tuple[tuple[float, ...], float]:
+    """A score for each study, and the distance of their farthest image from other studies."""
+    plan, groups = fit.plan, fit.plan.support.groups
+    by_study: dict[int, float] = {}
+    farthest = 0.0
+    total = len(set(groups.tolist()))
+    for fold in range(plan.count):
+        detector = fit.detector(fold)
+        for study in plan.studies_of(fold):
+            others = plan.support.part(groups != study).encoded.embedding
+            scores: list[float] = []
+            for encoded in _encoded_study(fit, study, held_out):
+                scores += detector.score_encoded(encoded).scores.tolist()
+                farthest = max(farthest, farthest_distance(encoded.embedding, others))
+            by_study[study] = aggregate(scores, method=method)
+            fit.progress(FitProgress("calibrate", len(by_study), total))
+    return tuple(by_study[study] for study in sorted(by_study)), farthest
+
+
+def _encoded_study(fit: _Fit, study: int, held_out: HeldOut | None) -> Iterator[Encoded]:
+    batches = held_out(study) if held_out is not None else None
+    if batches is None:
+        yield fit.plan.support.part(fit.plan.support.groups == study).encoded
+        return
+    for batch in batches:
+        yield fit.backbone.encode(batch)
+
+
+def _named(progress: Progress, stage: str) -> Progress:
+    def report(state: FitProgress) -> None:
+        progress(FitProgress(stage, state.step, state.steps, state.loss))
+
+    return report

@@ -1,0 +1,197 @@
+"""The k-shot fine-tune of adapters and prompts on synthetic anomalies (MediCLIP Eq. 3)."""
+
+import torch
+from torch import Tensor
+
+from ai_core.backbone.backbone import Backbone
+from ai_core.fitting.pool import Pool, build_pool, made_ahead, support_order
+from ai_core.fitting.support import Support
+from ai_core.fitting.trainer import Head, Trainer
+from ai_core.model.patch_bank import Memory, fit_memory
+from ai_core.model.scope import Scope, fit_scope
+from ai_core.presets import Preset
+from ai_core.progress import FitProgress, Progress, silent
+
+STREAM_IMAGES = 64
+"""Fresh synthetic images that are held at once where nothing is pooled."""
+
+
+def make_pool(
+    support: Support,
+    *,
+    folds: Tensor | None = None,
+    backbone: Backbone,
+    preset: Preset,
+    generator: torch.Generator,
+    progress: Progress = silent,
+) -> Pool | None:
+    """Build the preset's pool of cached synthetic features over a support set.
+
+    Args:
+        support: the support set.
+        folds: fold of each of its images, int64, shape (k,); by default they are all one fold.
+        backbone: the frozen tower.
+        preset: says how many and what.
+        generator: the source of every draw.
+        progress: told after every batch.
+
+    Returns:
+        The pool; None where the preset pools nothing.
+    """
+    if not preset.training.pool_images:
+        return None
+    count = max(preset.training.pool_images, len(support))
+    return build_pool(
+        support,
+        support_order(len(support), count, generator=generator),
+        folds=torch.zeros(len(support), dtype=torch.int64) if folds is None else folds,
+        backbone=backbone,
+        settings=preset.synthesis,
+        label_side=preset.training.loss_side,
+        generator=generator,
+        progress=progress,
+    )
+
+
+def train_head(
+    support: Support,
+    *,
+    pool: Pool | None,
+    backbone: Backbone,
+    preset: Preset,
+    generator: torch.Generator,
+    progress: Progress = silent,
+) -> Head:
+    """Fit a head on a pool of cached features, or on fresh images where there is none.
+
+    Args:
+        support: the support set.
+        pool: cached synthetic features of it, or None.
+        backbone: the frozen towers.
+        preset: says how.
+        generator: the source of every draw.
+        progress: told now and then.
+    """
+    if pool is None:
+        return train_on_stream(
+            support, backbone=backbone, preset=preset, generator=generator, progress=progress
+        )
+    return train_on_pool(
+        pool,
+        support=support,
+        backbone=backbone,
+        preset=preset,
+        generator=generator,
+        progress=progress,
+    )
+
+
+def train_on_pool(
+    pool: Pool,
+    *,
+    support: Support,
+    backbone: Backbone,
+    preset: Preset,
+    generator: torch.Generator,
+    progress: Progress = silent,
+) -> Head:
+    """Fit a head on cached features alone; no image passes the tower.
+
+    Args:
+        pool: cached synthetic features.
+        support: the support set that the pool was made from.
+        backbone: gives the text tower and the shapes.
+        preset: says how.
+        generator: draws the start and the batches.
+        progress: told now and then.
+    """
+    training = preset.training
+    trainer = Trainer(backbone, preset, normal_tokens=support.encoded.tokens, generator=generator)
+    scope = _scope(support, pool)
+    memory = _memory(support, preset=preset, generator=generator)
+    if not trainer.learns:
+        return trainer.finish(scope, memory)
+    remember_from = round(training.updates * (1 - training.average_last))
+    batches = -(-len(pool) // training.batch)
+    for update in range(training.updates):
+        turn = update % batches
+        if turn == 0:
+            order = torch.randperm(len(pool), generator=generator)
+        chosen = order[turn * training.batch : (turn + 1) * training.batch]
+        loss = trainer.update(*pool.batch(chosen))
+        if training.average_last and update >= remember_from:
+            trainer.remember()
+        if update % 10 == 9 or update + 1 == training.updates:
+            progress(FitProgress("train", update + 1, training.updates, float(loss)))
+    return trainer.finish(scope, memory)
+
+
+def train_on_stream(
+    support: Support,
+    *,
+    backbone: Backbone,
+    preset: Preset,
+    generator: torch.Generator,
+    progress: Progress = silent,
+) -> Head:
+    """Fit a head on synthetic images that are each seen once, as the authors do.
+
+    An epoch makes one synthetic image of each normal one; no batch reaches into the next epoch.
+
+    Args:
+        support: the support set.
+        backbone: the frozen towers.
+        preset: says how.
+        generator: the source of every draw.
+        progress: told now and then.
+    """
+    training = preset.training
+    trainer = Trainer(backbone, preset, normal_tokens=support.encoded.tokens, generator=generator)
+    memory = _memory(support, preset=preset, generator=generator)
+    if not trainer.learns:
+        return trainer.finish(_scope(support, None), memory)
+    k = len(support)
+    one_fold = torch.zeros(k, dtype=torch.int64)
+    scope: Scope | None = None
+    updates, done = training.epochs * -(-k // training.batch), 0
+    remember_from = round(updates * (1 - training.average_last))
+    held = max(STREAM_IMAGES // k, 1)
+    pools = (
+        build_pool(
+            support,
+            support_order(k, k * min(held, training.epochs - first), generator=generator),
+            folds=one_fold,
+            backbone=backbone,
+            settings=preset.synthesis,
+            label_side=training.loss_side,
+            generator=generator,
+        )
+        for first in range(0, training.epochs, held)
+    )
+    for pool in made_ahead(pools, device=backbone.device):
+        scope = scope or _scope(support, pool)
+        for epoch in torch.split(torch.arange(len(pool)), k):
+            for positions in torch.split(epoch, training.batch):
+                loss = trainer.update(*pool.batch(positions))
+                done += 1
+                if training.average_last and done > remember_from:
+                    trainer.remember()
+        progress(FitProgress("train", done, updates, float(loss)))
+    return trainer.finish(scope or _scope(support, None), memory)
+
+
+def _scope(support: Support, pool: Pool | None) -> Scope:
+    return fit_scope(
+        support.encoded.embedding,
+        support.groups,
+        synthetic=None if pool is None else pool.embedding[pool.rows],
+        synthetic_groups=None if pool is None else pool.groups[pool.rows],
+    )
+
+
+def _memory(support: Support, *, preset: Preset, generator: torch.Generator) -> Memory | None:
+    if preset.memory is None:
+        return None
+    return fit_memory(
+        support.encoded.tokens, support.groups, settings=preset.memory, generator=generator
+    )

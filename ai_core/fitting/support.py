@@ -1,0 +1,50 @@
+"""A support set as the fitting takes it: images, their studies, and what the tower says of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ai_core.backbone.backbone import Backbone, Encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """A support set, as images and as the frozen tower sees them.
+
+    Attributes:
+        images: float32 in [0, 1], shape (k, 3, H, W), where the backbone computes.
+        groups: study of each image, int64, shape (k,).
+        encoded: patch tokens and global embeddings of the images.
+    """
+
+    images: Tensor
+    groups: Tensor
+    encoded: Encoded
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def part(self, chosen: Tensor) -> "Support":
+        """The images that a bool mask of shape (k,) chooses."""
+        return Support(
+            images=self.images[chosen],
+            groups=self.groups[chosen],
+            encoded=Encoded(
+                tokens=self.encoded.tokens[chosen], embedding=self.encoded.embedding[chosen]
+            ),
+        )
+
+
+def prepare_support(images: Tensor, *, groups: Sequence[int], backbone: Backbone) -> Support:
+    """Send the images of a support set through the frozen tower, batch by batch."""
+    batches = [backbone.encode(batch) for batch in torch.split(images, backbone.batch_size)]
+    return Support(
+        images=images.to(backbone.device),
+        groups=torch.tensor(list(groups)),
+        encoded=Encoded(
+            tokens=torch.cat([batch.tokens for batch in batches]),
+            embedding=torch.cat([batch.embedding for batch in batches]),
+        ),
+    )

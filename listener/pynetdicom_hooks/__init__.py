@@ -1,0 +1,1 @@
+"""Pynetdicom hooks."""

@@ -1,0 +1,158 @@
+"""Who comes and goes: associations are admitted, turned away, and accounted for at their end."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, cast
+
+import structlog
+
+from listener.access import AccessPolicy, AllowedPeer, Caller, Refusal
+from listener.contexts import contexts_for
+from listener.pynetdicom_hooks.server import tls_names
+from listener.settings import AssociationEnd, Counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pynetdicom import evt
+    from pynetdicom.association import Association
+    from pynetdicom.pdu_primitives import A_ASSOCIATE
+
+    from listener.scp.associations import Associations
+    from listener.spool.disk import LowDiskMark
+
+_log = structlog.get_logger()
+
+
+class Doorkeeper:
+    """Handles the events of associations.
+
+    Args:
+        access: who may come in.
+        on_end: called when an association that was accepted is over.
+    """
+
+    def __init__(
+        self,
+        access: AccessPolicy,
+        *,
+        associations: Associations,
+        mark: LowDiskMark,
+        counts: Counts,
+        on_end: Callable[[AssociationEnd], None] | None,
+    ) -> None:
+        self._access = access
+        self._associations = associations
+        self._mark = mark
+        self._counts = counts
+        self._on_association_end = on_end
+
+    def on_requested(self, event: evt.Event) -> None:
+        """Let the caller in, or send it away."""
+        association = event.assoc
+        request = cast("A_ASSOCIATE", association.requestor.primitive)
+        names = tls_names(association)
+        caller = Caller(
+            ae_title=request.calling_ae_title,
+            called_ae_title=request.called_ae_title,
+            address=association.requestor.address,
+            tls=names is not None,
+            certificate_names=names,
+        )
+        answer = self._admit(association, caller)
+        if isinstance(answer, Refusal):
+            self._reject(association, caller, answer)
+            return
+        association.acceptor.supported_contexts = contexts_for(answer.may)
+
+    def _admit(self, association: Association, caller: Caller) -> AllowedPeer | Refusal:
+        peer = self._access.decide(caller)
+        if isinstance(peer, Refusal):
+            return peer
+        if self._mark.is_low:
+            return Refusal.DISK_LOW
+        record = self._associations.open(association, peer)
+        return record if isinstance(record, Refusal) else peer
+
+    def _reject(self, association: Association, caller: Caller, refusal: Refusal) -> None:
+        self._counts.add("rejected_" + refusal.counter)
+        _log.warning(
+            "association.rejected",
+            reason=refusal.name.lower(),
+            calling_ae_title=caller.ae_title,
+            called_ae_title=caller.called_ae_title,
+            address=caller.address,
+        )
+        association.acse.send_reject(refusal.result, refusal.source, refusal.reason)
+        association.kill()
+
+    def on_established(self, event: evt.Event) -> None:
+        """Take note of an association."""
+        self._counts.add("associations")
+        record = self._associations.get(event.assoc)
+        if record is not None:
+            record.established = True
+            _log.info(
+                "association.accepted",
+                association=record.id,
+                peer=record.peer.name,
+                calling_ae_title=event.assoc.requestor.ae_title,
+            )
+
+    def on_rejected(self, event: evt.Event) -> None:
+        """Count what the library itself rejects: too many associations."""
+        self._counts.add("rejected_other")
+        self._associations.close(event.assoc)
+        _log.warning(
+            "association.rejected",
+            reason="limit_of_associations",
+            calling_ae_title=event.assoc.requestor.ae_title,
+        )
+
+    def on_released(self, event: evt.Event) -> None:
+        """Take note of an orderly end."""
+        self._end(event.assoc, released=True)
+
+    def on_aborted(self, event: evt.Event) -> None:
+        """Take note of an abort, or of a connection that broke."""
+        self._end(event.assoc, released=False)
+
+    def on_closed(self, event: evt.Event) -> None:
+        """Forget a connection that was lost before it became an association."""
+        association = event.assoc
+        record = self._associations.get(association)
+        if record is not None and not record.established:
+            self._associations.close(association)
+        if association.requestor.primitive is None:
+            # Its thread waits for a request that can't come any more; nothing is how the queue
+            # says so.
+            association.dul.to_user_queue.put(None)
+
+    def _end(self, association: Association, *, released: bool) -> None:
+        record = self._associations.close(association)
+        if record is None:
+            return
+        if not released:
+            self._counts.add("aborted")
+        _log.log(
+            logging.INFO if released else logging.WARNING,
+            "association.released" if released else "association.aborted",
+            association=record.id,
+            peer=record.peer.name,
+            instances=record.instances,
+            studies=sorted(record.studies),
+        )
+        if self._on_association_end is None:
+            return
+        end = AssociationEnd(
+            association_id=record.id,
+            peer=record.peer.name,
+            calling_ae_title=association.requestor.ae_title,
+            study_instance_uids=frozenset(record.studies),
+            released=released,
+        )
+        try:
+            self._on_association_end(end)
+        except Exception:  # noqa: BLE001  a subscriber's failure is not the sender's
+            _log.exception("association.end_callback_failed", association=record.id)

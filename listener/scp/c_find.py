@@ -1,0 +1,161 @@
+"""C-FIND as a provider, in the Study Root information model (PS3.4 C.6.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+from pydicom.dataset import Dataset
+
+from listener.access import Permission
+from listener.errors import InvalidInstanceError
+from listener.scp.matching import matches, values_of
+from listener.uids import clean_uid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from pynetdicom import evt
+
+    from listener.scp.associations import AssociationRecord, Associations
+    from listener.scu.query import Level
+    from listener.settings import Counts
+
+_log = structlog.get_logger()
+
+_SUCCESS = 0x0000
+_PENDING = 0xFF00
+_CANCELLED = 0xFE00
+_NOT_AUTHORISED = 0x0124
+_IDENTIFIER_DOES_NOT_MATCH = 0xA900
+_UNABLE_TO_PROCESS = 0xC000
+
+_UNIQUE_KEYS: dict[Level, tuple[str, ...]] = {
+    "STUDY": ("StudyInstanceUID",),
+    "SERIES": ("StudyInstanceUID", "SeriesInstanceUID"),
+    "IMAGE": ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FindQuery:
+    """What a peer wants to find.
+
+    Attributes:
+        uids: by keyword, the values of those unique keys that are given; what has others is not
+            meant.
+    """
+
+    level: Level
+    uids: dict[str, frozenset[str]]
+
+
+class FindProvider:
+    """Answers C-FIND requests.
+
+    Args:
+        findable: gives the header of each instance that a query may be about; Retrieve AE Title in
+            it says where it can be had. None: queries are refused.
+    """
+
+    def __init__(
+        self,
+        findable: Callable[[FindQuery], Iterable[Dataset]] | None,
+        *,
+        associations: Associations,
+        counts: Counts,
+    ) -> None:
+        self._findable = findable
+        self._associations = associations
+        self._counts = counts
+
+    def handle(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        """Yield a match after the other, then how it ended."""
+        record = self._associations.get(event.assoc)
+        if record is None or Permission.FIND not in record.peer.may or self._findable is None:
+            yield _NOT_AUTHORISED, None
+            return
+        self._counts.add("queries")
+        try:
+            identifier = event.identifier
+            query = _query(identifier)
+        except InvalidInstanceError as error:
+            _log.warning("find.refused", association=record.id, reason=error.reason)
+            yield _IDENTIFIER_DOES_NOT_MATCH, None
+            return
+        except Exception as error:  # noqa: BLE001  the library's parser meets whatever was sent
+            _log.warning("find.refused", association=record.id, reason=type(error).__name__)
+            yield _IDENTIFIER_DOES_NOT_MATCH, None
+            return
+        yield from self._answers(event, query, identifier, record)
+
+    def _answers(
+        self, event: evt.Event, query: FindQuery, identifier: Dataset, record: AssociationRecord
+    ) -> Iterator[tuple[int, Dataset | None]]:
+        assert self._findable is not None
+        try:
+            found = _by_unique_key(
+                (c for c in self._findable(query) if matches(c, identifier)), query.level
+            )
+        except Exception:  # noqa: BLE001  told to the peer, which may ask again
+            _log.exception("find.failed", association=record.id)
+            yield _UNABLE_TO_PROCESS, None
+            return
+        _log.info(
+            "find.answered",
+            association=record.id,
+            peer=record.peer.name,
+            query_level=query.level,
+            matches=len(found),
+        )
+        for group in found:
+            if event.is_cancelled:
+                yield _CANCELLED, None
+                return
+            yield _PENDING, _answer(group, identifier)
+
+
+def _query(identifier: Dataset) -> FindQuery:
+    asked = str(identifier.get("QueryRetrieveLevel", ""))
+    level = next((level for level in _UNIQUE_KEYS if level == asked), None)
+    if level is None:
+        raise InvalidInstanceError("QueryRetrieveLevel is not STUDY, SERIES or IMAGE")
+    uids: dict[str, frozenset[str]] = {}
+    for keyword in _UNIQUE_KEYS["IMAGE"]:
+        values = values_of(identifier, keyword)
+        if values:
+            uids[keyword] = frozenset(clean_uid(value, name=keyword) for value in values)
+    for keyword in _UNIQUE_KEYS[level][:-1]:
+        if len(uids.get(keyword, ())) != 1:
+            raise InvalidInstanceError(f"a query at level {level} needs one {keyword}")
+    return FindQuery(level, uids)
+
+
+def _by_unique_key(candidates: Iterable[Dataset], level: Level) -> list[list[Dataset]]:
+    groups: dict[str, list[Dataset]] = {}
+    for candidate in candidates:
+        groups.setdefault(str(candidate.get(_UNIQUE_KEYS[level][-1], "")), []).append(candidate)
+    return list(groups.values())
+
+
+def _answer(group: list[Dataset], identifier: Dataset) -> Dataset:
+    """Return what was asked of a study, series or instance; what is not known stays empty."""
+    first = group[0]
+    answer = Dataset()
+    for key in identifier:
+        if key.tag in first and key.VR != "SQ":
+            answer[key.tag] = first[key.tag]
+        else:
+            answer.add_new(key.tag, key.VR, None)
+    if "SpecificCharacterSet" in first:
+        answer.SpecificCharacterSet = first.SpecificCharacterSet
+    elif "SpecificCharacterSet" in answer:
+        del answer.SpecificCharacterSet
+    answer.QueryRetrieveLevel = identifier.QueryRetrieveLevel
+    everywhere = set.intersection(
+        *(set(values_of(candidate, "RetrieveAETitle")) for candidate in group)
+    )
+    answer.RetrieveAETitle = sorted(everywhere)
+    answer.InstanceAvailability = "ONLINE" if everywhere else "UNAVAILABLE"
+    return answer

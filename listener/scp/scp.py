@@ -1,0 +1,240 @@
+"""The Application Entity that receives: C-ECHO and C-STORE into the spool."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+from pydicom.uid import UID
+from pynetdicom import AE, evt
+
+from listener.access import AccessPolicy
+from listener.contexts import contexts_for
+from listener.pynetdicom_hooks.options import set_switches
+from listener.pynetdicom_hooks.server import ConnectionGate, Doorway, Server
+from listener.scp.admission import Doorkeeper
+from listener.scp.associations import Associations
+from listener.scp.c_find import FindProvider
+from listener.scp.c_store import SUCCESS, StoreProvider
+from listener.scp.commitment_messages import CommitmentMessages
+from listener.scp.receiver import PortKind, Receiver
+from listener.settings import AssociationEnd, Counts, ListenerSettings, ListenerStatistics
+from listener.spool.disk import LowDiskMark
+from listener.spool.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from listener.tls import ServerTLS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pydicom.dataset import Dataset
+
+    from listener.scp.c_find import FindQuery
+    from listener.scp.commitment import CommitmentProvider
+    from listener.scp.shared_limits import Shared
+    from listener.scu.commitment import CommitmentReport
+    from listener.spool.spool import Spool, StoredInstance
+
+__all__ = ["AssociationEnd", "ListenerSettings", "ListenerStatistics", "StorageSCP"]
+
+_log = structlog.get_logger()
+
+_POLL_S = 0.02
+
+
+class StorageSCP(Receiver):
+    """A Storage and Verification SCP in front of a spool.
+
+    Args:
+        settings: how to listen.
+        spool: where received instances become durable before they are acknowledged.
+        on_stored: called after an instance is durable and before it is acknowledged; what it
+            raises is logged and changes nothing for the sender. Called from many threads.
+        on_association_end: called when an association that was accepted is over.
+        commitment: answers requests for storage commitment; None: they are refused.
+        on_commitment: called with what a peer reports of what we asked it; what it raises is
+            answered as a processing failure, so that the peer reports again.
+        findable: gives the headers that a query may be about; None: queries are refused.
+        shared: what is shared with other processes on the same port; None: there are none.
+        counts: where to count; None: here alone.
+    """
+
+    def __init__(
+        self,
+        settings: ListenerSettings,
+        spool: Spool,
+        on_stored: Callable[[StoredInstance], None] | None = None,
+        *,
+        on_association_end: Callable[[AssociationEnd], None] | None = None,
+        commitment: CommitmentProvider | None = None,
+        on_commitment: Callable[[CommitmentReport], None] | None = None,
+        findable: Callable[[FindQuery], Iterable[Dataset]] | None = None,
+        shared: Shared | None = None,
+        counts: Counts | None = None,
+    ) -> None:
+        self._settings = settings
+        self._counts = counts or Counts()
+        self._associations = Associations(shared, self._note_open)
+        self._mark = LowDiskMark(
+            spool.space,
+            min_free_bytes=settings.min_free_bytes,
+            min_free_percent=settings.min_free_percent,
+        )
+        self._store = StoreProvider(
+            spool,
+            ae_title=settings.ae_title,
+            mark=self._mark,
+            associations=self._associations,
+            counts=self._counts,
+            on_stored=on_stored,
+        )
+        self._door = Doorkeeper(
+            AccessPolicy(settings.ae_title, settings.peers, settings.stranger),
+            associations=self._associations,
+            mark=self._mark,
+            counts=self._counts,
+            on_end=on_association_end,
+        )
+        self._commitment = CommitmentMessages(
+            commitment, on_commitment, associations=self._associations, counts=self._counts
+        )
+        self._find = FindProvider(findable, associations=self._associations, counts=self._counts)
+        self._ae = self._make_ae()
+        self._servers: dict[str, tuple[Server, threading.Thread]] = {}
+
+    @property
+    def statistics(self) -> ListenerStatistics:
+        """What happened until now."""
+        return self._counts.statistics()
+
+    @property
+    def open_associations(self) -> int:
+        """How many associations there are at the moment."""
+        return len(self._associations)
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether every port is being listened on."""
+        servers = list(self._servers.values())
+        return bool(servers) and all(thread.is_alive() for _, thread in servers)
+
+    @property
+    def is_disk_low(self) -> bool:
+        """Whether instances are refused because the disk is low."""
+        return self._mark.is_low
+
+    def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the address is in use or not ours.
+            TLSError: the certificates can't be used.
+        """
+        if self._servers:
+            return
+        set_switches()
+        settings = self._settings
+        doorway = Doorway(
+            gate=ConnectionGate(
+                total=2 * settings.max_associations,  # room to tell some that they are too many
+                unestablished_per_address=settings.max_unestablished,
+            ),
+            max_pdu=settings.max_pdu,
+            pdu_timeout_s=settings.network_timeout_s,
+            provider=self._store,
+            share_port=settings.share_port,
+            turned_away=self._counts.add,
+        )
+        try:
+            if settings.port is not None:
+                self._listen("plain", settings.port, doorway, tls=None)
+            if settings.tls is not None:
+                tls = ServerTLS(
+                    settings.tls.files, handshake_timeout_s=settings.tls.handshake_timeout_s
+                )
+                self._listen("tls", settings.tls.port, doorway, tls=tls)
+        except BaseException:
+            self.stop()
+            raise
+        if settings.stranger is not None:
+            _log.warning("listener.open", hint="anyone is let in; name the peers that may call")
+
+    def stop(self) -> None:
+        """Stop accepting, let running associations end within the limit, then abort them."""
+        servers, self._servers = list(self._servers.values()), {}
+        for server, thread in servers:
+            server.stop_accepting()
+            thread.join()
+        deadline = time.monotonic() + self._settings.stop_timeout_s
+        for server, _ in servers:
+            while server.active_associations and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+            for association in server.active_associations:
+                _log.warning("listener.aborting", calling_ae_title=association.requestor.ae_title)
+                association.abort()
+        if servers:
+            _log.info("listener.stopped", ae_title=self._settings.ae_title)
+
+    def _find_port(self, kind: PortKind) -> int | None:
+        server = self._servers.get(kind)
+        return None if server is None else int(server[0].server_address[1])
+
+    def _listen(
+        self, kind: PortKind, port: int, doorway: Doorway, *, tls: ServerTLS | None
+    ) -> None:
+        server = self._ae.make_server(
+            (self._settings.host, port),
+            server_class=Server,
+            evt_handlers=self._handlers(),
+            doorway=doorway,
+            tls=tls,
+        )
+        thread = threading.Thread(
+            target=server.serve_forever,
+            kwargs={"poll_interval": 0.1},
+            name=f"storage-scp-{kind}",
+            daemon=True,
+        )
+        self._servers[kind] = (cast("Server", server), thread)
+        thread.start()
+        _log.info(
+            "listener.started",
+            ae_title=self._settings.ae_title,
+            port=self._port_of(kind),
+            kind=kind,
+        )
+
+    def _make_ae(self) -> AE:
+        settings = self._settings
+        ae = AE(settings.ae_title)
+        ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        ae.supported_contexts = contexts_for(frozenset())
+        ae.maximum_pdu_size = settings.max_pdu
+        ae.maximum_associations = settings.max_associations
+        ae.acse_timeout = settings.acse_timeout_s
+        ae.dimse_timeout = settings.dimse_timeout_s
+        ae.network_timeout = settings.network_timeout_s
+        return ae
+
+    def _handlers(self) -> list[Any]:
+        return [
+            (evt.EVT_REQUESTED, self._door.on_requested),
+            (evt.EVT_ESTABLISHED, self._door.on_established),
+            (evt.EVT_REJECTED, self._door.on_rejected),
+            (evt.EVT_RELEASED, self._door.on_released),
+            (evt.EVT_ABORTED, self._door.on_aborted),
+            (evt.EVT_CONN_CLOSE, self._door.on_closed),
+            (evt.EVT_C_ECHO, self._on_c_echo),
+            (evt.EVT_C_FIND, self._find.handle),
+            (evt.EVT_N_ACTION, self._commitment.on_action),
+            (evt.EVT_N_EVENT_REPORT, self._commitment.on_event_report),
+        ]
+
+    def _note_open(self, number: int) -> None:
+        self._counts.open_associations = number
+
+    def _on_c_echo(self, _event: evt.Event) -> int:
+        self._counts.add("echoes")
+        return SUCCESS

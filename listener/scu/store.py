@@ -1,0 +1,259 @@
+"""What we ask of a peer: C-ECHO and C-STORE here, C-FIND, C-MOVE and C-GET from `query`."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID, ExplicitVRLittleEndian
+from pynetdicom import build_context
+from pynetdicom.dsutils import split_dataset
+
+from listener.errors import (
+    AssociationAbortedError,
+    InvalidInstanceError,
+    NoPresentationContextError,
+)
+from listener.scu.association import Peer, associate
+from listener.scu.deflated import inflated
+from listener.scu.query import MoveResult, find, get, move
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from pynetdicom.association import Association
+    from pynetdicom.presentation import PresentationContext
+
+__all__ = [
+    "EchoResult",
+    "MoveResult",
+    "Peer",
+    "StoreCategory",
+    "StoreOutcome",
+    "echo",
+    "find",
+    "get",
+    "move",
+    "store",
+]
+
+_VERIFICATION = UID("1.2.840.10008.1.1")
+# An association has at most 128 contexts, and a kind may need two.
+_MAX_KINDS = 64
+_SOP_CLASS_NOT_SUPPORTED = 0x0122
+
+
+class StoreCategory(Enum):
+    """What a C-STORE status means (PS3.4 table B.2-1)."""
+
+    SUCCESS = "success"
+    WARNING = "warning"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class EchoResult:
+    """An answered C-ECHO: seconds from request to answer, and seconds with the association."""
+
+    round_trip_s: float
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOutcome:
+    """What became of one instance.
+
+    Attributes:
+        status: the DIMSE status of the peer; 0122H too when it took no context for the instance.
+        comment: the peer's error comment, or ours.
+    """
+
+    sop_instance_uid: str
+    status: int
+    category: StoreCategory
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    path: Path
+    sop_class_uid: UID
+    sop_instance_uid: UID
+    transfer_syntax_uid: UID
+
+    @property
+    def kind(self) -> tuple[UID, UID]:
+        return self.sop_class_uid, self.transfer_syntax_uid
+
+
+def echo(peer: Peer) -> EchoResult:
+    """Ask a peer for a C-ECHO.
+
+    Raises:
+        PeerError: it can't be reached, rejects us, does not take Verification, or aborts.
+    """
+    begun = time.perf_counter()
+    with associate(peer, [build_context(_VERIFICATION)]) as association:
+        asked = time.perf_counter()
+        answer = association.send_c_echo()
+        answered = time.perf_counter()
+        if "Status" not in answer:
+            raise AssociationAbortedError(f"{peer} did not answer C-ECHO")
+    return EchoResult(round_trip_s=answered - asked, total_s=time.perf_counter() - begun)
+
+
+def store(
+    peer: Peer,
+    paths: Sequence[Path],
+    *,
+    on_answer: Callable[[StoreOutcome], None] | None = None,
+) -> tuple[StoreOutcome, ...]:
+    """Send Part 10 files as they are encoded, over one association.
+
+    Contexts are proposed for what is sent and no more; over 64 kinds are sent over several
+    associations. What is deflated is proposed inflated too, and sent so where the peer takes it
+    only so. An instance whose kind the peer does not take is an outcome, not an error, as long as
+    it takes another one.
+
+    Args:
+        peer: where to.
+        paths: files; the File Meta Information must name SOP class, SOP instance and syntax.
+        on_answer: told each outcome before the next instance goes out, so that what a peer has
+            taken is known whatever happens to us; what it raises ends the association.
+
+    Returns:
+        One outcome per path, in their order.
+
+    Raises:
+        InvalidInstanceError: a file is not Part 10 or lacks one of these UIDs; nothing was sent.
+        PeerUnreachableError, AssociationRejectedError: nothing was sent.
+        NoPresentationContextError: the peer takes none of the kinds; nothing was sent.
+        AssociationAbortedError: it ended in the middle, `outcomes` has what was answered.
+    """
+    outgoing = [_outgoing(path) for path in paths]
+    outcomes = _Outcomes(on_answer)
+    refused: NoPresentationContextError | None = None
+    for kinds in _batches(sorted({item.kind for item in outgoing})):
+        batch = [(index, item) for index, item in enumerate(outgoing) if item.kind in kinds]
+        try:
+            _store_batch(peer, kinds, batch, outcomes=outcomes)
+        except AssociationAbortedError as error:
+            raise AssociationAbortedError(str(error), outcomes=outcomes.in_order()) from error
+        except NoPresentationContextError as error:
+            refused = error
+            for index, item in batch:
+                outcomes.add(index, _no_context(item))
+    if refused is not None and all(
+        outcome.status == _SOP_CLASS_NOT_SUPPORTED for outcome in outcomes.in_order()
+    ):
+        raise refused
+    return outcomes.in_order()
+
+
+class _Outcomes:
+    """Gathers outcomes by the place of their paths, and passes each on."""
+
+    def __init__(self, on_answer: Callable[[StoreOutcome], None] | None) -> None:
+        self._by_place: dict[int, StoreOutcome] = {}
+        self._on_answer = on_answer
+
+    def add(self, place: int, outcome: StoreOutcome) -> None:
+        self._by_place[place] = outcome
+        if self._on_answer is not None:
+            self._on_answer(outcome)
+
+    def in_order(self) -> tuple[StoreOutcome, ...]:
+        return tuple(self._by_place[place] for place in sorted(self._by_place))
+
+
+def _outgoing(path: Path) -> _Outgoing:
+    try:
+        meta, _ = split_dataset(path)
+        return _Outgoing(
+            path=path,
+            sop_class_uid=UID(meta.MediaStorageSOPClassUID),
+            sop_instance_uid=UID(meta.MediaStorageSOPInstanceUID),
+            transfer_syntax_uid=UID(meta.TransferSyntaxUID),
+        )
+    except (InvalidDicomError, AttributeError, ValueError, EOFError) as error:
+        raise InvalidInstanceError("not a Part 10 file with complete file meta") from error
+
+
+def _batches(kinds: Sequence[tuple[UID, UID]]) -> Iterator[Sequence[tuple[UID, UID]]]:
+    for start in range(0, len(kinds), _MAX_KINDS):
+        yield kinds[start : start + _MAX_KINDS]
+
+
+def _encodings(transfer_syntax: UID) -> tuple[UID, ...]:
+    """The transfer syntaxes that a file can be sent in, the better one first."""
+    if transfer_syntax.is_deflated:
+        return transfer_syntax, ExplicitVRLittleEndian
+    return (transfer_syntax,)
+
+
+def _store_batch(
+    peer: Peer,
+    kinds: Sequence[tuple[UID, UID]],
+    batch: Sequence[tuple[int, _Outgoing]],
+    *,
+    outcomes: _Outcomes,
+) -> None:
+    proposed = {(sop_class, one) for sop_class, syntax in kinds for one in _encodings(syntax)}
+    contexts: list[PresentationContext] = [build_context(*each) for each in sorted(proposed)]
+    with associate(peer, contexts) as association:
+        taken = {
+            (context.abstract_syntax, context.transfer_syntax[0])
+            for context in association.accepted_contexts
+        }
+        for message_id, (index, item) in enumerate(batch, start=1):
+            usable = [
+                one
+                for one in _encodings(item.transfer_syntax_uid)
+                if (item.sop_class_uid, one) in taken
+            ]
+            if not usable:
+                outcomes.add(index, _no_context(item))
+                continue
+            plain = usable[0] != item.transfer_syntax_uid
+            with inflated(item.path) if plain else nullcontext(item.path) as path:
+                answer = _send(association, peer, item, path, message_id=message_id % 0xFFFF + 1)
+            outcomes.add(index, answer)
+
+
+def _send(
+    association: Association, peer: Peer, item: _Outgoing, path: Path, *, message_id: int
+) -> StoreOutcome:
+    if not association.is_established:
+        raise AssociationAbortedError(f"{peer} ended the association while instances were sent")
+    answer = association.send_c_store(path, msg_id=message_id)
+    if "Status" not in answer:
+        raise AssociationAbortedError(f"{peer} did not answer a C-STORE")
+    status = int(answer.Status)
+    return StoreOutcome(
+        sop_instance_uid=item.sop_instance_uid,
+        status=status,
+        category=_category(status),
+        comment=str(answer.get("ErrorComment", "") or ""),
+    )
+
+
+def _category(status: int) -> StoreCategory:
+    if status == 0x0000:
+        return StoreCategory.SUCCESS
+    if status & 0xF000 == 0xB000 or status == 0x0001 or status in (0x0107, 0x0116):
+        return StoreCategory.WARNING  # PS3.7 C.1.2
+    return StoreCategory.REFUSED
+
+
+def _no_context(item: _Outgoing) -> StoreOutcome:
+    return StoreOutcome(
+        sop_instance_uid=item.sop_instance_uid,
+        status=_SOP_CLASS_NOT_SUPPORTED,
+        category=StoreCategory.REFUSED,
+        comment=f"no context for {item.sop_class_uid.name} as {item.transfer_syntax_uid.name}",
+    )

@@ -1,0 +1,304 @@
+"""The demonstration from end to end: PACS, node, department, task, studies, results, picture."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.text import Text
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from ai_core import Backbone, BackboneUnavailableError, get_preset
+from ai_core.backbone import bundled
+from ai_core.backbone.backbone import UNTRAINED
+from mediclip_dicom.cli.demo.department import make_department
+from mediclip_dicom.cli.demo.errors import DemoDataError, DemoError
+from mediclip_dicom.cli.demo.node_process import running_node, write_config
+from mediclip_dicom.cli.demo.overview import OverviewRow, draw_overview
+from mediclip_dicom.cli.demo.own_data import read_own_data
+from mediclip_dicom.cli.demo.pacs import DemoPacs, free_port
+from mediclip_dicom.cli.demo.studies import DemoStudy, Department
+from mediclip_dicom.cli.display import (
+    count_progress,
+    fit_progress,
+    make_table,
+    progress_bars,
+    score_text,
+    verdict_text,
+)
+from mediclip_dicom.database import Run, Study, StudyRevision, TaskVerdict, open_database
+from mediclip_dicom.imaging import iter_frames
+from mediclip_dicom.imaging.series import place, read_headers
+from mediclip_dicom.node.node import open_backbone
+from mediclip_dicom.settings.load import load_settings
+from mediclip_dicom.settings.settings import BackboneSettings, Settings
+from mediclip_dicom.studies.analysis import open_maps
+from mediclip_dicom.tasks.registration import TaskRequest, register_from_paths
+from mediclip_dicom.tasks.routing import Route
+
+FOLDS = 2
+STUDY_LIMIT_S = 300.0
+
+_BACKBONE_NOTES = {
+    UNTRAINED: " (random weights, for demonstration only)",
+    bundled.NAME: " (the small one in the box)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StudyOutcome:
+    """What came back of one study; `returned` are the files read back from the PACS by kind."""
+
+    study: DemoStudy
+    verdict: str
+    score: float | None
+    seconds: float
+    returned: dict[str, int]
+    row: OverviewRow
+
+    @property
+    def complete(self) -> bool:
+        """Whether the PACS holds a report, and a segmentation where the study is flagged."""
+        flagged = self.verdict == "abnormal"
+        return self.returned.get("SR", 0) >= 1 and (not flagged or self.returned.get("SEG", 0) >= 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoRequest:
+    """What `mediclip-dicom demo` was asked for.
+
+    Attributes:
+        data: Folder with the user's own `normal/` and `abnormal/`; None for a made department.
+        out: Folder for the picture, SEG and SR.
+        k: Normal studies that the task is registered from.
+        studies: At most so many of the remaining normal, and of the abnormal, go through the PACS.
+        seed: Of every random draw.
+    """
+
+    data: Path | None
+    out: Path
+    k: int
+    studies: int
+    seed: int
+
+
+def run_demo(settings: Settings, request: DemoRequest) -> None:
+    """Run the demonstration; see `mediclip-dicom demo --help`.
+
+    Raises:
+        DemoError: A study did not come back complete.
+        DemoDataError: The user's own folder does not hold what is needed.
+        DemoExtraMissingError: nilearn is not installed.
+    """
+    console = Console()
+    out = request.out
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="mediclip-demo-") as folder, progress_bars() as bars:
+        root = Path(folder)
+        department = _department(request, root / "department", bars)
+        support, rest = _split(department, request)
+        backbone, backbone_settings = _choose_backbone(settings.backbone, bars.console)
+        node_port = free_port()
+        with DemoPacs({settings.node.ae_title: ("127.0.0.1", node_port)}) as pacs:
+            config = write_config(root, settings, backbone_settings, node_port=node_port, pacs=pacs)
+            node_settings = load_settings(config)
+            with running_node(config, node_settings, log=out / "node.log"):
+                sessions = open_database(node_settings.database_url)
+                _register(sessions, department, support, backbone, seed=request.seed, bars=bars)
+                pacs.store([path for study in rest for path in study.paths])
+                outcomes = _send_and_wait(rest, pacs, sessions, node_settings, out=out, bars=bars)
+    _report(console, outcomes, backbone, out)
+    if missing := [o.study.name for o in outcomes if not o.complete]:
+        raise DemoError(f"results of {', '.join(missing)} did not come back from the PACS")
+
+
+def _department(request: DemoRequest, directory: Path, bars: Progress) -> Department:
+    if request.data is not None:
+        return read_own_data(request.data, directory, seed=request.seed)
+    return make_department(
+        directory, seed=request.seed, progress=count_progress(bars, "making the department")
+    )
+
+
+def _split(
+    department: Department, request: DemoRequest
+) -> tuple[tuple[DemoStudy, ...], tuple[DemoStudy, ...]]:
+    """The support set, and what goes through the PACS: normal studies, then abnormal ones."""
+    normal, abnormal = department.of("normal"), department.of("abnormal")
+    if len(normal) <= request.k:
+        raise DemoDataError(
+            f"{len(normal)} normal studies are there; {request.k} make the support set (--k), and "
+            "at least one more is needed to be sent to the node"
+        )
+    rest = normal[request.k :][: request.studies] + abnormal[: request.studies]
+    return normal[: request.k], rest
+
+
+def _choose_backbone(
+    settings: BackboneSettings, console: Console
+) -> tuple[Backbone, BackboneSettings]:
+    """What the configuration names; the one in the box where it is silent or that can't be had."""
+    box = settings.model_copy(update={"weights": bundled.NAME, "blocks": None})
+    if not {"model", "weights"} & settings.model_fields_set:
+        return open_backbone(box), box
+    try:
+        return open_backbone(settings), settings
+    except BackboneUnavailableError as error:
+        console.print(Text(str(error), style="yellow"))
+        console.print("The demonstration goes on with the small backbone in the box.")
+        return open_backbone(box), box
+
+
+def _register(
+    sessions: sessionmaker[Session],
+    department: Department,
+    support: Sequence[DemoStudy],
+    backbone: Backbone,
+    *,
+    seed: int,
+    bars: Progress,
+) -> None:
+    request = TaskRequest(
+        name=department.task,
+        route=Route(department.modality),
+        preset=get_preset("default"),
+        # The lowest that k normal studies can promise: a flag means "above all of them".
+        false_positive_rate=1 / (len(support) + 1) + 0.01,
+        folds=min(FOLDS, len(support)),
+        images_per_study=12,
+        seed=seed,
+    )
+    registered = register_from_paths(
+        sessions,
+        [path for study in support for path in study.paths],
+        request,
+        backbone=backbone,
+        fit_progress=fit_progress(bars),
+    )
+    for reason, count in registered.left_out:
+        bars.console.print(Text(f"{count} left out of the support set: {reason}", style="yellow"))
+
+
+def _send_and_wait(
+    studies: Sequence[DemoStudy],
+    pacs: DemoPacs,
+    sessions: sessionmaker[Session],
+    settings: Settings,
+    *,
+    out: Path,
+    bars: Progress,
+) -> list[StudyOutcome]:
+    """Send the studies one after the other, as a PACS routes them, and wait for all results."""
+    bar = bars.add_task("studies through the PACS", total=len(studies))
+    sent: dict[str, datetime] = {}
+    for study in studies:
+        sent[study.name] = datetime.now(UTC)
+        pacs.send(study.study_instance_uid, settings.node.ae_title)
+    outcomes: dict[str, StudyOutcome] = {}
+    while waiting := [study for study in studies if study.name not in outcomes]:
+        time.sleep(0.5)
+        for study in waiting:
+            outcome = _outcome(study, sent[study.name], pacs, sessions, settings, out=out)
+            if outcome is not None:
+                outcomes[study.name] = outcome
+                bars.advance(bar)
+            elif (datetime.now(UTC) - sent[study.name]).total_seconds() > STUDY_LIMIT_S:
+                raise DemoError(f"study {study.name} was not answered within {STUDY_LIMIT_S:.0f} s")
+    return [outcomes[study.name] for study in studies]
+
+
+def _outcome(
+    study: DemoStudy,
+    sent: datetime,
+    pacs: DemoPacs,
+    sessions: sessionmaker[Session],
+    settings: Settings,
+    *,
+    out: Path,
+) -> StudyOutcome | None:
+    """What came back of a study that was sent at this moment; None if nothing did yet."""
+    uid = study.study_instance_uid
+    with sessions() as session:
+        run = session.scalar(
+            select(Run)
+            .join(StudyRevision)
+            .join(Study)
+            .where(Study.study_instance_uid == uid, Run.finished_at.is_not(None))
+        )
+        if run is None or run.finished_at is None:
+            return None
+        seconds = (run.finished_at - sent).total_seconds()
+        if not run.verdicts:
+            raise DemoError(f"study {study.name}: {run.state.value}, {run.reason}")
+        verdict = run.verdicts[0]
+        row = _overview_row(study, verdict, settings)
+    folder = out / study.name
+    shutil.rmtree(folder, ignore_errors=True)
+    returned = {
+        kind: len(pacs.retrieve(uid, folder / kind, modalities={kind})) for kind in ("SR", "SEG")
+    }
+    return StudyOutcome(
+        study=study,
+        verdict=verdict.verdict,
+        score=verdict.score,
+        seconds=seconds,
+        returned=returned,
+        row=row,
+    )
+
+
+def _overview_row(study: DemoStudy, verdict: TaskVerdict, settings: Settings) -> OverviewRow:
+    """One image of the study, with the map that the node kept of it.
+
+    The highest-scored one; of a lesion that was missed, the one that shows most of it, so that
+    the picture also shows what the node did not see.
+    """
+    images, _ = read_headers(study.paths)
+    maps = open_maps(settings.storage.runs / verdict.run_id / f"{verdict.task_version_id}.npy")
+    frames = [
+        (image, frame) for image in images for frame in range(1, image.header.number_of_frames + 1)
+    ]
+    shown = int(maps.reshape(len(maps), -1).max(axis=1).argmax())
+    if study.label == "abnormal" and verdict.verdict != "abnormal":
+        areas = [study.truth_area(image.header.sop_instance_uid) for image, _ in frames]
+        shown = max(range(len(frames)), key=areas.__getitem__) if any(areas) else shown
+    image, number = frames[shown]
+    frame = next(f for f in iter_frames(image.path) if f.number == number)
+    mode = get_preset(verdict.task_version.preset).geometry
+    return OverviewRow(
+        name=study.name,
+        label=study.label,
+        image=frame.rgb,
+        map=place(image.header, mode=mode).to_source(np.asarray(maps[shown])),
+        truth=study.truth_mask(image.header.sop_instance_uid),
+        verdict=verdict.verdict,
+        score=verdict.score,
+        operating_point=verdict.operating_point,
+    )
+
+
+def _report(
+    console: Console, outcomes: Sequence[StudyOutcome], backbone: Backbone, out: Path
+) -> None:
+    table = make_table(None, "study", "truth", "score", "verdict", "seconds", "in the PACS")
+    for outcome in outcomes:
+        table.add_row(
+            outcome.study.name,
+            outcome.study.label,
+            score_text(outcome.score),
+            verdict_text(outcome.verdict),
+            f"{outcome.seconds:.0f}",
+            ", ".join(f"{count} {kind}" for kind, count in outcome.returned.items() if count),
+        )
+    table.caption = f"backbone: {backbone.name}" + _BACKBONE_NOTES.get(backbone.weights, "")
+    console.print(table)
+    picture = out / "overview.png"
+    draw_overview([outcome.row for outcome in outcomes], picture, caption=table.caption)
+    console.print(f"{picture} shows it; SEG and SR lie beside it. Not for diagnostic use.")

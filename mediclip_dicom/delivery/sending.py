@@ -1,0 +1,165 @@
+"""From result objects to destinations that have accepted them."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from listener import ListenerError, StoreCategory, StoreOutcome, store
+from listener.errors import NoPresentationContextError
+from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, RunState
+from mediclip_dicom.delivery.peers import destination_peer
+from mediclip_dicom.errors import ConfigError, DeliveryError
+from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.studies.runs import set_state
+
+log = structlog.get_logger()
+
+
+def may_pass_by_itself(error: BaseException) -> bool:
+    """Whether the same attempt may succeed later without anyone doing something about it."""
+    if isinstance(error, DeliveryError):
+        return not error.for_good
+    return not isinstance(error, NoPresentationContextError | ConfigError)
+
+
+def _is_for_now(outcome: StoreOutcome) -> bool:
+    """Out of resources, or a failure that the peer does not blame on the object (PS3.4 B.2.3)."""
+    return outcome.status & 0xFF00 == 0xA700 or outcome.status == 0x0110
+
+
+class Delivering:
+    """The steps after the results are written. Each may run twice and ends the same."""
+
+    def __init__(self, settings: Settings, sessions: sessionmaker[Session]) -> None:
+        self._settings = settings
+        self._sessions = sessions
+
+    def plan_deliveries(self, run_id: str) -> list[str]:
+        """Write down what goes to which destination; the names of destinations that get any."""
+        planned: list[str] = []
+        with self._sessions.begin() as session:
+            results = session.scalars(select(ResultFile).where(ResultFile.run_id == run_id)).all()
+            for destination in self._settings.destinations:
+                wanted = [result for result in results if result.kind in destination.results]
+                for result in wanted:
+                    key = (result.sop_instance_uid, destination.name)
+                    if session.get(Delivery, key) is None:
+                        session.add(
+                            Delivery(
+                                sop_instance_uid=result.sop_instance_uid,
+                                destination=destination.name,
+                                state=DeliveryState.PENDING,
+                                updated_at=datetime.now(UTC),
+                            )
+                        )
+                if wanted:
+                    planned.append(destination.name)
+        set_state(self._sessions, run_id, RunState.DELIVERING if planned else RunState.DONE)
+        return planned
+
+    def deliver(self, run_id: str, destination_name: str) -> None:
+        """Send what is pending of a run to a destination, over one association.
+
+        Each answer is written down when it comes: where the association breaks, or we do, only
+        what has no answer goes out again.
+
+        Raises:
+            listener.ListenerError: The destination can't be reached; nothing is given up.
+            DeliveryError: It refused an object, for good or for now.
+        """
+        destination = self._settings.destination(destination_name)
+        with self._sessions() as session:
+            pending = {
+                delivery.sop_instance_uid: self._settings.storage.results / delivery.result.path
+                for delivery in session.scalars(
+                    select(Delivery)
+                    .join(ResultFile)
+                    .where(
+                        ResultFile.run_id == run_id,
+                        Delivery.destination == destination_name,
+                        Delivery.state == DeliveryState.PENDING,
+                    )
+                )
+            }
+        if not pending:
+            return
+        unanswered = set(pending)
+
+        def note(outcome: StoreOutcome) -> None:
+            self._note_answer(destination_name, outcome)
+            unanswered.discard(outcome.sop_instance_uid)
+
+        peer = destination_peer(self._settings, destination)
+        try:
+            outcomes = store(peer, tuple(pending.values()), on_answer=note)
+        except ListenerError as error:
+            self._note_no_answer(destination_name, unanswered, str(error))
+            raise
+        refused = [outcome for outcome in outcomes if outcome.category is StoreCategory.REFUSED]
+        if refused:
+            raise DeliveryError(
+                f"destination {destination_name} refused {len(refused)} of {len(outcomes)} objects "
+                f"(status {refused[0].status:04X}H)",
+                for_good=not any(_is_for_now(outcome) for outcome in refused),
+            )
+        log.info("results delivered", destination=destination_name, objects=len(outcomes))
+
+    def give_up_delivery(self, run_id: str, destination_name: str) -> None:
+        """Mark what is still not accepted as failed, after the last attempt."""
+        with self._sessions.begin() as session:
+            for delivery in session.scalars(
+                select(Delivery)
+                .join(ResultFile)
+                .where(
+                    ResultFile.run_id == run_id,
+                    Delivery.destination == destination_name,
+                    Delivery.state == DeliveryState.PENDING,
+                )
+            ):
+                delivery.state = DeliveryState.FAILED
+                delivery.updated_at = datetime.now(UTC)
+
+    def finish(self, run_id: str) -> None:
+        """The run is done once every delivery is delivered or given up."""
+        with self._sessions.begin() as session:
+            states = session.scalars(
+                select(Delivery.state).join(ResultFile).where(ResultFile.run_id == run_id)
+            ).all()
+            run = session.get_one(Run, run_id)
+            if DeliveryState.PENDING in states or run.state is RunState.DONE:
+                return
+            run.finished_at = datetime.now(UTC)
+            if DeliveryState.FAILED in states or DeliveryState.CANCELLED in states:
+                run.state, run.reason = RunState.FAILED, "a destination did not take every result"
+            else:
+                run.state = RunState.DONE
+
+    def _note_answer(self, destination_name: str, outcome: StoreOutcome) -> None:
+        with self._sessions.begin() as session:
+            delivery = session.get_one(Delivery, (outcome.sop_instance_uid, destination_name))
+            delivery.attempts += 1
+            delivery.updated_at = datetime.now(UTC)
+            delivery.status, delivery.comment = outcome.status, outcome.comment[:512] or None
+            if outcome.category is not StoreCategory.REFUSED:
+                delivery.state = DeliveryState.DELIVERED
+            elif delivery.state is DeliveryState.PENDING and not _is_for_now(outcome):
+                delivery.state = DeliveryState.FAILED
+        if outcome.category is not StoreCategory.SUCCESS:
+            log.warning(
+                "object answered",
+                destination=destination_name,
+                sop_instance_uid=outcome.sop_instance_uid,
+                answer=outcome.category.value,
+                status=f"{outcome.status:04X}H",
+            )
+
+    def _note_no_answer(self, destination_name: str, uids: Iterable[str], comment: str) -> None:
+        with self._sessions.begin() as session:
+            for uid in uids:
+                delivery = session.get_one(Delivery, (uid, destination_name))
+                delivery.attempts += 1
+                delivery.updated_at = datetime.now(UTC)
+                delivery.comment = comment[:512]

@@ -1,0 +1,61 @@
+"""What needs a destination is tried again while that may help, with growing pauses.
+
+An attempt is a workflow of its own and the next one is enqueued with a delay, so that what waits
+holds no place in the queue: one study that can't be sent keeps no other from being sent.
+"""
+
+import hashlib
+from collections.abc import Callable
+from enum import StrEnum
+
+import structlog
+from dbos import DBOS
+
+from mediclip_dicom.delivery.sending import may_pass_by_itself
+from mediclip_dicom.settings.settings import DeliverySettings
+from mediclip_dicom.studies.runs import reason_of
+
+log = structlog.get_logger()
+
+LONGEST_PAUSE_S = 3600.0
+
+
+class Attempt(StrEnum):
+    """How an attempt ended."""
+
+    DONE = "done"
+    LATER = "later"
+    NEVER = "never"
+
+
+def attempt(function: Callable[[str, str], None], run_id: str, destination: str) -> Attempt:
+    """Run a step that needs a destination, once, whatever happens to it."""
+
+    def tried() -> str:
+        try:
+            function(run_id, destination)
+        except Exception as error:  # noqa: BLE001  told in the log, and tried again
+            ended = Attempt.LATER if may_pass_by_itself(error) else Attempt.NEVER
+            log.warning(
+                "attempt failed",
+                step=function.__name__,
+                destination=destination,
+                again=ended,
+                reason=reason_of(error),
+            )
+            return ended
+        return Attempt.DONE
+
+    return Attempt(DBOS.run_step({"name": function.__name__, "retries_allowed": False}, tried))
+
+
+def pause_s(settings: DeliverySettings, run_id: str, destination: str, attempts: int) -> float:
+    """Seconds to wait after so many attempts: growing, and a little different for each study.
+
+    The difference (a factor from 0.75 to 1.25) is the same whenever the workflow is replayed:
+    studies that failed together must not come back together.
+    """
+    digest = hashlib.sha256(f"{run_id}-{destination}".encode()).digest()
+    # The exponent is bounded so that the power stays a float.
+    growth = settings.backoff ** min(attempts - 1, 64)
+    return min(settings.first_retry_s * growth, LONGEST_PAUSE_S) * (0.75 + digest[0] / 510)

@@ -1,0 +1,239 @@
+"""The workflows of a study on the durable execution engine, and its queues.
+
+A study that has gone quiet is gathered (workflow `gather`); gathering writes down a revision,
+routes it, and enqueues the analysis (`analyze`) under the run's own id, so that a repeat is the
+same workflow; the analysis enqueues one delivery (`deliver`) per destination, each destination on
+a queue of its own, so that none blocks another.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from dbos import DBOS, DBOSConfig, Debouncer, SetEnqueueOptions, SetWorkflowID
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from mediclip_dicom.delivery.commitment import Confirming
+from mediclip_dicom.delivery.sending import Delivering
+from mediclip_dicom.engine.attempts import Attempt, attempt, pause_s
+from mediclip_dicom.engine.names import (
+    ANALYZE,
+    ANALYZE_QUEUE,
+    APPLICATION_NAME,
+    CONFIRM,
+    DELIVER,
+    GATHER,
+    GATHER_QUEUE,
+    WORKFLOW_VERSION,
+    confirmation_queue,
+    delivery_id,
+    delivery_queue,
+    next_attempt_id,
+)
+from mediclip_dicom.engine.sqlite import check_sqlite
+from mediclip_dicom.errors import DatabaseError, StudyNotFoundError
+from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.studies.intake import Intake
+from mediclip_dicom.studies.runs import fail, logged_as
+from mediclip_dicom.studies.scoring import Scoring
+
+log = structlog.get_logger()
+
+CONCURRENT_GATHERINGS = 4
+CONCURRENT_QUESTIONS = 16
+POLLING_INTERVAL_S = 0.5
+STOP_LIMIT_S = 5
+STEP_ATTEMPTS = 4
+STEP_FIRST_RETRY_S = 2.0
+
+
+class WorkflowEngine:
+    """Runs the steps of every study, and runs them again after a crash.
+
+    There is one per process: the engine below keeps one registry per process.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: sessionmaker[Session],
+        *,
+        intake: Intake,
+        scoring: Scoring,
+        delivering: Delivering,
+        confirming: Confirming,
+    ) -> None:
+        self._settings = settings
+        self._sessions = sessions
+        self._intake = intake
+        self._scoring = scoring
+        self._delivering = delivering
+        self._confirming = confirming
+        DBOS(config=_engine_config(settings))
+        # Methods can't be workflows that are debounced, so the engine is given plain functions.
+        self._gather = DBOS.workflow(name=GATHER)(lambda study: self._run_gather(study))
+        self._analyze = DBOS.workflow(name=ANALYZE)(self._about_run(self._run_analyze))
+        self._deliver = DBOS.workflow(name=DELIVER)(self._about_run(self._run_deliver))
+        self._confirm = DBOS.workflow(name=CONFIRM)(self._about_run(self._run_confirm))
+        self._debouncer: Debouncer[[str], None] = Debouncer.create(
+            self._gather,
+            queue=GATHER_QUEUE,
+            debounce_timeout_sec=settings.gathering.longest_wait_s,
+        )
+
+    def start(self) -> None:
+        """Start the engine: what a crash left unfinished goes on from its last finished step.
+
+        Raises:
+            DatabaseError: The workflow database can't be used.
+        """
+        check_sqlite(self._settings.workflow_database_url)
+        try:
+            DBOS.launch()
+        except (SQLAlchemyError, OSError) as error:
+            url = make_url(self._settings.workflow_database_url)
+            raise DatabaseError(
+                f"the workflow database at {url.render_as_string(hide_password=True)} can't be "
+                f"used: {getattr(error, 'orig', None) or error}; see [database] workflow_url"
+            ) from error
+        queues = {
+            GATHER_QUEUE: CONCURRENT_GATHERINGS,
+            ANALYZE_QUEUE: self._settings.analysis.concurrent_studies,
+        }
+        for destination in self._settings.destinations:
+            queues[delivery_queue(destination.name)] = self._settings.delivery.concurrent_studies
+            queues[confirmation_queue(destination.name)] = CONCURRENT_QUESTIONS
+        for name, concurrency in queues.items():
+            DBOS.register_queue(
+                name,
+                worker_concurrency=concurrency,
+                polling_interval_sec=POLLING_INTERVAL_S,
+                on_conflict="always_update",
+            )
+
+    def stop(self) -> None:
+        """Stop taking up work; a step that does not end soon runs again at the next start."""
+        DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=STOP_LIMIT_S)
+
+    def study_changed(self, study_instance_uid: str, *, quiet_s: float | None = None) -> None:
+        """An instance of the study has come: gather it once it has been quiet for long enough.
+
+        Args:
+            study_instance_uid: The study.
+            quiet_s: Seconds from now without another call; None takes the configuration's.
+        """
+        if quiet_s is None:
+            quiet_s = self._settings.gathering.quiet_period_s
+        self._debouncer.debounce(study_instance_uid, quiet_s, study_instance_uid)
+
+    def resume_unread(self) -> None:
+        """Gather every study whose present content was never analysed."""
+        for study_uid in self._intake.unread_studies():
+            log.info("study resumed", study=study_uid)
+            self.study_changed(study_uid)
+
+    def _about_run(self, workflow: Callable[..., None]) -> Callable[..., None]:
+        def about_run(run_id: str, *arguments: Any) -> None:
+            with logged_as(self._sessions, run_id):
+                workflow(run_id, *arguments)
+
+        return about_run
+
+    # -- the workflows: only the order of steps, every effect inside a step ------------------
+
+    def _run_gather(self, study_instance_uid: str) -> None:
+        with structlog.contextvars.bound_contextvars(study=study_instance_uid):
+            try:
+                revision_id = _step(self._intake.take_revision, study_instance_uid)
+            except StudyNotFoundError as error:
+                log.warning("study gone", reason=str(error))
+                return
+            run_id = _step(self._intake.route, revision_id)
+        with SetWorkflowID(run_id):
+            DBOS.enqueue_workflow(ANALYZE_QUEUE, self._analyze, run_id)
+
+    def _run_analyze(self, run_id: str) -> None:
+        try:
+            version_ids = _step(self._scoring.task_versions, run_id)
+            if not version_ids:
+                return
+            for version_id in version_ids:
+                _step(self._scoring.score, run_id, version_id)
+                _step(self._scoring.write, run_id, version_id)
+            destinations = _step(self._delivering.plan_deliveries, run_id)
+        except Exception as error:  # noqa: BLE001  written down, in the database and the log
+            # Not raised on: the engine would log it, and others' words may be a patient's.
+            _step(fail, self._sessions, run_id, error)
+            return
+        for destination in destinations:
+            with SetWorkflowID(delivery_id(run_id, destination)):
+                DBOS.enqueue_workflow(
+                    delivery_queue(destination), self._deliver, run_id, destination
+                )
+
+    def _run_deliver(self, run_id: str, destination: str, number: int = 1) -> None:
+        ended = attempt(self._delivering.deliver, run_id, destination)
+        if ended is Attempt.LATER and self._enqueue_next(
+            self._deliver, delivery_queue(destination), run_id, destination, number
+        ):
+            return
+        if ended is not Attempt.DONE:
+            _step(self._delivering.give_up_delivery, run_id, destination)
+        _step(self._delivering.finish, run_id)
+        if ended is Attempt.DONE and self._settings.destination(destination).commitment:
+            # On a queue of its own: who does not answer must not keep others from being sent.
+            DBOS.enqueue_workflow(
+                confirmation_queue(destination), self._confirm, run_id, destination
+            )
+
+    def _run_confirm(self, run_id: str, destination: str, number: int = 1) -> None:
+        if attempt(self._confirming.ask, run_id, destination) is Attempt.LATER:
+            self._enqueue_next(
+                self._confirm, confirmation_queue(destination), run_id, destination, number
+            )
+
+    def _enqueue_next(
+        self,
+        workflow: Callable[..., None],
+        queue: str,
+        run_id: str,
+        destination: str,
+        number: int,
+    ) -> bool:
+        """Enqueue the attempt after this one, if there may be one more."""
+        delivery = self._settings.delivery
+        if number >= delivery.max_attempts:
+            return False
+        assert DBOS.workflow_id is not None
+        with (
+            SetWorkflowID(next_attempt_id(DBOS.workflow_id, number + 1)),
+            SetEnqueueOptions(delay_seconds=pause_s(delivery, run_id, destination, number)),
+        ):
+            DBOS.enqueue_workflow(queue, workflow, run_id, destination, number + 1)
+        return True
+
+
+def _step(function: Callable[..., Any], *args: Any) -> Any:
+    """Run a step of the workflow; what may pass by itself (disk, database) is tried again."""
+    return DBOS.run_step(
+        {
+            "name": function.__name__,
+            "retries_allowed": True,
+            "interval_seconds": STEP_FIRST_RETRY_S,
+            "max_attempts": STEP_ATTEMPTS,
+            "should_retry": lambda error: isinstance(error, OSError | SQLAlchemyError),
+        },
+        function,
+        *args,
+    )
+
+
+def _engine_config(settings: Settings) -> DBOSConfig:
+    return {
+        "name": APPLICATION_NAME,
+        "system_database_url": settings.workflow_database_url,
+        "application_version": WORKFLOW_VERSION,
+        "log_level": "ERROR",
+    }

@@ -1,0 +1,91 @@
+"""The frames of an image, one at a time, as display RGB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydicom import dcmread
+from pydicom.pixels.utils import iter_pixels
+from pydicom.uid import UID, JPEGLSLossless, JPEGLSNearLossless, RLELossless
+
+from mediclip_dicom.errors import UndecodableFrameError, UnsupportedImageError, UnsupportedReason
+from mediclip_dicom.imaging.display import Window, to_rgb
+from mediclip_dicom.imaging.header import read_attributes
+
+# Decoders of lossy syntaxes differ in the pixels they give, so that a score would depend on what
+# happens to be installed: one plugin is pinned per transfer syntax. pylibjpeg is the only one that
+# reads every JPEG and JPEG 2000 process including 12-bit Extended; CharLS (pyjpegls) is the
+# reference for JPEG-LS; pydicom's own RLE needs no extension.
+_PLUGINS = {
+    str(JPEGLSLossless): "pyjpegls",
+    str(JPEGLSNearLossless): "pyjpegls",
+    str(RLELossless): "pydicom",
+}
+_DEFAULT_PLUGIN = "pylibjpeg"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame as it would be displayed.
+
+    Attributes:
+        number: 1-based frame number.
+        rgb: (rows, columns, 3) float32 in [0, 1].
+    """
+
+    number: int
+    rgb: npt.NDArray[np.float32]
+
+
+def plugin_for(transfer_syntax: UID | None) -> str:
+    """The decoder of a transfer syntax, by pydicom's name; empty where nothing is compressed."""
+    if transfer_syntax is None or not transfer_syntax.is_compressed:
+        return ""
+    return _PLUGINS.get(str(transfer_syntax), _DEFAULT_PLUGIN)
+
+
+def iter_frames(path: Path, *, window: Window | None = None) -> Iterator[Frame]:
+    """Decode an image frame by frame; memory holds one frame whatever the image's length.
+
+    Args:
+        path: a DICOM Part 10 file with pixel data.
+        window: a window in modality units to use instead of the header's VOI LUT or window.
+
+    Raises:
+        UnsupportedImageError: the file holds no pixel data.
+        UndecodableFrameError: a frame is truncated, broken, or in a form no decoder reads. Frames
+            before it have been yielded.
+    """
+    dataset, has_pixel_data = read_attributes(path)
+    if not has_pixel_data:
+        raise UnsupportedImageError(UnsupportedReason.NO_PIXEL_DATA, detail="nothing to decode")
+    uid = str(dataset.get("SOPInstanceUID", "unknown"))
+    expected = max(1, int(dataset.get("NumberOfFrames") or 1))
+    transfer_syntax = dataset.file_meta.get("TransferSyntaxUID")
+    # pydicom 3.0 reads frames from an open file, but not through the deflate of a whole dataset.
+    inflate = transfer_syntax is not None and transfer_syntax.is_deflated
+    number = 0
+    try:
+        source = dcmread(path) if inflate else path
+        pixels = iter_pixels(source, decoding_plugin=plugin_for(transfer_syntax))
+        for number, stored in enumerate(pixels, start=1):
+            yield Frame(number, to_rgb(stored, dataset, frame_index=number - 1, window=window))
+    except GeneratorExit:
+        raise
+    except Exception as error:
+        # Decoders fail in many ways (RuntimeError, ValueError, struct.error, ...): all mean this.
+        raise UndecodableFrameError(
+            sop_instance_uid=uid,
+            frame_number=min(number + 1, expected),
+            reason=" ".join(f"{type(error).__name__}: {error}".split())[:300],
+        ) from error
+    if number != expected:
+        raise UndecodableFrameError(
+            sop_instance_uid=uid,
+            frame_number=number + 1,
+            reason=f"the header announces {expected} frames, the pixel data holds {number}",
+        )

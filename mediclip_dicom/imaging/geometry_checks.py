@@ -1,0 +1,75 @@
+"""Images whose headers contradict themselves or each other: an overlay could lie anywhere.
+
+They are left out with the reason, and the rest of the study is read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+from mediclip_dicom.imaging import ImageHeader
+from mediclip_dicom.imaging.planes import SLICE_SOP_CLASSES
+
+SAME_PLACE = (
+    "contradictory header: the position of another image of its series, and nothing that tells the "
+    "two apart"
+)
+
+_COSINE_DIGITS = 2
+_POSITION_DIGITS = 2  # a hundredth of a millimetre
+
+
+def find_contradictions(headers: Iterable[ImageHeader]) -> Mapping[tuple[str, int], str]:
+    """Frames that can't be trusted to lie where their header says.
+
+    Looked at are the header's own plane (see `pixels.planes`), and among the slices of one stack
+    (series, frame of reference, orientation) a grid that is not that of most of them, and places
+    that are taken twice without an echo, phase or the like to tell the images apart.
+
+    Returns:
+        Why, without patient data, by (SOP Instance UID, frame number from 1).
+    """
+    reasons: dict[tuple[str, int], str] = {}
+    stacks: dict[tuple[object, ...], list[ImageHeader]] = defaultdict(list)
+    for header in headers:
+        for frame, reason in header.contradictions:
+            reasons[header.sop_instance_uid, frame] = reason
+        if header.sop_class_uid in SLICE_SOP_CLASSES and (plane := header.planes[0]) is not None:
+            cosines = tuple(round(value, _COSINE_DIGITS) for value in plane.orientation)
+            stack = (header.series_instance_uid, header.frame_of_reference_uid, cosines)
+            stacks[stack].append(header)
+    for slices in stacks.values():
+        for header, reason in (*_other_grids(slices), *_shared_places(slices)):
+            reasons.setdefault((header.sop_instance_uid, 1), reason)
+    return reasons
+
+
+def _other_grids(stack: list[ImageHeader]) -> Iterable[tuple[ImageHeader, str]]:
+    """The images whose grid is not that of more than half of the stack."""
+    grids = Counter((header.rows, header.columns) for header in stack)
+    grid, count = grids.most_common(1)[0]
+    common = grid if 2 * count > len(stack) else None
+    for header in stack:
+        if (header.rows, header.columns) != common:
+            yield (
+                header,
+                f"contradictory header: {header.rows} rows and {header.columns} columns, other "
+                "slices of its series have another number",
+            )
+
+
+def _shared_places(stack: list[ImageHeader]) -> Iterable[tuple[ImageHeader, str]]:
+    places: dict[tuple[object, ...], list[ImageHeader]] = defaultdict(list)
+    for header in stack:
+        if (plane := header.planes[0]) is not None:
+            places[(*rounded(plane.position), header.repetition)].append(header)
+    for sharing in places.values():
+        if len({header.sop_instance_uid for header in sharing}) > 1:
+            yield from ((header, SAME_PLACE) for header in sharing)
+
+
+def rounded(position: tuple[float, ...]) -> tuple[float, ...]:
+    """A position in mm, near enough to be the same place."""
+    # Adding zero makes a negative zero a positive one.
+    return tuple(round(value, _POSITION_DIGITS) + 0.0 for value in position)

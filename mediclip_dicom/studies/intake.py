@@ -1,0 +1,184 @@
+"""From what lies in the spool to a study run: which instances, and which task reads them."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from listener import Spool
+from mediclip_dicom.database import (
+    ImageScore,
+    RevisionInstance,
+    Run,
+    RunState,
+    Study,
+    StudyRevision,
+)
+from mediclip_dicom.errors import StudyNotFoundError
+from mediclip_dicom.imaging.series import SourceImage, read_headers
+from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.studies.content import study_content
+from mediclip_dicom.studies.device import node_device
+from mediclip_dicom.studies.runs import instance_paths
+from mediclip_dicom.tasks.routing import first_match
+from mediclip_dicom.tasks.versions import active_tasks, version_facts
+
+log = structlog.get_logger()
+
+
+class Intake:
+    """The steps before a study is scored. Each may run twice and ends the same."""
+
+    def __init__(self, settings: Settings, sessions: sessionmaker[Session], spool: Spool) -> None:
+        self._own_device_uid = node_device(settings).uid
+        self._sessions = sessions
+        self._spool = spool
+
+    def take_revision(self, study_instance_uid: str) -> int:
+        """Write down which instances the study consists of now.
+
+        Returns:
+            The id of the revision; that of an earlier one where nothing has changed since.
+
+        Raises:
+            StudyNotFoundError: The spool holds no instance of the study.
+        """
+        with self._sessions() as session:
+            instances, digest = study_content(session, self._spool, study_instance_uid)
+        if not instances:
+            raise StudyNotFoundError(f"the spool holds no instance of study {study_instance_uid}")
+        versions = self._spool.versions(study_instance_uid)
+        set_aside = len(versions) - len({version.sop_instance_uid for version in versions})
+        now = datetime.now(UTC)
+        with self._sessions.begin() as session:
+            study = session.scalar(
+                select(Study).where(Study.study_instance_uid == study_instance_uid)
+            )
+            if study is None:
+                study = Study(study_instance_uid=study_instance_uid, first_seen_at=now)
+                session.add(study)
+            known = next((r for r in study.revisions if r.content_digest == digest), None)
+            if known is not None:
+                return known.id
+            revision = StudyRevision(
+                study=study,
+                number=len(study.revisions) + 1,
+                content_digest=digest,
+                set_aside=set_aside,
+                created_at=now,
+                instances=[
+                    RevisionInstance(
+                        sop_instance_uid=instance.sop_instance_uid,
+                        series_instance_uid=instance.series_instance_uid,
+                        digest=instance.digest,
+                        path=str(instance.path.relative_to(self._spool.root)),
+                    )
+                    for instance in instances
+                ],
+            )
+            session.add(revision)
+            session.flush()
+            log.info(
+                "study complete",
+                revision=revision.number,
+                instances=len(instances),
+                set_aside=set_aside,
+            )
+            return revision.id
+
+    def route(self, revision_id: int) -> str:
+        """Match every image of a revision to a task version, and write down the run.
+
+        Returns:
+            The run's id, derived from study, content and task versions: a repeat is the same run.
+        """
+        with self._sessions() as session:
+            revision = session.get_one(StudyRevision, revision_id)
+            study_uid, digest = revision.study.study_instance_uid, revision.content_digest
+            routes = [(task.definition.route, task.version_id) for task in active_tasks(session)]
+            gone = _instances_gone(revision)
+            paths = instance_paths(revision, self._spool.root)
+        images, other = read_headers(paths.values(), own_device_uid=self._own_device_uid)
+        chosen = {
+            image.path: None if gone else first_match(routes, image.header) for image in images
+        }
+        version_ids = sorted({v for v in chosen.values() if v is not None})
+        with self._sessions.begin() as session:
+            uids = [version_facts(session, version_id).uid for version_id in version_ids]
+            run_id = hashlib.sha256("|".join([study_uid, digest, *uids]).encode()).hexdigest()
+            if session.get(Run, run_id) is not None:
+                return run_id
+            now = datetime.now(UTC)
+            run = Run(
+                id=run_id,
+                revision_id=revision_id,
+                state=RunState.QUEUED if version_ids else RunState.NO_TASK,
+                reason=None if version_ids else gone or _why_no_task(images, routes=len(routes)),
+                created_at=now,
+                finished_at=None if version_ids else now,
+            )
+            session.add(run)
+            session.add_all(
+                ImageScore(
+                    run_id=run_id,
+                    sop_instance_uid=image.header.sop_instance_uid,
+                    frame=frame,
+                    task_version_id=chosen[image.path],
+                    skipped="no task" if chosen[image.path] is None else None,
+                )
+                for image in images
+                for frame in range(1, image.header.number_of_frames + 1)
+            )
+            uid_of = {path: uid for uid, path in paths.items()}
+            session.add_all(
+                ImageScore(
+                    run_id=run_id,
+                    sop_instance_uid=uid_of[instance.path],
+                    frame=0,
+                    skipped=instance.reason[:512],
+                )
+                for instance in other
+            )
+        log.info("study routed", run=run_id, task_versions=len(version_ids))
+        return run_id
+
+    def unread_studies(self) -> list[str]:
+        """Studies in the spool whose present content has no run, as after a crash."""
+        with self._sessions() as session:
+            rows = session.execute(
+                select(Study.study_instance_uid, StudyRevision.content_digest)
+                .join(StudyRevision.study)
+                .join(StudyRevision.runs)
+            )
+            read = {(study_uid, digest) for study_uid, digest in rows}
+            unread = []
+            for study_uid in self._spool.studies():
+                instances, digest = study_content(session, self._spool, study_uid)
+                if instances and (study_uid, digest) not in read:
+                    unread.append(study_uid)
+        return unread
+
+
+def _instances_gone(revision: StudyRevision) -> str | None:
+    """Why a revision is not to be read: what the one before had has left the disk since."""
+    here = {instance.sop_instance_uid for instance in revision.instances}
+    before = [r for r in revision.study.revisions if r.number < revision.number]
+    missing = {i.sop_instance_uid for r in before for i in r.instances} - here
+    if not missing:
+        return None
+    return (
+        f"{len(missing)} instances of this study have left the disk since it was read; send the "
+        "whole study again"
+    )
+
+
+def _why_no_task(images: Sequence[SourceImage], *, routes: int) -> str:
+    if not images:
+        return "the study holds no image that can be analysed"
+    if not routes:
+        return "no task is registered"
+    found = sorted({image.header.modality or "no modality" for image in images})
+    return f"no task reads its images ({', '.join(found)})"

@@ -1,0 +1,118 @@
+"""Which model is built, with which activation and which colours."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from open_clip.transformer import QuickGELU
+from torch import nn
+
+from ai_core import DetectorError
+from ai_core.backbone.architecture import (
+    CLIP_MEAN,
+    CLIP_STD,
+    Architecture,
+    build_model,
+    read_architecture,
+)
+from tests.ai_core.conftest import TINY, config_of
+
+
+def activations(model: nn.Module) -> set[type[nn.Module]]:
+    return {type(m) for m in model.modules() if isinstance(m, (nn.GELU, QuickGELU))}
+
+
+def read(model: str, tag: str | None) -> Architecture:
+    found = read_architecture(model, tag=tag)
+    assert found is not None
+    return found
+
+
+def test_openai_weights_bring_quick_gelu_whatever_the_model_is_called():
+    assert read("ViT-L-14", "openai").config["quick_gelu"] is True
+    assert read("ViT-L-14-quickgelu", "openai").config["quick_gelu"] is True
+
+
+def test_weights_that_others_trained_with_quick_gelu_bring_it_too():
+    assert read("ViT-L-14", "dfn2b").config["quick_gelu"] is True
+
+
+def test_other_weights_and_files_keep_the_models_own_activation():
+    assert not read("ViT-L-14", "laion2b_s32b_b82k").config.get("quick_gelu", False)
+    assert not read("ViT-L-14", None).config.get("quick_gelu", False)
+
+
+def test_a_file_gets_quick_gelu_by_the_models_name():
+    assert read("ViT-L-14-quickgelu", None).config["quick_gelu"] is True
+
+
+@pytest.mark.parametrize(("quick", "kind"), [(True, QuickGELU), (False, nn.GELU)])
+def test_the_built_model_has_the_activation_in_both_towers(quick, kind):
+    model = build_model(Architecture(name="tiny", config=config_of(quick_gelu=quick)))
+    assert activations(model) == {kind}
+    assert activations(model.visual) == {kind}
+
+
+def test_colours_are_those_of_the_weights():
+    openai, laion = read("ViT-L-14", "openai"), read("ViT-L-14", "laion2b_s32b_b82k")
+    assert (openai.mean, openai.std) == (CLIP_MEAN, CLIP_STD)
+    assert (laion.mean, laion.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def test_a_slash_in_the_name_is_openais_spelling_of_the_same_model():
+    assert read("ViT-L/14", "openai") == read("ViT-L-14", "openai")
+
+
+def test_reading_does_not_hand_out_open_clips_own_registry():
+    read("ViT-L-14", None).config["vision_cfg"]["layers"] = 1
+    assert read("ViT-L-14", None).config["vision_cfg"]["layers"] == 24
+
+
+def test_a_config_file_is_read_plain_or_as_the_hub_wraps_it(tmp_path):
+    plain, wrapped = tmp_path / "plain.json", tmp_path / "wrapped.json"
+    plain.write_text(json.dumps(TINY))
+    wrapped.write_text(json.dumps({"model_cfg": TINY, "preprocess_cfg": {}}))
+    assert read(str(plain), None).config == TINY
+    assert read(str(wrapped), None).config == TINY
+    assert read(str(plain), None).name == "plain"
+
+
+@pytest.mark.parametrize("model", ["ViT-Nowhere-3", "nowhere/config.json", "hf-hub:some/one"])
+def test_an_unknown_model_is_none(model):
+    assert read_architecture(model, tag=None) is None
+
+
+@pytest.mark.parametrize("text", ["{", "[1, 2]", "{}", '{"vision_cfg": {}, "text_cfg": {}}', '"x"'])
+def test_a_file_that_is_no_config_is_told_by_its_name(tmp_path, text):
+    file = tmp_path / "broken.json"
+    file.write_text(text)
+    with pytest.raises(DetectorError, match=r"broken\.json"):
+        read_architecture(str(file), tag=None)
+
+
+def test_the_tower_is_built_for_224_pixels_whatever_it_was_trained_at():
+    vision = {**TINY["vision_cfg"], "image_size": 448}
+    model = build_model(Architecture(name="tiny", config={**TINY, "vision_cfg": vision}))
+    assert tuple(model.visual.grid_size) == (7, 7)
+
+
+@pytest.mark.parametrize(
+    ("part", "settings", "what"),
+    [
+        ("vision_cfg", {"timm_model_name": "vit_small"}, "ViT towers"),
+        ("vision_cfg", {"layers": [3, 4, 6, 3]}, "ViT towers"),
+        ("text_cfg", {"hf_model_name": "roberta-base"}, "text towers"),
+        ("text_cfg", {"hf_tokenizer_name": "some/tokenizer"}, "text towers"),
+    ],
+)
+def test_towers_that_cannot_be_used_are_refused_by_name(part, settings, what):
+    config = {**TINY, part: {**TINY[part], **settings}}
+    with pytest.raises(DetectorError, match=f"strange.*{what}"):
+        build_model(Architecture(name="strange", config=config))
+
+
+def test_building_leaves_the_config_as_it_was():
+    config = config_of()
+    build_model(Architecture(name="tiny", config=config))
+    assert config == TINY

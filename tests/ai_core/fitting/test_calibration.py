@@ -1,0 +1,173 @@
+"""Cross-fitted scores of normals come from detectors that never saw them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from ai_core import (
+    DEFAULT,
+    PAPER,
+    CalibrationError,
+    Detector,
+    FitProgress,
+    ImageInputError,
+    OperatingPoint,
+    SupportSetError,
+    aggregate,
+    fit_calibrated,
+)
+from ai_core.images.checks import image_digests
+from tests.ai_core.conftest import quicker, seeded, textured
+
+POOLED = quicker(DEFAULT, pool_images=16, updates=2, batch=8, loss_side=28)
+STREAMED = quicker(PAPER, epochs=1, batch=4, loss_side=28)
+UNLEARNT = quicker(DEFAULT, pool_images=8, updates=0, loss_side=28)
+GROUPS = (3, 3, 5, 5, 8, 8, 9, 9)
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    return textured(8, seed=41)
+
+
+@pytest.fixture(scope="module")
+def base(scores, images) -> tuple[float, ...]:
+    found: tuple[float, ...] = scores(images)
+    return found
+
+
+@pytest.fixture(scope="module")
+def scores(tiny_backbone):
+    def run(images: Tensor, groups=GROUPS, *, preset=POOLED, seed: int = 5, **options):
+        return fit_calibrated(
+            images,
+            groups,
+            backbone=tiny_backbone,
+            preset=preset,
+            generator=seeded(seed),
+            **options,
+        ).normal_scores
+
+    return run
+
+
+def nudged(images: Tensor, group: int) -> Tensor:
+    """The same but for a hair more light in the images of one study."""
+    changed = images.clone()
+    for index in (index for index, other in enumerate(GROUPS) if other == group):
+        changed[index] = (changed[index] * 1.01).clamp(0, 1)
+    return changed
+
+
+@pytest.mark.parametrize("preset", [POOLED, STREAMED], ids=["pooled", "streamed"])
+def test_a_study_leaves_no_trace_in_the_detector_that_scores_its_fold(images, scores, preset):
+    base = scores(images, preset=preset)
+    mates = set()
+    for place, group in enumerate((3, 5, 8, 9)):
+        found = scores(nudged(images, group), preset=preset)
+        unmoved = [index for index in range(4) if found[index] == base[index]]
+        # of two folds with two studies each, only the fold-mate is scored as before
+        assert len(unmoved) == 1
+        assert unmoved != [place]
+        mates.add(frozenset((place, *unmoved)))
+    assert len(mates) == 2
+
+
+def test_there_is_one_score_per_study(base):
+    assert len(base) == 4
+    assert len(set(base)) == 4
+    assert all(0 <= score <= 1 for score in base)
+
+
+def test_scores_stand_in_ascending_order_of_the_study_index(images, scores):
+    # the same studies, handed over the other way round: nothing learnt, so nothing else differs
+    turned = scores(images.flip(0), tuple(reversed(GROUPS)), preset=UNLEARNT)
+    assert turned == pytest.approx(scores(images, preset=UNLEARNT), abs=1e-5)
+    assert turned != pytest.approx(tuple(reversed(turned)), abs=1e-4)
+
+
+def test_one_seed_gives_the_same_scores_and_another_others(images, scores, base):
+    assert scores(images) == base
+    assert scores(images, seed=6) != base
+
+
+def test_a_study_score_is_made_of_its_image_scores_as_asked(images, scores, base):
+    mean = scores(images, method="top-mean")
+    assert all(m <= highest for m, highest in zip(mean, base, strict=True))
+    assert mean != base
+
+
+def test_as_many_folds_as_studies_leave_one_study_out(images, scores):
+    base = scores(images, folds=4)
+    moved = scores(nudged(images, 5), folds=4)
+    assert len(base) == 4
+    assert all(a != b for a, b in zip(base, moved, strict=True))
+
+
+def test_a_calibrated_fit_gives_a_detector_of_all_images(images, tiny_backbone):
+    fit = fit_calibrated(images, GROUPS, backbone=tiny_backbone, preset=POOLED, generator=seeded(5))
+    assert fit.detector.info.support_sha256 == image_digests(images)
+    assert (fit.detector.info.seed, fit.detector.info.preset) == (5, POOLED)
+    again = fit_calibrated(
+        images, GROUPS, backbone=tiny_backbone, preset=POOLED, generator=seeded(5)
+    )
+    assert again.detector.to_bytes() == fit.detector.to_bytes()
+    restored = Detector.from_bytes(fit.detector.to_bytes(), backbone=tiny_backbone)
+    assert torch.equal(restored.score(images).scores, fit.detector.score(images).scores)
+
+
+def test_the_scores_make_an_operating_point(base):
+    point = OperatingPoint(base, false_positive_rate=0.2)
+    assert point.threshold == max(point.normal_scores)
+    assert point.p_value(aggregate([1.0])) == pytest.approx(0.2)
+
+
+def test_progress_names_every_stage(images, tiny_backbone):
+    told: list[FitProgress] = []
+    fit_calibrated(
+        images,
+        GROUPS,
+        backbone=tiny_backbone,
+        preset=POOLED,
+        generator=seeded(5),
+        progress=told.append,
+    )
+    stages = list(dict.fromkeys(state.stage for state in told))
+    assert stages == ["encode", "cross-fit 1/2", "calibrate", "cross-fit 2/2", "train"]
+    last = {state.stage: (state.step, state.steps) for state in told}
+    assert last == {
+        "encode": (16, 16), "cross-fit 1/2": (2, 2), "cross-fit 2/2": (2, 2), "train": (2, 2),
+        "calibrate": (len(set(GROUPS)), len(set(GROUPS))),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("groups", [GROUPS[:7], (*GROUPS, 9), ()])
+def test_a_study_index_for_every_image_is_needed(images, scores, groups):
+    with pytest.raises(CalibrationError, match=f"8 images, but {len(groups)} study indices"):
+        scores(images, groups)
+
+
+@pytest.mark.parametrize(
+    ("groups", "folds"), [((1,) * 8, 2), (GROUPS, 5), (GROUPS, 1), (GROUPS, 0), (GROUPS, -2)]
+)
+def test_too_few_studies_or_folds_are_told(images, scores, groups, folds):
+    with pytest.raises(
+        CalibrationError, match=f"in {folds} folds needs .* {len(set(groups))} stud"
+    ):
+        scores(images, groups, folds=folds)
+
+
+def test_wrong_images_and_support_sets_are_told(images, scores):
+    with pytest.raises(ImageInputError):
+        scores(images * 2)
+    with pytest.raises(SupportSetError):
+        scores(images[:1], (0,))
+
+
+@pytest.mark.parametrize("preset", [POOLED, STREAMED], ids=["pooled", "streamed"])
+def test_two_studies_of_one_image_can_be_cross_fitted(images, scores, preset):
+    found = scores(images[:2], (0, 1), preset=preset)
+    assert len(found) == 2
+    assert all(0 <= score <= 1 for score in found)

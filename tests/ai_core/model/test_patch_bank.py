@@ -1,0 +1,197 @@
+"""The bank of normal patches: distances by brute force, a coreset that covers, and the fusion."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ai_core import DEFAULT, Detector
+from ai_core.model import patch_bank as memory_module
+from ai_core.model.anomaly_map import LogMaps
+from ai_core.model.patch_bank import (
+    Memory,
+    coreset,
+    fit_memory,
+    join_blocks,
+    nearest_distances,
+    patch_features,
+)
+from ai_core.presets import MemorySettings
+from ai_core.scoring import LOG_ODDS_STRETCH, reported_map
+from tests.ai_core.conftest import quicker, seeded
+
+GROUPS = torch.tensor([0, 0, 1, 2])
+ALL = MemorySettings(size=100)
+
+
+def random_tokens(count: int, *, seed: int = 0, patches: int = 9) -> Tensor:
+    return torch.randn(count, 2, patches, 5, generator=seeded(seed))
+
+
+def units(count: int, *, seed: int = 0) -> Tensor:
+    return F.normalize(torch.randn(count, 6, generator=seeded(seed)), dim=-1)
+
+
+def test_joined_blocks_have_unit_length_and_equal_say():
+    tokens = random_tokens(3)
+    tokens[:, 1] *= 1000
+    joined = join_blocks(tokens)
+    assert joined.shape == (3, 9, 10)
+    torch.testing.assert_close(joined.norm(dim=-1), torch.ones(3, 9))
+    torch.testing.assert_close(joined[..., :5].norm(dim=-1), joined[..., 5:].norm(dim=-1))
+
+
+def test_the_distance_is_that_to_the_nearest_entry():
+    patches, bank = units(7), units(11, seed=1)
+    expected = torch.tensor([min(float((p - b).norm()) for b in bank) for p in patches])
+    torch.testing.assert_close(nearest_distances(patches, bank), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_distance_is_that_of_vectors_of_any_length():
+    patches, bank = 3 * units(7), 2 * units(11, seed=1)
+    expected = torch.tensor([min(float((p - b).norm()) for b in bank) for p in patches])
+    torch.testing.assert_close(nearest_distances(patches, bank), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_only_allowed_entries_count_and_without_any_the_distance_is_the_largest():
+    patches = units(4)
+    allowed = torch.tensor([False, True, True, True])
+    found = nearest_distances(patches, patches, allowed=allowed)
+    assert float(found[0]) > 0.1
+    torch.testing.assert_close(found[1:], torch.zeros(3), rtol=0, atol=1e-3)
+    nothing = nearest_distances(patches, patches, allowed=torch.zeros(4, dtype=torch.bool))
+    assert nothing.tolist() == [2.0] * 4
+
+
+def test_an_entry_far_away_counts_where_it_is_the_only_one_that_is_allowed():
+    patches, far = units(2), 50 * units(2)
+    found = nearest_distances(patches, far, allowed=torch.tensor([True, False]))
+    torch.testing.assert_close(found, (patches - far[0]).norm(dim=1), rtol=1e-4, atol=0)
+
+
+def test_the_middle_block_alone_is_compared():
+    tokens = torch.randn(2, 3, 9, 5, generator=seeded(0))
+    found = patch_features(tokens, MemorySettings(blocks="middle"))
+    torch.testing.assert_close(found, F.normalize(tokens[:, 1], dim=-1))
+
+
+def test_the_place_counts_by_the_square_of_what_it_is_apart():
+    tokens = random_tokens(2)
+    features = patch_features(tokens, MemorySettings(place_weight=3.0))
+    joined = join_blocks(tokens)
+    here, there = (0, 5), (1, 7)  # image, patch: row 1 and column 2, row 2 and column 1 of 3x3
+    cosine = float(joined[here] @ joined[there])
+    apart = (1 / 3) ** 2 + (1 / 3) ** 2
+    distance = float((features[here] - features[there]).norm())
+    assert distance == pytest.approx((2 - 2 * (cosine - 3.0 * apart)) ** 0.5, rel=1e-5)
+
+
+def test_the_same_patch_surprises_more_where_it_does_not_belong():
+    tokens = random_tokens(4)
+    moved = tokens.roll(4, dims=2)
+    anywhere = fit_memory(tokens, GROUPS, settings=ALL, generator=seeded(0))
+    placed = fit_memory(
+        tokens, GROUPS, settings=replace(ALL, place_weight=3.0), generator=seeded(0)
+    )
+    torch.testing.assert_close(anywhere.surprise(moved), anywhere.surprise(tokens).roll(4, dims=1))
+    assert bool((placed.surprise(moved) > placed.surprise(tokens).roll(4, dims=1)).all())
+
+
+def test_few_patches_are_all_kept():
+    assert coreset(units(5), size=5, generator=seeded(0)).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_coreset_takes_one_of_each_cluster_before_a_second_of_any():
+    centres = 10 * torch.eye(8)[:4]
+    patches = torch.cat(
+        [centre + 0.01 * torch.randn(20, 8, generator=seeded(3)) for centre in centres]
+    )
+    chosen = coreset(patches, size=4, generator=seeded(0))
+    assert sorted((chosen // 20).tolist()) == [0, 1, 2, 3]
+    assert torch.equal(chosen, coreset(patches, size=4, generator=seeded(0)))
+
+
+def test_a_coreset_is_picked_among_a_bounded_number_of_candidates(monkeypatch):
+    monkeypatch.setattr(memory_module, "CANDIDATES", 30)
+    chosen = coreset(units(1000), size=20, generator=seeded(0))
+    assert len(set(chosen.tolist())) == 20
+    assert chosen.tolist() == sorted(chosen.tolist())
+    assert len(coreset(units(1000), size=50, generator=seeded(0))) == 30
+
+
+def test_normal_patches_are_held_against_those_of_other_studies():
+    tokens = random_tokens(4)
+    found = fit_memory(tokens, GROUPS, settings=ALL, generator=seeded(0))
+    joined = join_blocks(tokens)
+    distances = torch.cat(
+        [
+            nearest_distances(joined[n], joined[group != GROUPS].flatten(0, 1))
+            for n, group in enumerate(GROUPS)
+        ]
+    )
+    torch.testing.assert_close(found.mean, distances.mean())
+    torch.testing.assert_close(found.deviation, distances.std())
+    assert found.bank.shape == (36, 10)
+
+
+def test_images_of_a_single_study_stand_for_themselves():
+    tokens = random_tokens(3)
+    one = fit_memory(tokens, torch.zeros(3, dtype=torch.int64), settings=ALL, generator=seeded(0))
+    each = fit_memory(tokens, torch.arange(3), settings=ALL, generator=seeded(0))
+    assert torch.equal(one.mean, each.mean)
+
+
+def test_what_is_in_the_bank_surprises_less_than_what_is_not():
+    found = fit_memory(random_tokens(4), GROUPS, settings=ALL, generator=seeded(0))
+    known, unknown = found.surprise(random_tokens(4)), found.surprise(random_tokens(4, seed=9))
+    assert known.shape == (4, 9)
+    assert float(known.max()) < float(unknown.min())
+
+
+def test_surprise_counts_deviations_and_grows_slowly_far_from_everything_normal():
+    bank, far = torch.tensor([[1.0, 0.0]]), torch.tensor([[[[0.0, 1.0]]]])
+    distance = 2**0.5
+    for deviations, expected in ((0.1, 0.1), (1.0, 0.98), (1000.0, 19.5)):
+        memory = Memory(
+            settings=ALL,
+            bank=bank.half(),
+            mean=torch.tensor(0.0),
+            deviation=torch.tensor(distance / deviations),
+        )
+        torch.testing.assert_close(float(memory.surprise(far)), expected, rtol=0.01, atol=0)
+
+
+def test_surprise_goes_into_the_log_odds_by_its_weight():
+    odds = torch.tensor([[[-3.0, 1.0], [0.5, 2.0]]])
+    maps = LogMaps(normal=F.logsigmoid(-odds), anomaly=F.logsigmoid(odds))
+    preset = replace(DEFAULT, memory=MemorySettings(weight=1.5))
+    surprise = torch.tensor([[2.0, 0.0, -1.0, 4.0]])
+    found = reported_map(maps, preset=preset, surprise=surprise)
+    expected = torch.sigmoid((odds + 1.5 * surprise.view(1, 2, 2)) / LOG_ODDS_STRETCH)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.fixture(scope="module")
+def remembering(tiny_backbone, support) -> Detector:
+    preset = quicker(
+        replace(DEFAULT, memory=MemorySettings(size=64)), pool_images=8, updates=2, batch=4
+    )
+    return Detector.fit(support, backbone=tiny_backbone, preset=preset, generator=seeded(1))
+
+
+def test_a_detector_with_a_memory_is_saved_and_comes_back_bit_for_bit(
+    remembering, tiny_backbone, support
+):
+    again = Detector.from_bytes(remembering.to_bytes(), backbone=tiny_backbone)
+    assert again.sha256 == remembering.sha256
+    assert torch.equal(again.score(support).maps, remembering.score(support).maps)
+
+
+def test_a_memory_changes_the_map(remembering, tiny_backbone, support):
+    preset = replace(remembering.info.preset, memory=None)
+    plain = Detector.fit(support, backbone=tiny_backbone, preset=preset, generator=seeded(1))
+    assert float((plain.score(support).maps - remembering.score(support).maps).abs().max()) > 1e-3

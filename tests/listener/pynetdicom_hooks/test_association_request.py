@@ -1,0 +1,109 @@
+"""Association requests: what the library makes of them, however often they come."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import build_context, build_role
+from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    ImplementationClassUIDNotification,
+    MaximumLengthNotification,
+)
+from pynetdicom.sop_class import _STORAGE_CLASSES
+
+from listener.pynetdicom_hooks.association_request import AssociationRequest
+
+
+def request(*contexts) -> bytes:
+    primitive = A_ASSOCIATE()
+    primitive.application_context_name = "1.2.840.10008.3.1.1.1"
+    primitive.calling_ae_title, primitive.called_ae_title = "SENDER", "NODE"
+    for number, context in enumerate(contexts):
+        context.context_id = 2 * number + 1
+    primitive.presentation_context_definition_list = list(contexts)
+    length, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
+    length.maximum_length_received = 16382
+    implementation.implementation_class_uid = "1.2.3.4"
+    primitive.user_information = [length, implementation, build_role(CTImageStorage, True, True)]
+    return A_ASSOCIATE_RQ(primitive).encode()
+
+
+def read(kind: type[A_ASSOCIATE_RQ], encoded: bytes) -> A_ASSOCIATE:
+    pdu = kind()
+    pdu.decode(encoded)
+    return pdu.to_primitive()
+
+
+def ct():
+    return build_context(CTImageStorage, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+
+
+def many():
+    classes = sorted(_STORAGE_CLASSES.values())[:60]
+    return [
+        build_context(uid, syntaxes)
+        for uid in classes
+        for syntaxes in ([ExplicitVRLittleEndian], [ImplicitVRLittleEndian])
+    ]
+
+
+@pytest.mark.parametrize("contexts", [[], [ct()], many()], ids=["none", "one", "many"])
+def test_a_request_is_what_the_library_makes_of_it_each_time(contexts):
+    encoded = request(*contexts)
+    expected = read(A_ASSOCIATE_RQ, encoded)
+    for _ in range(2):
+        found = read(AssociationRequest, encoded)
+        assert found.presentation_context_definition_list == [*contexts]
+        assert found.user_information == expected.user_information
+        for name in ("calling_ae_title", "called_ae_title", "application_context_name"):
+            assert getattr(found, name) == getattr(expected, name)
+
+
+def test_what_one_association_does_to_a_context_no_other_sees():
+    encoded = request(ct())
+    (first,) = read(AssociationRequest, encoded).presentation_context_definition_list
+    first.add_transfer_syntax("1.2.840.10008.1.2.5")
+    first.context_id = 7
+    assert read(AssociationRequest, encoded).presentation_context_definition_list == [ct_as(1)]
+
+
+def ct_as(context_id):
+    context = ct()
+    context.context_id = context_id
+    return context
+
+
+def test_the_same_syntaxes_under_another_number_are_another_context():
+    first, second = ct(), ct()
+    found = read(AssociationRequest, request(first, second)).presentation_context_definition_list
+    assert [context.context_id for context in found] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("place", "byte"), [(0, 0x77), (8, 0x77), (11, 0xFF)], ids=["item", "sub-item", "length"]
+)
+def test_what_is_broken_is_refused_each_time(place, byte):
+    encoded = bytearray(request(ct()))
+    encoded[encoded.index(b"\x20\x00", 74) + place] = byte  # the first of its items begins at 74
+    for _ in range(2):
+        with pytest.raises(Exception):  # noqa: B017, PT011  the library's own, of several kinds
+            read(AssociationRequest, bytes(encoded))
+
+
+def item(kind: int, value: bytes) -> bytes:
+    return bytes((kind, 0)) + len(value).to_bytes(2, "big") + value
+
+
+@pytest.mark.filterwarnings("ignore:The value length")
+def test_a_uid_that_is_too_long_is_refused_when_it_is_read():
+    syntax = item(0x40, ImplicitVRLittleEndian.encode())
+    for digits, fits in ((62, True), (63, False)):
+        context = bytes((1, 0, 0, 0)) + item(0x30, b"1." + b"2" * digits) + syntax
+        encoded = request() + item(0x20, context)
+        if fits:
+            AssociationRequest().decode(encoded)
+        else:
+            with pytest.raises(ValueError, match="64"):
+                AssociationRequest().decode(encoded)

@@ -1,0 +1,255 @@
+"""Scores, maps and verdict of a small study by a fitted task."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from sqlalchemy.orm import Session, sessionmaker
+
+from ai_core import Backbone, Detector, OperatingPoint, Verdict
+from mediclip_dicom.imaging.series import SourceImage, read_headers
+from mediclip_dicom.results import Device, Reading, write_results
+from mediclip_dicom.studies.analysis import (
+    OUT_OF_SCOPE,
+    FrameScore,
+    RevisionFacts,
+    judge,
+    make_reading,
+    open_maps,
+    score_images,
+)
+from mediclip_dicom.tasks.versions import DetectorStore
+from tests.factories.modalities import change
+from tests.factories.studies import mr_study, study_uid
+from tests.mediclip_dicom.conftest import TASK, FittedTask, K
+
+REVISION = RevisionFacts(
+    number=2, content_digest="ab" * 32, analysed_at=datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+)
+POINT = OperatingPoint((0.1, 0.2, 0.3, 0.4), 0.25)
+"""Of four normals at a rate of a quarter: above the highest of them is abnormal."""
+UNCALIBRATED = OperatingPoint((0.1, 0.2, 0.3, 0.4), 0.05)
+
+
+def images_of(paths: list[Path]) -> tuple[SourceImage, ...]:
+    return read_headers(paths)[0]
+
+
+def broken(path: Path) -> None:
+    dataset = dcmread(path)
+    dataset.PixelData = dataset.PixelData[:64]
+    dataset.save_as(path, enforce_file_format=True)
+
+
+def frame_scores(*values: float | None) -> list[FrameScore]:
+    return [
+        FrameScore(f"1.2.{n}", 1, value, None if value is not None else "cannot be decoded")
+        for n, value in enumerate(values)
+    ]
+
+
+@pytest.fixture
+def detector(
+    fitted_sessions: sessionmaker[Session], fitted_task: FittedTask, backbone: Backbone
+) -> Detector:
+    return DetectorStore(fitted_sessions, backbone).get(fitted_task.registered.version.id)
+
+
+def scored(
+    images: tuple[SourceImage, ...],
+    detector: Detector,
+    task: FittedTask,
+    maps_path: Path,
+    *,
+    batch_size: int = 2,
+) -> tuple[FrameScore, ...]:
+    return score_images(
+        images,
+        detector=detector,
+        version=task.registered.version,
+        maps_path=maps_path,
+        batch_size=batch_size,
+    )
+
+
+def reading_of(
+    paths: list[Path], detector: Detector, task: FittedTask, backbone: Backbone, folder: Path
+) -> Reading:
+    images = images_of(paths)
+    scores = scored(images, detector, task, folder / "maps.npy")
+    return make_reading(
+        images,
+        scores,
+        folder / "maps.npy",
+        version=task.registered.version,
+        backbone=backbone,
+        mode=detector.info.preset.geometry,
+        revision=REVISION,
+    )
+
+
+def test_a_study_becomes_a_reading_with_a_score_and_a_map_for_every_slice(
+    detector: Detector, fitted_task: FittedTask, backbone: Backbone, tmp_path: Path
+) -> None:
+    paths = mr_study(tmp_path, 30)
+    reading = reading_of(paths, detector, fitted_task, backbone, tmp_path)
+    assert [image.path for image in reading.images] == paths
+    for image in reading.images:
+        assert image.score is not None
+        anomaly_map = image.read_map()
+        assert anomaly_map.shape == (224, 224)
+        assert anomaly_map.dtype == np.float32
+        assert anomaly_map.min() >= 0
+        assert image.score <= anomaly_map.max() <= 1
+        assert image.placement is not None
+        assert (image.placement.rows, image.placement.columns) == (48, 64)
+    assert reading.score == max(image.score for image in reading.images if image.score)
+    assert reading.study_instance_uid == study_uid(30)
+
+
+def test_a_reading_says_by_what_and_on_what_it_was_made(
+    detector: Detector, fitted_task: FittedTask, backbone: Backbone, tmp_path: Path
+) -> None:
+    reading = reading_of(mr_study(tmp_path, 31), detector, fitted_task, backbone, tmp_path)
+    version = fitted_task.registered.version
+    assert (reading.task_name, reading.task_version) == (TASK, 1)
+    assert reading.task_version_uid == version.uid
+    assert (reading.k, reading.preset, reading.backbone) == (K, "tiny", "untrained")
+    assert not reading.backbone_trained
+    assert reading.backbone_sha256 == backbone.sha256
+    assert reading.weights_sha256 == detector.sha256
+    assert reading.operating_point == version.operating_point.threshold
+    assert (reading.revision, reading.study_content_digest) == (2, "ab" * 32)
+    assert reading.finished_at == REVISION.analysed_at
+
+
+def test_a_lesion_scores_above_every_normal_and_its_place_is_marked(
+    detector: Detector, fitted_task: FittedTask, backbone: Backbone, tmp_path: Path
+) -> None:
+    paths = mr_study(tmp_path, 32, lesion=True)
+    reading = reading_of(paths, detector, fitted_task, backbone, tmp_path)
+    assert reading.verdict == Verdict.ABNORMAL
+    assert reading.operating_point is not None
+    assert reading.p_value == 1 / (K + 1)
+    for image in reading.images:
+        assert image.placement is not None
+        on_source = image.placement.to_source(image.read_map())
+        inside, outside = on_source[16:28, 28:42], on_source[:8]
+        assert inside.mean() > outside.mean()
+        assert inside.max() > reading.operating_point
+
+
+def test_a_study_of_another_kind_is_undetermined_and_says_why(
+    detector: Detector, fitted_task: FittedTask, backbone: Backbone, tmp_path: Path
+) -> None:
+    paths = mr_study(tmp_path, 33)
+    for path in paths:
+        dataset = dcmread(path)
+        stripes = np.indices((dataset.Rows, dataset.Columns))[1] % 8 < 4
+        dataset.PixelData = np.where(stripes, 900, 0).astype("<u2").tobytes()
+        dataset.save_as(path, enforce_file_format=True)
+    reading = reading_of(paths, detector, fitted_task, backbone, tmp_path)
+    assert reading.verdict == Verdict.UNDETERMINED
+    assert reading.score is None
+    assert {image.skipped for image in reading.images} == {OUT_OF_SCOPE}
+    assert all(image.map is None for image in reading.images)
+
+
+def test_scores_do_not_depend_on_how_frames_are_batched(
+    detector: Detector, fitted_task: FittedTask, tmp_path: Path
+) -> None:
+    images = images_of(mr_study(tmp_path, 33))
+    alone = scored(images, detector, fitted_task, tmp_path / "1.npy", batch_size=1)
+    together = scored(images, detector, fitted_task, tmp_path / "16.npy", batch_size=16)
+    assert [s.score for s in alone] == pytest.approx([s.score for s in together], abs=1e-5)
+    one, other = open_maps(tmp_path / "1.npy"), open_maps(tmp_path / "16.npy")
+    np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_frame_that_cannot_be_read_has_a_reason_and_no_map_and_moves_no_other(
+    detector: Detector, fitted_task: FittedTask, backbone: Backbone, tmp_path: Path
+) -> None:
+    paths = mr_study(tmp_path, 34)
+    whole = reading_of(paths, detector, fitted_task, backbone, tmp_path)
+    broken(paths[1])
+    reading = reading_of(paths, detector, fitted_task, backbone, tmp_path)
+    first, unread, last = reading.images
+    assert (unread.score, unread.map, unread.placement) == (None, None, None)
+    assert unread.skipped is not None
+    assert "cannot be decoded" in unread.skipped
+    assert first.score == pytest.approx(whole.images[0].score, abs=1e-5)
+    assert last.score == pytest.approx(whole.images[2].score, abs=1e-5)
+    assert float(last.read_map().max()) > 0
+
+
+def test_a_study_of_which_nothing_can_be_read_is_undetermined(
+    detector: Detector, fitted_task: FittedTask, backbone: Backbone, tmp_path: Path
+) -> None:
+    paths = mr_study(tmp_path, 35)
+    for path in paths:
+        broken(path)
+    reading = reading_of(paths, detector, fitted_task, backbone, tmp_path)
+    assert reading.verdict == Verdict.UNDETERMINED
+    assert (reading.score, reading.p_value) == (None, None)
+    assert len(reading.images) == 3
+
+
+@pytest.mark.parametrize(
+    ("scores", "point", "verdict"),
+    [
+        ((0.1, 0.39), POINT, Verdict.NORMAL),
+        ((0.1, 0.4), POINT, Verdict.NORMAL),
+        ((0.1, 0.41), POINT, Verdict.ABNORMAL),
+        ((0.99, 0.1), POINT, Verdict.ABNORMAL),
+        ((0.99,), UNCALIBRATED, Verdict.UNDETERMINED),
+        ((0.01,), UNCALIBRATED, Verdict.UNDETERMINED),
+    ],
+)
+def test_one_image_above_the_operating_point_makes_a_study_abnormal(
+    scores: tuple[float, ...], point: OperatingPoint, verdict: Verdict
+) -> None:
+    found = judge(frame_scores(*scores), point)
+    assert found.verdict is verdict
+    assert found.score == max(scores)
+
+
+def test_a_study_with_an_unread_image_is_never_called_normal() -> None:
+    assert judge(frame_scores(0.1, None), POINT).verdict is Verdict.UNDETERMINED
+    assert judge(frame_scores(0.9, None), POINT).verdict is Verdict.ABNORMAL
+    nothing = judge(frame_scores(None, None), POINT)
+    assert (nothing.verdict, nothing.score, nothing.p_value) == (Verdict.UNDETERMINED, None, None)
+
+
+def test_scoring_reports_how_far_it_is(
+    detector: Detector, fitted_task: FittedTask, tmp_path: Path
+) -> None:
+    seen: list[tuple[int, int]] = []
+    score_images(
+        images_of(mr_study(tmp_path, 36)),
+        detector=detector,
+        version=fitted_task.registered.version,
+        maps_path=tmp_path / "deep" / "maps.npy",
+        batch_size=2,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(2, 3), (3, 3)]
+
+
+def test_a_slice_whose_header_contradicts_itself_is_left_out_and_the_report_says_why(
+    detector: Detector, fitted_task: FittedTask, backbone: Backbone, tmp_path: Path
+) -> None:
+    paths = mr_study(tmp_path, 33)
+    change(paths[1], ImageOrientationPatient=[1, 0, 0, 0.3, 0.95, 0])
+    reading = reading_of(paths, detector, fitted_task, backbone, tmp_path)
+    skipped = [image.skipped for image in reading.images if image.skipped]
+    assert len(skipped) == 1
+    assert "not unit vectors at right angles" in skipped[0]
+    assert reading.verdict != Verdict.NORMAL
+    device = Device(
+        uid="2.25.1", name="n", manufacturer="m", model="m", serial="1", software_version="0"
+    )
+    report = write_results(reading, device=device, directory=tmp_path / "out")[-1].path
+    text = dcmread(report).to_json()
+    assert f"Not analysed (1), {skipped[0]}: {dcmread(paths[1]).SOPInstanceUID}" in text

@@ -1,0 +1,97 @@
+"""What the node wrote itself is no content of a study, whoever sends it back."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from sqlalchemy.orm import Session, sessionmaker
+
+from listener import Spool
+from listener.spool.part10 import Reception
+from mediclip_dicom.database import ResultFile, Run, RunState, TaskVersion
+from mediclip_dicom.results import Device, ResultObject, write_results
+from mediclip_dicom.studies.content import study_content
+from mediclip_dicom.studies.intake import Intake
+from mediclip_dicom.tasks.registration import Registered
+from tests.factories import sources
+from tests.listener.conftest import data_set_of
+from tests.mediclip_dicom.conftest import FittedTask, settings_in
+from tests.mediclip_dicom.results.conftest import image_readings, make_reading
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> ResultObject:
+    device = Device(
+        uid="2.25.1", name="n", manufacturer="m", model="m", serial="1", software_version="0"
+    )
+    reading = make_reading(image_readings(sources.computed_radiograph(tmp_path)))
+    objects = write_results(reading, device=device, directory=tmp_path / "out", kinds=("SC",))
+    return next(result for result in objects if result.kind == "SC")
+
+
+def receive(spool: Spool, path: Path) -> None:
+    dataset = dcmread(path)
+    spool.store(
+        data_set_of(path),
+        Reception(
+            transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
+            sop_class_uid=str(dataset.SOPClassUID),
+            sop_instance_uid=str(dataset.SOPInstanceUID),
+            calling_ae_title="PACS",
+            receiving_ae_title="MEDICLIP",
+        ),
+    )
+
+
+def test_a_fused_picture_of_ours_that_is_routed_back_makes_no_new_revision(
+    fitted_sessions: sessionmaker[Session],
+    fitted_task: FittedTask,
+    picture: ResultObject,
+    tmp_path: Path,
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    intake = Intake(settings_in(tmp_path), fitted_sessions, spool)
+    receive(spool, tmp_path / "cr-2.dcm")
+    revision = intake.take_revision(sources.STUDY_UID)
+    run_id = intake.route(revision)
+    remember(fitted_sessions, run_id, picture, fitted_task.registered)
+
+    receive(spool, picture.path)
+
+    assert len(spool.instances(sources.STUDY_UID)) == 2
+    assert intake.take_revision(sources.STUDY_UID) == revision
+    assert intake.unread_studies() == []
+
+
+def test_a_picture_of_someone_else_is_content(
+    fitted_sessions: sessionmaker[Session], picture: ResultObject, tmp_path: Path
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    receive(spool, tmp_path / "cr-2.dcm")
+    with fitted_sessions() as session:
+        _, before = study_content(session, spool, sources.STUDY_UID)
+        receive(spool, picture.path)
+        instances, after = study_content(session, spool, sources.STUDY_UID)
+    assert len(instances) == 2
+    assert before != after
+
+
+def remember(
+    sessions: sessionmaker[Session], run_id: str, result: ResultObject, registered: Registered
+) -> None:
+    with sessions.begin() as session:
+        run = session.get_one(Run, run_id)
+        run.state, run.finished_at = RunState.DONE, datetime.now(UTC)
+        session.add(
+            ResultFile(
+                sop_instance_uid=result.sop_instance_uid,
+                run_id=run_id,
+                task_version_id=session.get_one(TaskVersion, registered.version.id).id,
+                kind=result.kind,
+                sop_class_uid=result.sop_class_uid,
+                series_instance_uid=result.series_instance_uid,
+                path="x.dcm",
+                digest=result.sha256,
+            )
+        )
