@@ -145,22 +145,6 @@ class Intake:
         log.info("study routed", run=run_id, task_versions=len(version_ids))
         return run_id
 
-    def unread_studies(self) -> list[str]:
-        """Studies in the spool whose present content has no run, as after a crash."""
-        with self._sessions() as session:
-            rows = session.execute(
-                select(Study.study_instance_uid, StudyRevision.content_digest)
-                .join(StudyRevision.study)
-                .join(StudyRevision.runs)
-            )
-            read = {(study_uid, digest) for study_uid, digest in rows}
-            unread = []
-            for study_uid in self._spool.studies():
-                instances, digest = study_content(session, self._spool, study_uid)
-                if instances and (study_uid, digest) not in read:
-                    unread.append(study_uid)
-        return unread
-
 
 def _instances_gone(revision: StudyRevision) -> str | None:
     """Why a revision is not to be read: what the one before had has left the disk since."""
