@@ -20,7 +20,7 @@ from mediclip_dicom.engine.names import (
 )
 from mediclip_dicom.engine.sqlite import check_sqlite
 from mediclip_dicom.errors import DatabaseError
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 
 
 def complete_now(settings: Settings, study_instance_uid: str) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import structlog
 
-from mediclip_dicom.settings.settings import LoggingSettings
+from mediclip_dicom.settings import LoggingSettings
 
 # What matters of theirs reaches us as typed errors, said once and better in our own events.
 CHATTY_LIBRARIES = ("pynetdicom", "pydicom", "highdicom", "dbos", "alembic", "httpx", "PIL")

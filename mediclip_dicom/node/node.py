@@ -5,8 +5,7 @@ from functools import partial
 
 import structlog
 
-from ai_core import Backbone, load_backbone
-from ai_core.backbone.malloc import keep_freed_memory
+from ai_core import Backbone
 from listener import (
     Arrivals,
     AssociationEnd,
@@ -31,33 +30,14 @@ from mediclip_dicom.engine.workflows import WorkflowEngine
 from mediclip_dicom.errors import NodeStartError, TaskError
 from mediclip_dicom.node.logs import configure_logging
 from mediclip_dicom.node.monitoring import Monitor
-from mediclip_dicom.settings.settings import BackboneSettings, Settings
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.completion import Completion
 from mediclip_dicom.studies.intake import Intake
 from mediclip_dicom.studies.retention import Retention
 from mediclip_dicom.studies.scoring import Scoring
-from mediclip_dicom.tasks.versions import DetectorStore, versions_of_another_backbone
+from mediclip_dicom.tasks import DetectorStore, incompatible_versions, open_backbone
 
 log = structlog.get_logger()
-
-
-def open_backbone(settings: BackboneSettings) -> Backbone:
-    """The backbone that the configuration names, for a process that is going to fit or score.
-
-    From here on the process keeps the memory that it frees.
-
-    Raises:
-        ai_core.BackboneUnavailableError: Its weights can't be had; the message says what to do.
-    """
-    keep_freed_memory()
-    return load_backbone(
-        settings.model,
-        settings.weights,
-        device=settings.device,
-        cache_dir=settings.cache_dir,
-        blocks=settings.blocks,
-        precision=settings.precision,
-    )
 
 
 class Node(Running):
@@ -81,10 +61,10 @@ class Node(Running):
         sessions = open_database(settings.database_url)
         backbone = backbone or open_backbone(settings.backbone)
         with sessions() as session:
-            if strangers := versions_of_another_backbone(session, backbone):
+            if unfit := incompatible_versions(session, backbone):
                 raise TaskError(
                     f"the backbone {settings.backbone.model} ({settings.backbone.weights}) did not "
-                    f"fit these tasks: {'; '.join(strangers)}. Set [backbone] to what fitted them, "
+                    f"fit these tasks: {'; '.join(unfit)}. Set [backbone] to what fitted them, "
                     "or register them again, or retire them"
                 )
         detectors = DetectorStore(sessions, backbone)
