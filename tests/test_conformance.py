@@ -11,7 +11,7 @@ from listener.contexts import IMAGE_SOP_CLASSES, contexts_for, transfer_syntaxes
 from listener.spool.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from mediclip_dicom.results import Device, multiframe, write_results
 from mediclip_dicom.results.identity import SERIES_NUMBERS
-from mediclip_dicom.settings.result_kinds import PROFILES, ResultKind
+from mediclip_dicom.settings import PROFILES, ResultKind
 from tests.factories import sources
 from tests.mediclip_dicom.results.conftest import image_readings, make_reading
 

@@ -18,14 +18,11 @@ from mediclip_dicom.cli.display import (
 )
 from mediclip_dicom.database import open_database
 from mediclip_dicom.errors import AnalysisError
-from mediclip_dicom.imaging.series import SourceImage, read_headers
-from mediclip_dicom.node.node import open_backbone
-from mediclip_dicom.results import ResultObject, write_results
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.imaging import SourceImage, read_headers
+from mediclip_dicom.results import ResultObject, node_device, write_results
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.analysis import RevisionFacts, make_reading, score_images
-from mediclip_dicom.studies.device import node_device
-from mediclip_dicom.tasks.support import find_files
-from mediclip_dicom.tasks.versions import DetectorStore, active_version
+from mediclip_dicom.tasks import DetectorStore, active_version, find_files, open_backbone
 
 
 def analyze_files(settings: Settings, paths: list[Path], *, task_name: str, out: Path) -> None:

@@ -10,7 +10,7 @@ from mediclip_dicom.cli import delivery, peer, results, study, task
 from mediclip_dicom.cli.context import CliContext, preset_named, settings_of
 from mediclip_dicom.cli.display import console
 from mediclip_dicom.cli.number_lists import NumberListCommand, whole_numbers
-from mediclip_dicom.settings.settings import BackboneSettings, PrecisionName
+from mediclip_dicom.settings import BackboneSettings, PrecisionName
 
 
 class SynthTask(StrEnum):

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mediclip_dicom.node.logs import configure_logging
-from mediclip_dicom.settings.load import load_settings
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from ai_core import Preset

@@ -36,8 +36,8 @@ from ai_core.evaluation.report.table import SHORT, method_title
 from ai_core.files import write_text
 from mediclip_dicom.cli.context import preset_named
 from mediclip_dicom.cli.display import console, make_table, plain, progress_bars
-from mediclip_dicom.node.node import open_backbone
-from mediclip_dicom.settings.settings import BackboneSettings
+from mediclip_dicom.settings import BackboneSettings
+from mediclip_dicom.tasks import open_backbone
 
 TOKENS_FOLDER = "tokens"
 

@@ -3,7 +3,7 @@
 from mediclip_dicom.cli.display import console, local_time, make_table, plain
 from mediclip_dicom.database import DeliveryState, open_database
 from mediclip_dicom.delivery.queue import open_deliveries, waiting_runs
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 
 _WHAT = {
     DeliveryState.PENDING: "to be delivered",

@@ -16,8 +16,8 @@ from ai_core.evaluation.report.paper_tables import make_plan, paper_cells, pivot
 from ai_core.files import write_text
 from mediclip_dicom.cli.display import console, plain
 from mediclip_dicom.cli.evaluate import backbone_caption, compute, presets_named, print_table
-from mediclip_dicom.node.node import open_backbone
-from mediclip_dicom.settings.settings import BackboneSettings
+from mediclip_dicom.settings import BackboneSettings
+from mediclip_dicom.tasks import open_backbone
 
 
 @dataclass(frozen=True, slots=True)

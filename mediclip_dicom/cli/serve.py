@@ -8,7 +8,7 @@ import threading
 import structlog
 
 from mediclip_dicom.node.node import Node
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 
 log = structlog.get_logger()
 

@@ -12,14 +12,17 @@ from sqlalchemy import select
 from mediclip_dicom.cli.display import console, plain
 from mediclip_dicom.database import Run, Study, StudyRevision, open_database
 from mediclip_dicom.errors import StudyNotFoundError
-from mediclip_dicom.node.node import open_backbone
-from mediclip_dicom.results import Reading
-from mediclip_dicom.results.flagged import decoded, fused, patient_orientation
-from mediclip_dicom.results.reading import ImageReading
-from mediclip_dicom.results.source import read_source
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.results import (
+    ImageReading,
+    Reading,
+    decoded,
+    fused,
+    patient_orientation,
+    read_source,
+)
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.scoring import Scoring
-from mediclip_dicom.tasks.versions import DetectorStore
+from mediclip_dicom.tasks import DetectorStore, open_backbone
 
 
 @dataclass(frozen=True, slots=True)

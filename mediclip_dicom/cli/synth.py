@@ -14,10 +14,8 @@ from ai_core.synthesis import Samples, Task, synthesise
 from mediclip_dicom.cli.display import console, count_progress, plain, progress_bars
 from mediclip_dicom.cli.synth_sheet import SheetRow, draw_sheet
 from mediclip_dicom.errors import ResultWriteError, SupportSetReadError
-from mediclip_dicom.imaging import Window
-from mediclip_dicom.imaging.series import read_headers
-from mediclip_dicom.tasks.routing import Route
-from mediclip_dicom.tasks.support import SupportSet, find_files, read_support_set
+from mediclip_dicom.imaging import Window, read_headers
+from mediclip_dicom.tasks import Route, SupportSet, find_files, read_support_set
 
 ALL = "all"
 SHOWN: tuple[Task, ...] = tuple(task for task in get_args(Task) if task != "identity")

@@ -66,9 +66,7 @@ def register(
     Example: `mediclip-dicom task register brain-mr --modality MR --body-part BRAIN normals/`
     """
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.node.node import open_backbone
-    from mediclip_dicom.tasks.registration import TaskRequest, register_from_paths
-    from mediclip_dicom.tasks.routing import Route
+    from mediclip_dicom.tasks import Route, TaskRequest, open_backbone, register_from_paths
 
     settings = settings_of(context)
     defaults = settings.tasks
@@ -172,7 +170,7 @@ def show(
     """Show every version of a task: what it was fitted on and what it promises."""
     from ai_core import OperatingPoint
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.tasks.versions import find_task
+    from mediclip_dicom.tasks import find_task
 
     sessions = open_database(settings_of(context).database_url)
     with sessions() as session:
@@ -210,7 +208,7 @@ def retire(
 ) -> None:
     """Stop using a task; what it has read stays. Register it again to bring it back."""
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.tasks.versions import retire_task
+    from mediclip_dicom.tasks import retire_task
 
     retire_task(open_database(settings_of(context).database_url), name)
     console.print(f"task {name} is retired")

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from listener import CommitmentReport, ListenerError, Reference, request_commitment
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile
 from mediclip_dicom.delivery.peers import destination_peer
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.runs import logged_as
 
 log = structlog.get_logger()

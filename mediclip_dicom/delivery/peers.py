@@ -11,8 +11,7 @@ from listener import (
     TLSFiles,
     TLSPort,
 )
-from mediclip_dicom.settings.peers import DestinationSettings, PeerSettings
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import DestinationSettings, PeerSettings, Settings
 
 STRANGER = "stranger"
 """The name in logs and metrics of a peer that an open node let in."""

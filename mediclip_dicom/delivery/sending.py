@@ -12,7 +12,7 @@ from listener.errors import NoPresentationContextError
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, RunState
 from mediclip_dicom.delivery.peers import destination_peer
 from mediclip_dicom.errors import ConfigError, DeliveryError
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.runs import set_state
 
 log = structlog.get_logger()

@@ -12,7 +12,7 @@ import structlog
 from dbos import DBOS
 
 from mediclip_dicom.delivery.sending import is_transient
-from mediclip_dicom.settings.settings import DeliverySettings
+from mediclip_dicom.settings import DeliverySettings
 from mediclip_dicom.studies.runs import reason_of
 
 log = structlog.get_logger()

@@ -26,7 +26,7 @@ from mediclip_dicom.engine.names import (
 )
 from mediclip_dicom.engine.sqlite import check_sqlite
 from mediclip_dicom.errors import DatabaseError
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 
 _OPEN_STATES = ["PENDING", "ENQUEUED", "DELAYED"]
 

@@ -46,7 +46,7 @@ from mediclip_dicom.engine.names import (
 )
 from mediclip_dicom.engine.sqlite import check_sqlite
 from mediclip_dicom.errors import DatabaseError, StudyNotFoundError
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.intake import Intake
 from mediclip_dicom.studies.runs import fail, logged_as
 from mediclip_dicom.studies.scoring import Scoring

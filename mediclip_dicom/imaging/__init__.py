@@ -4,16 +4,41 @@ from ai_core.images.picture_files import PICTURE_SUFFIXES, read_picture
 from ai_core.images.placement import Mode, Placement
 from mediclip_dicom.imaging.display import Window
 from mediclip_dicom.imaging.frames import Frame, iter_frames
+from mediclip_dicom.imaging.geometry_checks import find_contradictions, rounded_position
 from mediclip_dicom.imaging.header import ImageHeader, read_header
+from mediclip_dicom.imaging.planes import ENHANCED_SOP_CLASSES, Plane, plane_attribute
+from mediclip_dicom.imaging.series import (
+    INPUT_SIZE,
+    InputFrame,
+    SkippedFile,
+    SourceImage,
+    iter_input_frames,
+    place,
+    read_headers,
+    sample_evenly,
+)
 
 __all__ = [
+    "ENHANCED_SOP_CLASSES",
+    "INPUT_SIZE",
     "PICTURE_SUFFIXES",
     "Frame",
     "ImageHeader",
+    "InputFrame",
     "Mode",
     "Placement",
+    "Plane",
+    "SkippedFile",
+    "SourceImage",
     "Window",
+    "find_contradictions",
     "iter_frames",
+    "iter_input_frames",
+    "place",
+    "plane_attribute",
     "read_header",
+    "read_headers",
     "read_picture",
+    "rounded_position",
+    "sample_evenly",
 ]

@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ai_core.images.placement import Mode, Placement
 from mediclip_dicom.errors import UndecodableFrameError, UnsupportedImageError
-from mediclip_dicom.imaging import ImageHeader, Mode, Placement, Window, iter_frames, read_header
+from mediclip_dicom.imaging.display import Window
+from mediclip_dicom.imaging.frames import iter_frames
+from mediclip_dicom.imaging.header import ImageHeader, read_header
 
 INPUT_SIZE = 224
 
@@ -22,7 +25,7 @@ class SourceImage:
 
 
 @dataclass(frozen=True, slots=True)
-class SkippedInstance:
+class SkippedFile:
     """One SOP instance that is not analysed, and why."""
 
     path: Path
@@ -50,7 +53,7 @@ class InputFrame:
 
 def read_headers(
     paths: Iterable[Path], *, own_device_uid: str | None = None
-) -> tuple[tuple[SourceImage, ...], tuple[SkippedInstance, ...]]:
+) -> tuple[tuple[SourceImage, ...], tuple[SkippedFile, ...]]:
     """Read the headers of DICOM files, images apart from the rest.
 
     Args:
@@ -62,12 +65,12 @@ def read_headers(
         instances that hold no image for us (Segmentation, report, our own output, …).
     """
     images: list[SourceImage] = []
-    skipped: list[SkippedInstance] = []
+    skipped: list[SkippedFile] = []
     for path in paths:
         try:
             images.append(SourceImage(path, read_header(path, own_device_uid=own_device_uid)))
         except UnsupportedImageError as error:
-            skipped.append(SkippedInstance(path, str(error)))
+            skipped.append(SkippedFile(path, str(error)))
     return tuple(sorted(images, key=_reading_order)), tuple(skipped)
 
 

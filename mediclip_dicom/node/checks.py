@@ -20,9 +20,8 @@ from mediclip_dicom.database import connect, is_current, is_known
 from mediclip_dicom.delivery.peers import destination_peer, tls_files
 from mediclip_dicom.engine.sqlite import check_sqlite
 from mediclip_dicom.errors import NodeError
-from mediclip_dicom.node.node import open_backbone
-from mediclip_dicom.settings.settings import Settings
-from mediclip_dicom.tasks.versions import DetectorStore, active_tasks, versions_of_another_backbone
+from mediclip_dicom.settings import Settings
+from mediclip_dicom.tasks import DetectorStore, active_tasks, incompatible_versions, open_backbone
 
 
 class CheckState(StrEnum):
@@ -166,7 +165,7 @@ def _weights(settings: Settings) -> Finding:
         engine = connect(settings.database_url)
         if is_current(engine):
             with Session(engine) as session:
-                if strangers := versions_of_another_backbone(session, backbone):
+                if strangers := incompatible_versions(session, backbone):
                     return CheckState.FAIL, (
                         f"{found} did not fit {'; '.join(strangers)}: set [backbone] to what did, "
                         "or register them again, or retire them"

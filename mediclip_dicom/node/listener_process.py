@@ -8,7 +8,6 @@ report to, and everything that it acknowledged is in the spool.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -22,7 +21,7 @@ from mediclip_dicom.errors import NodeError
 from mediclip_dicom.node.logs import configure_logging
 from mediclip_dicom.node.port_share import PortShare
 from mediclip_dicom.node.reception import Reception
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.content import open_spool
 
 STOP = "stop\n"

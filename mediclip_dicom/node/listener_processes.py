@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from listener import Counts, ListenerStatistics, Spool
-    from mediclip_dicom.settings.settings import Settings
+    from mediclip_dicom.settings import Settings
 
 log = structlog.get_logger()
 
@@ -132,9 +132,7 @@ class ListenerProcesses(Running):
 class _ListenerProcess:
     """One process, kept alive by a thread."""
 
-    def __init__(
-        self, settings: Settings, share: PortShare, *, on_end: Callable[[], None]
-    ) -> None:
+    def __init__(self, settings: Settings, share: PortShare, *, on_end: Callable[[], None]) -> None:
         self._share = share
         self._job = Job(settings=settings, share=share)
         self._on_end = on_end
@@ -217,7 +215,7 @@ class _ListenerProcess:
     def _report_end(self) -> None:
         try:
             self._on_end()
-        except Exception:  # noqa: BLE001  the process must be started again whatever happens here
+        except Exception:
             log.exception("listener_process.report_failed", number=self._share.number)
 
     def _launch(self) -> subprocess.Popen[str]:

@@ -20,7 +20,7 @@ from mediclip_dicom.studies.unread import unread_studies
 
 if TYPE_CHECKING:
     from mediclip_dicom.node.monitoring import ListenerStatus
-    from mediclip_dicom.settings.settings import Settings
+    from mediclip_dicom.settings import Settings
 
 log = structlog.get_logger()
 
@@ -47,7 +47,9 @@ class ListenerRole(Running):
         # A report that a peer does not take is sent again by one process, whichever was asked.
         self._commitment = commitment_provider(settings, self.spool)
         self._unread = threading.Event()
-        self._resuming = Repeating(self._resume_unread, name="unread-studies", every_s=RESUME_EVERY_S)
+        self._resuming = Repeating(
+            self._resume_unread, name="unread-studies", every_s=RESUME_EVERY_S
+        )
         self._receiver: Reception | ListenerProcesses
         if settings.node.processes == 1:
             self._receiver = Reception(settings, self.spool, self._engine)
@@ -59,7 +61,9 @@ class ListenerRole(Running):
     @property
     def status(self) -> ListenerStatus:
         """Ports, counts and state of the listener."""
-        return self._receiver if isinstance(self._receiver, ListenerProcesses) else self._receiver.scp
+        return (
+            self._receiver if isinstance(self._receiver, ListenerProcesses) else self._receiver.scp
+        )
 
     def start(self) -> None:
         """Have unread studies gathered, then listen.

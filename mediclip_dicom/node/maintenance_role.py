@@ -2,7 +2,7 @@
 
 from listener import Running
 from mediclip_dicom.database import open_database
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.content import open_spool
 from mediclip_dicom.studies.retention import Retention
 

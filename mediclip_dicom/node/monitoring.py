@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from listener import Spool
 from mediclip_dicom.node.metrics import ListenerStatus, NodeCollector
-from mediclip_dicom.settings.settings import MonitoringSettings
+from mediclip_dicom.settings import MonitoringSettings
 
 _LAST_ANSWERS_S = 5
 _METHODS = ["GET", "HEAD"]

@@ -19,7 +19,7 @@ from mediclip_dicom.studies.content import open_spool
 
 if TYPE_CHECKING:
     from ai_core import Backbone
-    from mediclip_dicom.settings.settings import Settings
+    from mediclip_dicom.settings import Settings
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from listener import AssociationEnd, Spool, StudyActivity
     from mediclip_dicom.engine.client import EngineClient
     from mediclip_dicom.node.port_share import PortShare
-    from mediclip_dicom.settings.settings import Settings
+    from mediclip_dicom.settings import Settings
 
 log = structlog.get_logger()
 

@@ -10,11 +10,11 @@ from mediclip_dicom.delivery.sending import Delivering
 from mediclip_dicom.engine.workflows import WorkflowEngine
 from mediclip_dicom.errors import TaskError
 from mediclip_dicom.node.roles import RoleHold
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.content import open_spool
 from mediclip_dicom.studies.intake import Intake
 from mediclip_dicom.studies.scoring import Scoring
-from mediclip_dicom.tasks.detectors import DetectorStore, incompatible_versions, open_backbone
+from mediclip_dicom.tasks import DetectorStore, incompatible_versions, open_backbone
 
 log = structlog.get_logger()
 

@@ -1,16 +1,18 @@
-"""What the node writes back: Segmentation and Structured Report."""
+"""Results that go back to the PACS: Segmentation, Structured Report, maps and fused pictures."""
 
 from mediclip_dicom.results.bands import Band, bands
+from mediclip_dicom.results.device import Device, node_device
+from mediclip_dicom.results.flagged import decoded, fused, patient_orientation
 from mediclip_dicom.results.identity import derive_uid
 from mediclip_dicom.results.reading import (
     Code,
-    Device,
     ImageReading,
     PreviousReport,
     Reading,
     StoredMap,
     Verdict,
 )
+from mediclip_dicom.results.source import read_source
 from mediclip_dicom.results.writing import ResultObject, write_results
 
 __all__ = [
@@ -24,6 +26,11 @@ __all__ = [
     "StoredMap",
     "Verdict",
     "bands",
+    "decoded",
     "derive_uid",
+    "fused",
+    "node_device",
+    "patient_orientation",
+    "read_source",
     "write_results",
 ]

@@ -28,13 +28,14 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from mediclip_dicom.results.bands import bands
+from mediclip_dicom.results.device import Device
 from mediclip_dicom.results.identity import (
     algorithm_parameters,
     derive_uid,
     plain,
 )
 from mediclip_dicom.results.observer import observer
-from mediclip_dicom.results.reading import Device, ImageReading, Reading, Verdict
+from mediclip_dicom.results.reading import ImageReading, Reading, Verdict
 from mediclip_dicom.results.segmentation import (
     MarkedRegion,
     SegmentationResult,

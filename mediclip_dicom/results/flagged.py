@@ -13,6 +13,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
 from mediclip_dicom.imaging import iter_frames
+from mediclip_dicom.results.device import Device
 from mediclip_dicom.results.identity import (
     SERIES_NUMBERS,
     derive_uid,
@@ -25,7 +26,7 @@ from mediclip_dicom.results.maps import source_map
 from mediclip_dicom.results.multiframe import Save, SeriesOf
 from mediclip_dicom.results.observer import observer
 from mediclip_dicom.results.picture import RGB, Caption, fuse
-from mediclip_dicom.results.reading import Device, ImageReading, Reading
+from mediclip_dicom.results.reading import ImageReading, Reading
 from mediclip_dicom.results.source import (
     SECONDARY_CAPTURE,
     copy_character_set,

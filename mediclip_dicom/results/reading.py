@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mediclip_dicom.imaging import ImageHeader, Placement, Window
-from mediclip_dicom.imaging.planes import Plane
+from mediclip_dicom.imaging import ImageHeader, Placement, Plane, Window
 
 
 class Verdict(StrEnum):
@@ -29,22 +28,6 @@ class Code:
     value: str
     scheme: str
     meaning: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
-    """This node, as its results name it.
-
-    Attributes:
-        uid: the device's UID; the loop guard knows the node's own results by it.
-    """
-
-    uid: str
-    name: str
-    manufacturer: str
-    model: str
-    serial: str
-    software_version: str
 
 
 @dataclass(frozen=True, slots=True)

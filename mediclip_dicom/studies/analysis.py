@@ -12,17 +12,17 @@ import numpy.typing as npt
 import torch
 
 from ai_core import Backbone, Detector, OperatingPoint, Verdict, aggregate
-from mediclip_dicom.imaging import Mode
-from mediclip_dicom.imaging.geometry_checks import find_contradictions
-from mediclip_dicom.imaging.series import (
+from mediclip_dicom.imaging import (
     INPUT_SIZE,
     InputFrame,
+    Mode,
     SourceImage,
+    find_contradictions,
     iter_input_frames,
     place,
 )
 from mediclip_dicom.results import ImageReading, PreviousReport, Reading, StoredMap
-from mediclip_dicom.tasks.versions import VersionFacts
+from mediclip_dicom.tasks import VersionFacts
 
 OUT_OF_SCOPE = "out of scope: unlike every image that the task was registered from"
 

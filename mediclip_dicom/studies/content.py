@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from listener import Spool, SpooledInstance, content_digest, newest, oldest
 from mediclip_dicom.database import ResultFile
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 
 
 def open_spool(settings: Settings, *, section: str = "") -> Spool:

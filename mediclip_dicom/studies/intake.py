@@ -18,13 +18,12 @@ from mediclip_dicom.database import (
     StudyRevision,
 )
 from mediclip_dicom.errors import StudyNotFoundError
-from mediclip_dicom.imaging.series import SourceImage, read_headers
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.imaging import SourceImage, read_headers
+from mediclip_dicom.results import node_device
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.content import study_content
-from mediclip_dicom.studies.device import node_device
 from mediclip_dicom.studies.runs import instance_paths
-from mediclip_dicom.tasks.routing import first_match
-from mediclip_dicom.tasks.versions import active_tasks, version_facts
+from mediclip_dicom.tasks import active_tasks, first_match, version_facts
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from listener import Repeating, Spool
 from mediclip_dicom.database import Delivery, DeliveryState, Run, RunState, Study
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.content import study_content
 
 log = structlog.get_logger()

@@ -16,18 +16,17 @@ from mediclip_dicom.database import (
     TaskVerdict,
     TaskVersion,
 )
-from mediclip_dicom.imaging.series import SourceImage, read_headers
-from mediclip_dicom.results import PreviousReport, Reading, write_results
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.imaging import SourceImage, read_headers
+from mediclip_dicom.results import PreviousReport, Reading, node_device, write_results
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.analysis import (
     FrameScore,
     RevisionFacts,
     make_reading,
     score_images,
 )
-from mediclip_dicom.studies.device import node_device
 from mediclip_dicom.studies.runs import instance_paths, set_state
-from mediclip_dicom.tasks.versions import DetectorStore, VersionFacts, version_facts
+from mediclip_dicom.tasks import DetectorStore, VersionFacts, version_facts
 
 log = structlog.get_logger()
 

@@ -10,8 +10,7 @@ from ai_core.errors import PictureError
 from mediclip_dicom.cli.demo.errors import DemoDataError
 from mediclip_dicom.cli.demo.secondary_capture import secondary_capture
 from mediclip_dicom.cli.demo.studies import DemoStudy, Department, Label
-from mediclip_dicom.imaging import PICTURE_SUFFIXES, read_picture
-from mediclip_dicom.imaging.series import SourceImage, read_headers
+from mediclip_dicom.imaging import PICTURE_SUFFIXES, SourceImage, read_headers, read_picture
 
 _Study = tuple[SourceImage, ...]
 

@@ -34,14 +34,10 @@ from mediclip_dicom.cli.display import (
     verdict_text,
 )
 from mediclip_dicom.database import Run, Study, StudyRevision, TaskVerdict, open_database
-from mediclip_dicom.imaging import iter_frames
-from mediclip_dicom.imaging.series import place, read_headers
-from mediclip_dicom.node.node import open_backbone
-from mediclip_dicom.settings.load import load_settings
-from mediclip_dicom.settings.settings import BackboneSettings, Settings
+from mediclip_dicom.imaging import iter_frames, place, read_headers
+from mediclip_dicom.settings import BackboneSettings, Settings, load_settings
 from mediclip_dicom.studies.analysis import open_maps
-from mediclip_dicom.tasks.registration import TaskRequest, register_from_paths
-from mediclip_dicom.tasks.routing import Route
+from mediclip_dicom.tasks import Route, TaskRequest, open_backbone, register_from_paths
 
 FOLDS = 2
 STUDY_LIMIT_S = 300.0

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ai_core import Backbone
 from mediclip_dicom.cli.number_lists import NumberListCommand, whole_numbers
-from mediclip_dicom.node.node import open_backbone
+from mediclip_dicom.tasks import open_backbone
 from tests.ai_core.evaluation.pictures import QUICK, blob, make_folder, save
 from tests.mediclip_dicom.cli.conftest import Cli
 

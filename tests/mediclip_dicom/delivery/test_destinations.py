@@ -14,12 +14,11 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone
 from mediclip_dicom.database import DeliveryState
-from mediclip_dicom.delivery.queue import cancel
 from mediclip_dicom.engine import workflows as engine
+from mediclip_dicom.engine.operations import cancel
 from mediclip_dicom.node.logs import configure_logging
 from mediclip_dicom.node.node import Node
-from mediclip_dicom.settings.peers import DestinationSettings
-from mediclip_dicom.settings.settings import LoggingSettings, Settings
+from mediclip_dicom.settings import DestinationSettings, LoggingSettings, Settings
 from tests.conftest import WAIT_LIMIT_S, wait_until
 from tests.factories.studies import (
     BIRTH_DATE,
@@ -28,7 +27,7 @@ from tests.factories.studies import (
     mr_study,
     study_uid,
 )
-from tests.mediclip_dicom.delivery.test_queue import Archive
+from tests.mediclip_dicom.engine.test_operations import Archive
 from tests.mediclip_dicom.node.test_node import (
     COMPREHENSIVE_3D_SR,
     SEGMENTATION,

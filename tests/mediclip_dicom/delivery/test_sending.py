@@ -26,8 +26,7 @@ from mediclip_dicom.delivery.sending import Delivering, is_transient
 from mediclip_dicom.engine.attempts import LONGEST_PAUSE_S, pause_s
 from mediclip_dicom.engine.names import delivery_id, is_delivery, next_attempt_id
 from mediclip_dicom.errors import DeliveryError
-from mediclip_dicom.settings.peers import DestinationSettings
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import DestinationSettings, Settings
 from tests.factories.rows import NOW, task_version
 from tests.listener.conftest import CT, bundled
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from mediclip_dicom.imaging import Window
-from mediclip_dicom.imaging.series import (
+from mediclip_dicom.imaging import (
     SourceImage,
+    Window,
     iter_input_frames,
     read_headers,
     sample_evenly,

@@ -36,8 +36,7 @@ from mediclip_dicom.database import (
 from mediclip_dicom.engine import workflows as engine
 from mediclip_dicom.errors import DatabaseError, NodeStartError, TaskError
 from mediclip_dicom.node.node import Node
-from mediclip_dicom.settings.peers import DestinationSettings, PeerSettings
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import DestinationSettings, PeerSettings, Settings
 from mediclip_dicom.studies.intake import Intake
 from tests.conftest import wait_until
 from tests.factories import sources

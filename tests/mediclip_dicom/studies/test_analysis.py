@@ -9,7 +9,7 @@ from pydicom import dcmread
 from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone, Detector, OperatingPoint, Verdict
-from mediclip_dicom.imaging.series import SourceImage, read_headers
+from mediclip_dicom.imaging import SourceImage, read_headers
 from mediclip_dicom.results import Device, Reading, write_results
 from mediclip_dicom.studies.analysis import (
     OUT_OF_SCOPE,
@@ -20,7 +20,7 @@ from mediclip_dicom.studies.analysis import (
     open_maps,
     score_images,
 )
-from mediclip_dicom.tasks.versions import DetectorStore
+from mediclip_dicom.tasks import DetectorStore
 from tests.factories.modalities import change
 from tests.factories.studies import mr_study, study_uid
 from tests.mediclip_dicom.conftest import TASK, FittedTask, K

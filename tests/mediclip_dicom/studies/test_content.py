@@ -13,7 +13,7 @@ from mediclip_dicom.database import ResultFile, Run, RunState, TaskVersion
 from mediclip_dicom.results import Device, ResultObject, write_results
 from mediclip_dicom.studies.content import study_content
 from mediclip_dicom.studies.intake import Intake
-from mediclip_dicom.tasks.registration import Registered
+from mediclip_dicom.tasks import Registered
 from tests.factories import sources
 from tests.listener.conftest import data_set_of
 from tests.mediclip_dicom.conftest import FittedTask, settings_in

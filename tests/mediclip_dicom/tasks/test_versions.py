@@ -11,20 +11,22 @@ from ai_core import Backbone, CorruptDetectorError, WeightsMismatchError, load_b
 from mediclip_dicom.database import SupportItem, TaskVersion, TaskVersionState
 from mediclip_dicom.errors import TaskError
 from mediclip_dicom.imaging import Window
-from mediclip_dicom.tasks.routing import Route
-from mediclip_dicom.tasks.support import SupportImage, SupportSet, SupportStudy
-from mediclip_dicom.tasks.versions import (
+from mediclip_dicom.tasks import (
     DetectorStore,
     Fitted,
+    Route,
+    SupportImage,
+    SupportSet,
+    SupportStudy,
     TaskDefinition,
     VersionFacts,
     active_tasks,
     active_version,
     find_task,
+    incompatible_versions,
     register_task,
     retire_task,
     version_facts,
-    versions_of_another_backbone,
 )
 from tests.factories.studies import study_uid
 from tests.mediclip_dicom.conftest import TASK, FittedTask
@@ -156,13 +158,13 @@ def test_active_versions_of_another_backbone_are_named_and_retired_ones_are_not(
     fitted_sessions: sessionmaker[Session], backbone: Backbone
 ) -> None:
     with fitted_sessions.begin() as session:
-        assert versions_of_another_backbone(session, backbone) == []
+        assert incompatible_versions(session, backbone) == []
         session.execute(update(TaskVersion).values(backbone_sha256="0" * 64))
     with fitted_sessions() as session:
-        assert versions_of_another_backbone(session, backbone) == [f"{TASK} version 1 (untrained)"]
+        assert incompatible_versions(session, backbone) == [f"{TASK} version 1 (untrained)"]
     retire_task(fitted_sessions, TASK)
     with fitted_sessions() as session:
-        assert versions_of_another_backbone(session, backbone) == []
+        assert incompatible_versions(session, backbone) == []
 
 
 def test_damaged_weights_are_told_and_never_used(

@@ -15,11 +15,11 @@ from ai_core import Backbone
 from listener import Peer
 from listener.scu.commitment import CommitmentReport, decoded, send_report
 from mediclip_dicom.database import DeliveryState, RunState
-from mediclip_dicom.delivery.queue import cancel, open_deliveries, retry, waiting_runs
+from mediclip_dicom.delivery.queue import open_deliveries, waiting_runs
+from mediclip_dicom.engine.operations import cancel, retry
 from mediclip_dicom.errors import DeliveryNotFoundError
 from mediclip_dicom.node.node import Node
-from mediclip_dicom.settings.peers import DestinationSettings
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import DestinationSettings, Settings
 from tests.conftest import wait_until
 from tests.factories.studies import mr_study, study_uid
 from tests.mediclip_dicom.node.test_node import (

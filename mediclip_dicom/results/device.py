@@ -1,10 +1,28 @@
-"""How the node names itself in what it writes."""
+"""The node as a device (TID 1004): its name in every object that it writes."""
+
+from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from importlib.metadata import version
 
-from mediclip_dicom.results import Device
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """This node, as its results name it.
+
+    Attributes:
+        uid: the device's UID; the loop guard knows the node's own results by it.
+    """
+
+    uid: str
+    name: str
+    manufacturer: str
+    model: str
+    serial: str
+    software_version: str
 
 
 def node_device(settings: Settings) -> Device:
