@@ -6,6 +6,7 @@ from mediclip_dicom.imaging.display import Window
 from mediclip_dicom.imaging.frames import Frame, iter_frames
 from mediclip_dicom.imaging.geometry_checks import find_contradictions, rounded_position
 from mediclip_dicom.imaging.header import ImageHeader, read_header
+from mediclip_dicom.imaging.header_json import header_from_json, header_to_json
 from mediclip_dicom.imaging.planes import ENHANCED_SOP_CLASSES, Plane, plane_attribute
 from mediclip_dicom.imaging.series import (
     INPUT_SIZE,
@@ -15,6 +16,7 @@ from mediclip_dicom.imaging.series import (
     iter_input_frames,
     place,
     read_headers,
+    reading_order,
     sample_evenly,
 )
 
@@ -32,6 +34,8 @@ __all__ = [
     "SourceImage",
     "Window",
     "find_contradictions",
+    "header_from_json",
+    "header_to_json",
     "iter_frames",
     "iter_input_frames",
     "place",
@@ -39,6 +43,7 @@ __all__ = [
     "read_header",
     "read_headers",
     "read_picture",
+    "reading_order",
     "rounded_position",
     "sample_evenly",
 ]

@@ -71,7 +71,7 @@ def read_headers(
             images.append(SourceImage(path, read_header(path, own_device_uid=own_device_uid)))
         except UnsupportedImageError as error:
             skipped.append(SkippedFile(path, str(error)))
-    return tuple(sorted(images, key=_reading_order)), tuple(skipped)
+    return tuple(sorted(images, key=reading_order)), tuple(skipped)
 
 
 def iter_input_frames(
@@ -115,7 +115,8 @@ def sample_evenly(images: Sequence[SourceImage], count: int) -> tuple[SourceImag
     return tuple(images[int(position)] for position in positions)
 
 
-def _reading_order(image: SourceImage) -> tuple[str, float, int, str]:
+def reading_order(image: SourceImage) -> tuple[str, float, int, str]:
+    """Return the sort key of an image: series, place along the slice normal, instance number."""
     header = image.header
     position = 0.0
     if header.image_position is not None and header.image_orientation is not None:

@@ -7,7 +7,7 @@ import structlog
 
 from mediclip_dicom.settings import LoggingSettings
 
-# Their failures reach us as typed errors. The engine (dbos) has a log of its own: engine.library_log.
+# Their failures reach us as typed errors. The engine has a log of its own: engine.library_log.
 CHATTY_LIBRARIES = ("pynetdicom", "pydicom", "highdicom", "alembic", "httpx", "PIL")
 
 

@@ -1,5 +1,6 @@
 """From a study run to its scores, maps, verdicts and result objects."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from mediclip_dicom.database import (
     TaskVerdict,
     TaskVersion,
 )
-from mediclip_dicom.imaging import SourceImage, read_headers
+from mediclip_dicom.imaging import SourceImage
 from mediclip_dicom.results import PreviousReport, Reading, node_device, write_results
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.analysis import (
@@ -25,7 +26,9 @@ from mediclip_dicom.studies.analysis import (
     make_reading,
     score_images,
 )
-from mediclip_dicom.studies.runs import instance_paths, set_state
+from mediclip_dicom.studies.images import revision_images
+from mediclip_dicom.studies.reuse import other_readings, reuse_readings
+from mediclip_dicom.studies.runs import set_state
 from mediclip_dicom.tasks import DetectorStore, VersionFacts, version_facts
 
 log = structlog.get_logger()
@@ -45,15 +48,19 @@ class Scoring:
         self._detectors = detectors
 
     def task_versions(self, run_id: str) -> list[int]:
-        """The task versions that read this run's images; empty where no task does."""
-        with self._sessions() as session:
-            return sorted(
-                session.scalars(
-                    select(ImageScore.task_version_id)
-                    .where(ImageScore.run_id == run_id, ImageScore.task_version_id.is_not(None))
-                    .distinct()
-                ).all()  # type: ignore[arg-type]
-            )
+        """List the task versions that are to read this run's images.
+
+        A version that has read the same images of this content is left out: its verdict and its
+        objects are reused.
+        """
+        with self._sessions.begin() as session:
+            routed = session.scalars(
+                select(ImageScore.task_version_id)
+                .where(ImageScore.run_id == run_id, ImageScore.task_version_id.is_not(None))
+                .distinct()
+            ).all()
+            version_ids = sorted(version for version in routed if version is not None)
+            return reuse_readings(session, run_id, version_ids)
 
     def score(self, run_id: str, version_id: int) -> None:
         """Score the run's images with one task version; maps to disk, scores to the database."""
@@ -64,7 +71,7 @@ class Scoring:
             detector=self._detectors.get(version_id),
             version=version,
             maps_path=self._maps_path(run_id, version_id),
-            batch_size=self._settings.analysis.batch_size,
+            batch_size=self._settings.analysis.batch_size or detector.batch_size,
         )
         with self._sessions.begin() as session:
             for row in scores:
@@ -122,16 +129,20 @@ class Scoring:
 
     def _load(self, run_id: str, version_id: int) -> tuple[Sequence[SourceImage], VersionFacts]:
         with self._sessions() as session:
-            paths = instance_paths(
-                session.get_one(Run, run_id).revision, self._settings.storage.spool.absolute()
+            uids = set(
+                session.scalars(
+                    select(ImageScore.sop_instance_uid)
+                    .where(ImageScore.run_id == run_id, ImageScore.task_version_id == version_id)
+                    .distinct()
+                )
             )
-            uids = session.scalars(
-                select(ImageScore.sop_instance_uid)
-                .where(ImageScore.run_id == run_id, ImageScore.task_version_id == version_id)
-                .distinct()
-            ).all()
+            images, _ = revision_images(
+                session.get_one(Run, run_id).revision,
+                self._settings.storage.spool.absolute(),
+                own_device_uid=node_device(self._settings).uid,
+                only=uids,
+            )
             version = version_facts(session, version_id)
-        images, _ = read_headers(paths[uid] for uid in uids)
         return images, version
 
     def reading(self, run_id: str, version_id: int) -> Reading:
@@ -141,7 +152,7 @@ class Scoring:
             run = session.get_one(Run, run_id)
             revision = RevisionFacts(
                 number=run.revision.number,
-                content_digest=run.revision.content_digest,
+                content_digest=_content_digest(session, run, version_id),
                 analysed_at=run.created_at,
                 predecessor=_previous_report(session, run, version_id),
             )
@@ -172,6 +183,18 @@ class Scoring:
 
     def _maps_path(self, run_id: str, version_id: int) -> Path:
         return self._settings.storage.runs / run_id / f"{version_id}.npy"
+
+
+def _content_digest(session: Session, run: Run, version_id: int) -> str:
+    """Return the digest that the UIDs of a version's objects are derived from.
+
+    A version that has read other images of the same content makes other objects, which must not
+    bear the same UIDs.
+    """
+    digest = run.revision.content_digest
+    if not other_readings(session, run, version_id):
+        return digest
+    return hashlib.sha256(f"{digest}|{run.id}".encode()).hexdigest()
 
 
 def _previous_report(session: Session, run: Run, version_id: int) -> PreviousReport | None:
