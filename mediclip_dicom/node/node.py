@@ -6,7 +6,7 @@ from functools import partial
 import structlog
 
 from ai_core import Backbone, load_backbone
-from ai_core.backbone.malloc import keep_freed_memory
+from ai_core.backbone import keep_freed_memory
 from listener import (
     Arrivals,
     AssociationEnd,
