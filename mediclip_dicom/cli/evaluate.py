@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from ai_core import Backbone, Preset
 from ai_core.evaluation import (
+    SHORT,
     Dataset,
     Mediclip,
     Method,
@@ -23,16 +24,17 @@ from ai_core.evaluation import (
     ablations,
     baselines_for,
     cells_of,
+    describe_run,
     draw_sheet,
     from_csv,
     from_folder,
     from_split,
+    method_title,
+    resume_key,
     run_plan,
     to_csv,
     to_markdown,
 )
-from ai_core.evaluation.record import describe_run, what_must_not_change
-from ai_core.evaluation.report.table import SHORT, method_title
 from ai_core.files import write_text
 from mediclip_dicom.cli.context import preset_named
 from mediclip_dicom.cli.display import console, make_table, plain, progress_bars
@@ -92,7 +94,7 @@ def compute(plan: Plan, *, backbone: Backbone, out: Path, cache: Path | None) ->
     """Run a plan in a folder; write and print its tables; draw the sheet."""
     folder = RunFolder(
         out,
-        same=what_must_not_change(backbone, subset=plan.subset),
+        same=resume_key(backbone, subset=plan.subset),
         record=describe_run(plan, backbone=backbone, command=_command()),
     )
     tokens = cache or out / TOKENS_FOLDER

@@ -5,14 +5,17 @@ from pathlib import Path
 
 import typer
 
-from ai_core.evaluation import Dataset, to_markdown
-from ai_core.evaluation.report.paper import (
+from ai_core.evaluation import (
     PAPER_BACKBONE,
     TITLES,
+    Dataset,
     TableName,
+    make_plan,
     needed_sets,
+    paper_cells,
+    pivot,
+    to_markdown,
 )
-from ai_core.evaluation.report.paper_tables import make_plan, paper_cells, pivot
 from ai_core.files import write_text
 from mediclip_dicom.cli.display import console, plain
 from mediclip_dicom.cli.evaluate import backbone_caption, compute, presets_named, print_table

@@ -1,7 +1,6 @@
 """DICOM files to what a radiologist sees, to the detector's input, and back to the source grid."""
 
-from ai_core.images.picture_files import PICTURE_SUFFIXES, read_picture
-from ai_core.images.placement import Mode, Placement
+from ai_core.images import PICTURE_SUFFIXES, Mode, Placement, read_picture
 from mediclip_dicom.imaging.display import Window
 from mediclip_dicom.imaging.frames import Frame, iter_frames
 from mediclip_dicom.imaging.geometry_checks import find_contradictions, rounded_position

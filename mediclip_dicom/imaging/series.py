@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ai_core.images.placement import Mode, Placement
+from ai_core.images import Mode, Placement
 from mediclip_dicom.errors import UndecodableFrameError, UnsupportedImageError
 from mediclip_dicom.imaging.display import Window
 from mediclip_dicom.imaging.frames import iter_frames

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import DetectorError
-from ai_core.backbone import bundled
+from ai_core.backbone import BUNDLED
 from listener import ListenerError, echo
 from mediclip_dicom.database import connect, is_current, is_known
 from mediclip_dicom.delivery.peers import destination_peer, tls_files
@@ -173,7 +173,7 @@ def _weights(settings: Settings) -> Finding:
             DetectorStore(sessionmaker(engine), backbone).load_active()
     if not backbone.trained:
         return CheckState.WARN, f"{found}: untrained, for demonstration only"
-    if backbone.weights == bundled.NAME:
+    if backbone.weights == BUNDLED:
         return CheckState.WARN, f"{found}: the small one in the box, for trying the node"
     return CheckState.OK, found
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone, CorruptDetectorError, Detector, load_backbone
-from ai_core.backbone.malloc import keep_freed_memory
+from ai_core.backbone import keep_freed_memory
 from mediclip_dicom.database import TaskVersion, TaskVersionState
 from mediclip_dicom.settings import BackboneSettings
 from mediclip_dicom.tasks.versions import active_tasks

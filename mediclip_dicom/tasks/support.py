@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from pydicom.misc import is_dicom
 
-from ai_core.errors import PictureError
+from ai_core import PictureError
 from mediclip_dicom.errors import SupportSetReadError
 from mediclip_dicom.imaging import (
     INPUT_SIZE,

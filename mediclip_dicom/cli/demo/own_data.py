@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from pydicom.misc import is_dicom
 
-from ai_core.errors import PictureError
+from ai_core import PictureError
 from mediclip_dicom.cli.demo.errors import DemoDataError
 from mediclip_dicom.cli.demo.secondary_capture import secondary_capture
 from mediclip_dicom.cli.demo.studies import DemoStudy, Department, Label

@@ -16,8 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone, BackboneUnavailableError, get_preset
-from ai_core.backbone import bundled
-from ai_core.backbone.backbone import UNTRAINED
+from ai_core.backbone import BUNDLED, UNTRAINED
 from mediclip_dicom.cli.demo.department import make_department
 from mediclip_dicom.cli.demo.errors import DemoDataError, DemoError
 from mediclip_dicom.cli.demo.node_process import running_node, write_config
@@ -44,7 +43,7 @@ STUDY_LIMIT_S = 300.0
 
 _BACKBONE_NOTES = {
     UNTRAINED: " (random weights, for demonstration only)",
-    bundled.NAME: " (the small one in the box)",
+    BUNDLED: " (the small one in the box)",
 }
 
 
@@ -141,7 +140,7 @@ def _choose_backbone(
     settings: BackboneSettings, console: Console
 ) -> tuple[Backbone, BackboneSettings]:
     """What the configuration names; the one in the box where it is silent or that can't be had."""
-    box = settings.model_copy(update={"weights": bundled.NAME, "blocks": None})
+    box = settings.model_copy(update={"weights": BUNDLED, "blocks": None})
     if not {"model", "weights"} & settings.model_fields_set:
         return open_backbone(box), box
     try:

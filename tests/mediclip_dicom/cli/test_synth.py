@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ai_core import preset_names
-from ai_core.images.drawing import BACKGROUND, MARK
+from ai_core.images import BACKGROUND, MARK
 from mediclip_dicom.cli.synth_sheet import GAP as SPACE
 from mediclip_dicom.cli.synth_sheet import LABEL_WIDTH, TILE, TOP
 from tests.factories import sources

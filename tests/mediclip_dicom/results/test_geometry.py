@@ -9,7 +9,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from ai_core.images.placement import Mode
+from ai_core.images import Mode
 from mediclip_dicom.imaging import iter_input_frames, read_headers
 from mediclip_dicom.results import Device, ImageReading, ResultObject, write_results
 from tests.factories import modalities, sources

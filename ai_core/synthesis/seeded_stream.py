@@ -19,7 +19,7 @@ def draw_seeds(count: int, *, generator: torch.Generator) -> Tensor:
     return torch.randint(_SEEDS, (count,), generator=generator)
 
 
-class Draws:
+class SeededStream:
     """A stream of numbers that depends on its seed alone.
 
     A stream for each image keeps an image's anomaly the same whatever batch it is made in, and

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from ai_core import DEFAULT, PAPER
+from ai_core.image_score import image_scores, reported_map
 from ai_core.model.anomaly_map import LogMaps
-from ai_core.scoring import image_scores, reported_map
 from tests.ai_core.conftest import seeded
 
 

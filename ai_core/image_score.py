@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ai_core.model.anomaly_map import LogMaps
+from ai_core.images import IMAGE_SIZE
+from ai_core.model import Head, LogMaps, fuse, similarities
 from ai_core.presets import Preset
 
 LOG_ODDS_STRETCH = 4.0
@@ -14,7 +15,31 @@ LOG_ODDS_STRETCH = 4.0
 sigmoid is flat beyond ±16."""
 
 
-def reported_map(maps: LogMaps, *, preset: Preset, surprise: Tensor | None = None) -> Tensor:
+@torch.no_grad()
+def score_tokens(head: Head, tokens: Tensor, *, preset: Preset) -> tuple[Tensor, Tensor]:
+    """Compute reported maps and image scores from patch tokens.
+
+    Args:
+        head: the fitted head.
+        tokens: as `Encoded.tokens`, shape (N, blocks, patches, width), N at least 1.
+        preset: the choices that the head was fitted with.
+
+    Returns:
+        Maps, shape (N, 224, 224), and scores, shape (N,), float32 on the CPU.
+    """
+    maps = fuse(
+        similarities(head.adapters(tokens), head.text),
+        temperature=preset.temperature,
+        side=IMAGE_SIZE,
+        fusion=preset.fusion,
+        align_corners=preset.align_corners,
+    )
+    deviation = None if head.patch_bank is None else head.patch_bank.deviation(tokens)
+    reported = reported_map(maps, preset=preset, deviation=deviation)
+    return reported.cpu(), image_scores(reported, preset=preset).cpu()
+
+
+def reported_map(maps: LogMaps, *, preset: Preset, deviation: Tensor | None = None) -> Tensor:
     """The anomaly map on the preset's scale, float32 in [0, 1], shape (N, H, W).
 
     "probability" is S_a (MediCLIP Eq. 2). "log-odds" is sigmoid(log(S_a / S_n) / 4): the same
@@ -22,13 +47,13 @@ def reported_map(maps: LogMaps, *, preset: Preset, surprise: Tensor | None = Non
 
     Args:
         maps: log S_n and log S_a, shape (N, H, W).
-        preset: says the scale, and what surprise weighs.
-        surprise: of the memory, in deviations, shape (N, patches), where the preset has one. It
-            goes into the log-odds, bilinear between patches.
+        preset: sets the scale and the weight of the patch bank.
+        deviation: of the patch bank, shape (N, patches), where the preset has one; added to the
+            log-odds, bilinear between patches.
     """
     odds = maps.log_odds
-    if surprise is not None and preset.memory is not None:
-        odds = odds + preset.memory.weight * _at_pixels(surprise, side=odds.shape[-1])
+    if deviation is not None and preset.memory is not None:
+        odds = odds + preset.memory.weight * _at_pixels(deviation, side=odds.shape[-1])
     elif preset.map_scale == "probability":
         return maps.anomaly.exp().clamp(0, 1)
     stretch = LOG_ODDS_STRETCH if preset.map_scale == "log-odds" else 1.0

@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ai_core.errors import PresetError
-from ai_core.synthesis.draws import Draws
 
-LawKind = Literal["uniform", "log-uniform", "either", "gamma", "stretch"]
+if TYPE_CHECKING:
+    from ai_core.synthesis.seeded_stream import SeededStream
+
+DistributionKind = Literal["uniform", "log-uniform", "either", "gamma", "stretch"]
 
 _GAMMA_START = 0.03
 _GAMMA_SCALE = 0.1
@@ -15,7 +17,7 @@ _STRETCH_MEAN = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Law:
+class Distribution:
     """A distribution on [low, high].
 
     Attributes:
@@ -29,30 +31,34 @@ class Law:
         PresetError: an unknown kind, or ends that don't fit it.
     """
 
-    kind: LawKind
+    kind: DistributionKind
     low: float
     high: float
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(LawKind):
-            raise PresetError(f"no law {self.kind!r}; there are {', '.join(get_args(LawKind))}")
+        if self.kind not in get_args(DistributionKind):
+            raise PresetError(
+                f"no distribution {self.kind!r}; there are {', '.join(get_args(DistributionKind))}"
+            )
         if not self.low <= self.high:
-            raise PresetError(f"the law goes from {self.low} down to {self.high}; swap the ends")
+            raise PresetError(
+                f"the distribution goes from {self.low} down to {self.high}; swap the ends"
+            )
         if self.kind == "log-uniform" and self.low <= 0:
-            raise PresetError(f"a logarithmic law starts above 0, not at {self.low}")
+            raise PresetError(f"a log-uniform distribution starts above 0, not at {self.low}")
 
-    def draw(self, draws: Draws) -> float:
+    def draw(self, stream: "SeededStream") -> float:
         """Draw a number."""
         if self.kind == "uniform":
-            return draws.uniform(self.low, self.high)
+            return stream.uniform(self.low, self.high)
         if self.kind == "log-uniform":
             # Rounding of the exponential must not leave the range.
-            drawn = math.exp(draws.uniform(math.log(self.low), math.log(self.high)))
+            drawn = math.exp(stream.uniform(math.log(self.low), math.log(self.high)))
         elif self.kind == "either":
-            drawn = draws.choose((self.low, self.high))
+            drawn = stream.choose((self.low, self.high))
         elif self.kind == "gamma":
-            drawn = _GAMMA_START + sum(draws.exponential(_GAMMA_SCALE) for _ in range(2))
+            drawn = _GAMMA_START + sum(stream.exponential(_GAMMA_SCALE) for _ in range(2))
         else:
-            factor = 1 + draws.exponential(_STRETCH_MEAN)
-            drawn = draws.choose((factor, 1 / factor))
+            factor = 1 + stream.exponential(_STRETCH_MEAN)
+            drawn = stream.choose((factor, 1 / factor))
         return min(max(drawn, self.low), self.high)
