@@ -3,7 +3,7 @@
 # make soak     the tests of chance in their long forms: kills, floods, broken objects (hours)
 # make test-viewers  results as a real viewer (OHIF) draws them, with pictures of it
 # make install  just the virtual environment in .venv
-# make lint     ruff and mypy
+# make lint     ruff, mypy, and who may import whom
 
 PYTHON ?= python3
 VENV := .venv
@@ -45,6 +45,7 @@ lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
