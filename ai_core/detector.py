@@ -108,6 +108,11 @@ class Detector:
         info = _describe_fit(images, backbone=backbone, preset=preset, generator=generator)
         return cls(head, backbone=backbone, info=info)
 
+    @property
+    def batch_size(self) -> int:
+        """Images in one forward pass that suit the device; may measure, and shrinks with memory."""
+        return self._backbone.batch_size
+
     @torch.no_grad()
     def score(self, images: Tensor, *, batch_size: int | None = None) -> Scores:
         """Score images; each independently of the others in its batch.

@@ -45,7 +45,7 @@ def analyze_files(settings: Settings, paths: list[Path], *, task_name: str, out:
             detector=detector,
             version=version,
             maps_path=maps_path,
-            batch_size=settings.analysis.batch_size,
+            batch_limit=settings.analysis.batch_size,
             progress=count_progress(progress, "scoring images"),
         )
         reading = make_reading(

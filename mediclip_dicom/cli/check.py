@@ -5,7 +5,7 @@ import typer
 from mediclip_dicom.cli.context import CliContext, settings_of
 from mediclip_dicom.cli.display import console, make_table, plain
 from mediclip_dicom.errors import ConfigError
-from mediclip_dicom.node.checks import CheckResult, CheckState, check_node
+from mediclip_dicom.node import CheckResult, CheckState, check_node
 
 STYLES = {CheckState.OK: "green", CheckState.WARN: "yellow", CheckState.FAIL: "bold red"}
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mediclip_dicom.node.logs import configure_logging
+from mediclip_dicom.node import configure_logging
 from mediclip_dicom.settings import Settings, load_settings
 
 if TYPE_CHECKING:

@@ -4,25 +4,28 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Collection
 
 import structlog
 
-from mediclip_dicom.node.node import Node
+from mediclip_dicom.node import ALL_ROLES, Node, Role
 from mediclip_dicom.settings import Settings
 
 log = structlog.get_logger()
 
 
-def run_node(settings: Settings) -> None:
+def run_node(settings: Settings, roles: Collection[Role] = ALL_ROLES) -> None:
     """Run until SIGINT or SIGTERM."""
     told_to_stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: told_to_stop.set())
-    if not settings.peers and not settings.node.open:
-        log.warning("closed to everyone", advice="name the peers that may send in [[peers]]")
-    if not settings.destinations:
-        log.warning("no destination", advice="results stay on disk; add a [[destinations]] block")
-    with Node(settings):
+    if Role.LISTENER in roles and not settings.peers and not settings.node.open:
+        log.warning("node.closed", advice="no peer may send; name them in [[peers]]")
+    if Role.WORKER in roles and not settings.destinations:
+        log.warning(
+            "node.no_destination", advice="results stay on disk; add a [[destinations]] block"
+        )
+    with Node(settings, roles=roles):
         told_to_stop.wait()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import ValidationError
 
-from listener import LowDiskMark, Running, total_statistics
+from listener import Counts, Lifecycle, ListenerStatistics, LowDiskMark, SharedLimits
 from mediclip_dicom.delivery.peers import listener_settings
 from mediclip_dicom.errors import NodeStartError
 from mediclip_dicom.node.listener_process import STOP, Answer, Job
@@ -22,7 +22,7 @@ from mediclip_dicom.node.reception import port_error
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from listener import Counts, ListenerStatistics, Spool
+    from listener import Spool
     from mediclip_dicom.settings import Settings
 
 log = structlog.get_logger()
@@ -32,7 +32,7 @@ LONGEST_RESTART_S = 60.0
 STOP_LIMIT_S = 40.0
 
 
-class ListenerProcesses(Running):
+class ListenerProcesses(Lifecycle):
     """Receives in `[node] processes` processes that share ports, limits and counts.
 
     One Python process uses one core however many senders there are; the kernel spreads
@@ -58,7 +58,7 @@ class ListenerProcesses(Running):
         )
         self._address: SharedAddress | None = None
         self._processes: list[_ListenerProcess] = []
-        self._counts: list[Counts] = []
+        self._limits: SharedLimits | None = None
 
     @property
     def port(self) -> int | None:
@@ -73,12 +73,12 @@ class ListenerProcesses(Running):
     @property
     def statistics(self) -> ListenerStatistics:
         """Counts of all processes until now, those that ended included."""
-        return total_statistics(counts.statistics() for counts in self._counts)
+        return Counts().statistics() if self._limits is None else self._limits.statistics
 
     @property
     def open_associations(self) -> int:
         """Associations that are open now."""
-        return sum(counts.open_associations for counts in self._counts)
+        return 0 if self._limits is None else self._limits.open_associations
 
     @property
     def is_listening(self) -> bool:
@@ -109,7 +109,7 @@ class ListenerProcesses(Running):
                 raise port_error(error, host=node.host, port=node.port) from error
             for number in range(node.processes):
                 share = self._address.share(number)
-                self._counts.append(share.counts)
+                self._limits = share.limits
                 self._processes.append(
                     _ListenerProcess(self._settings, share, on_end=self._on_process_end)
                 )

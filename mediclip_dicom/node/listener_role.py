@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from listener import Repeating, Running
+from listener import Lifecycle, RepeatingTimer
 from mediclip_dicom.database import open_database
 from mediclip_dicom.engine.client import EngineClient
 from mediclip_dicom.errors import DatabaseError
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 RESUME_EVERY_S = 10.0
 
 
-class ListenerRole(Running):
+class ListenerRole(Lifecycle):
     """Reception, in this process or in several, and the studies that a crash left without a run.
 
     It opens no backbone and runs no workflow.
@@ -47,7 +47,7 @@ class ListenerRole(Running):
         # A report that a peer does not take is sent again by one process, whichever was asked.
         self._commitment = commitment_provider(settings, self.spool)
         self._unread = threading.Event()
-        self._resuming = Repeating(
+        self._resuming = RepeatingTimer(
             self._resume_unread, name="unread-studies", every_s=RESUME_EVERY_S
         )
         self._receiver: Reception | ListenerProcesses

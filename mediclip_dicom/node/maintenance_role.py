@@ -1,13 +1,13 @@
 """The maintenance role: work that is done from time to time, for the whole node."""
 
-from listener import Running
+from listener import Lifecycle
 from mediclip_dicom.database import open_database
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.content import open_spool
 from mediclip_dicom.studies.retention import Retention
 
 
-class MaintenanceRole(Running):
+class MaintenanceRole(Lifecycle):
     """Retention of finished studies.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from listener import Running
+from listener import Lifecycle
 from mediclip_dicom.database import open_database
 from mediclip_dicom.errors import NodeStartError
 from mediclip_dicom.node.listener_role import ListenerRole
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-class Node(Running):
+class Node(Lifecycle):
     """A list of roles in this process; each opens only the things that it needs.
 
     The listener starts last and stops first: nothing is received before everything behind it runs.
@@ -50,7 +50,7 @@ class Node(Running):
         self._settings = settings
         self._holds = ExitStack()
         self._listener: ListenerRole | None = None
-        self._roles: list[Running] = []
+        self._roles: list[Lifecycle] = []
         try:
             holds = {role: self._hold(role) for role in ALL_ROLES if role in roles}
             if Role.WORKER in holds:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from listener import Arrivals, CommitmentProvider, Running, StorageSCP
+from listener import Arrivals, CommitmentProvider, Lifecycle, StorageSCP
 from listener.errors import TLSError
 from mediclip_dicom.database import open_database
 from mediclip_dicom.delivery.c_find import FindableResults
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-class Reception(Running):
+class Reception(Lifecycle):
     """A Storage SCP in front of the spool; every study that arrives is reported to the engine.
 
     Args:

@@ -3,7 +3,7 @@
 import structlog
 
 from ai_core import Backbone
-from listener import Running
+from listener import Lifecycle
 from mediclip_dicom.database import open_database
 from mediclip_dicom.delivery.commitment import Confirming
 from mediclip_dicom.delivery.sending import Delivering
@@ -19,7 +19,7 @@ from mediclip_dicom.tasks import DetectorStore, incompatible_versions, open_back
 log = structlog.get_logger()
 
 
-class WorkerRole(Running):
+class WorkerRole(Lifecycle):
     """The workflows of studies, the detectors and the backbone below them.
 
     Args:

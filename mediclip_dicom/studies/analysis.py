@@ -64,7 +64,7 @@ def score_images(
     detector: Detector,
     version: VersionFacts,
     maps_path: Path,
-    batch_size: int,
+    batch_limit: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[FrameScore, ...]:
     """Score every frame; the anomaly maps go to a file, so that memory does not grow.
@@ -77,7 +77,7 @@ def score_images(
         version: Gives the window.
         maps_path: A `.npy` file, float32, shape (frames, 224, 224), in [0, 1]; rows of frames that
             can't be scored are zero.
-        batch_size: Frames in one forward pass.
+        batch_limit: frames in one forward pass at most; 0: as many as suit the device.
         progress: Called with (frames scored, frames in all).
     """
     total = sum(image.header.number_of_frames for image in images)
@@ -92,7 +92,8 @@ def score_images(
             images, mode=detector.info.preset.geometry, window=version.definition.window
         ),
     )
-    for batch in _batched(frames, batch_size):
+    size = min(batch_limit or detector.batch_size, detector.batch_size)
+    for batch in _batched(frames, size):
         usable = [frame.pixels for frame in batch if frame.pixels is not None]
         found = detector.score(torch.from_numpy(np.stack(usable))) if usable else None
         taken = 0

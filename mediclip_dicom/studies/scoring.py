@@ -71,7 +71,7 @@ class Scoring:
             detector=self._detectors.get(version_id),
             version=version,
             maps_path=self._maps_path(run_id, version_id),
-            batch_size=self._settings.analysis.batch_size or detector.batch_size,
+            batch_limit=self._settings.analysis.batch_size,
         )
         with self._sessions.begin() as session:
             for row in scores:

@@ -18,7 +18,7 @@ from mediclip_dicom.database import DeliveryState, RunState
 from mediclip_dicom.delivery.queue import open_deliveries, waiting_runs
 from mediclip_dicom.engine.operations import cancel, retry
 from mediclip_dicom.errors import DeliveryNotFoundError
-from mediclip_dicom.node.node import Node
+from mediclip_dicom.node import Node
 from mediclip_dicom.settings import DestinationSettings, Settings
 from tests.conftest import wait_until
 from tests.factories.studies import mr_study, study_uid

@@ -20,7 +20,7 @@ from listener.access import AllowedPeer
 from listener.spool.disk import Space
 from mediclip_dicom.cli.demo.pacs import free_port
 from mediclip_dicom.database import Run, RunState, Study, StudyRevision, open_database
-from mediclip_dicom.node.monitoring import Monitor
+from mediclip_dicom.node import Monitor
 from mediclip_dicom.settings import MonitoringSettings, Settings
 from tests.factories.rows import NOW
 from tests.factories.studies import mr_study

@@ -35,7 +35,7 @@ from mediclip_dicom.database import (
 )
 from mediclip_dicom.engine import workflows as engine
 from mediclip_dicom.errors import DatabaseError, NodeStartError, TaskError
-from mediclip_dicom.node.node import Node
+from mediclip_dicom.node import Node
 from mediclip_dicom.settings import DestinationSettings, PeerSettings, Settings
 from mediclip_dicom.studies.intake import Intake
 from tests.conftest import wait_until
@@ -56,7 +56,7 @@ COUNTS = """
 import resource
 import torch
 from mediclip_dicom.settings.settings import BackboneSettings
-from mediclip_dicom.node.node import open_backbone
+from mediclip_dicom.tasks import open_backbone
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -70,7 +70,7 @@ def scored(
         detector=detector,
         version=task.registered.version,
         maps_path=maps_path,
-        batch_size=batch_size,
+        batch_limit=batch_size,
     )
 
 
@@ -231,7 +231,7 @@ def test_scoring_reports_how_far_it_is(
         detector=detector,
         version=fitted_task.registered.version,
         maps_path=tmp_path / "deep" / "maps.npy",
-        batch_size=2,
+        batch_limit=2,
         progress=lambda done, total: seen.append((done, total)),
     )
     assert seen == [(2, 3), (3, 3)]
