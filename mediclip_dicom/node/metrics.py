@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import ListenerStatistics, Receiver, Spool
+from listener import ListenerStatistics, Spool, StorageSCP
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, RunState
 from mediclip_dicom.delivery.queue import WAITING_RUNS
 
@@ -22,7 +22,7 @@ REFUSALS = ("invalid", "mismatch", "resources", "too_large")
 class NodeCollector(Collector):
     """Reads the numbers at the moment when they are asked for."""
 
-    def __init__(self, scp: Receiver, spool: Spool, sessions: sessionmaker[Session]) -> None:
+    def __init__(self, scp: StorageSCP, spool: Spool, sessions: sessionmaker[Session]) -> None:
         self._scp = scp
         self._spool = spool
         self._sessions = sessions

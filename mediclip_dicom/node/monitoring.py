@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import Receiver, Spool
+from listener import Spool, StorageSCP
 from mediclip_dicom.node.metrics import NodeCollector
 from mediclip_dicom.settings.settings import MonitoringSettings
 
@@ -51,7 +51,7 @@ class Monitor:
         self,
         settings: MonitoringSettings,
         *,
-        scp: Receiver,
+        scp: StorageSCP,
         spool: Spool,
         sessions: sessionmaker[Session],
     ) -> None:

@@ -1,7 +1,6 @@
 """The node as a whole: started and stopped in an order that loses nothing."""
 
 from collections.abc import Callable
-from functools import partial
 
 import structlog
 
@@ -12,9 +11,7 @@ from listener import (
     AssociationEnd,
     CommitmentProvider,
     CommitmentReport,
-    ListenerProcesses,
-    Receiver,
-    Running,
+    Lifecycle,
     Spool,
     StorageSCP,
     StudyActivity,
@@ -25,11 +22,10 @@ from listener.errors import TLSError
 from mediclip_dicom.database import open_database
 from mediclip_dicom.delivery.c_find import FindableResults
 from mediclip_dicom.delivery.commitment import Confirming
-from mediclip_dicom.delivery.peers import call_back, callers_back, listener_settings
+from mediclip_dicom.delivery.peers import call_back, listener_settings
 from mediclip_dicom.delivery.sending import Delivering
 from mediclip_dicom.engine.workflows import WorkflowEngine
 from mediclip_dicom.errors import NodeStartError, TaskError
-from mediclip_dicom.node.logs import configure_logging
 from mediclip_dicom.node.monitoring import Monitor
 from mediclip_dicom.settings.settings import BackboneSettings, Settings
 from mediclip_dicom.studies.completion import Completion
@@ -60,7 +56,7 @@ def open_backbone(settings: BackboneSettings) -> Backbone:
     )
 
 
-class Node(Running):
+class Node(Lifecycle):
     """The running node: a Storage SCP in front, the workflows of studies behind it.
 
     Nothing is received before everything that handles it runs; at the end receiving stops first.
@@ -103,7 +99,7 @@ class Node(Running):
             confirming=Confirming(settings, sessions),
         )
         self._commitment = CommitmentProvider(
-            self._spool, call_back=lambda name: call_back(settings, name)
+            self._spool, report_address=lambda name: call_back(settings, name)
         )
         self._retention = Retention(settings, sessions, self._spool)
         # A report per study and half quiet period is enough to keep its gathering waiting.
@@ -150,29 +146,17 @@ class Node(Running):
         self._spool.close()
         log.info("node stopped")
 
-    def _receiver(self, *, on_commitment: Callable[[CommitmentReport], None]) -> Receiver:
+    def _receiver(self, *, on_commitment: Callable[[CommitmentReport], None]) -> StorageSCP:
         settings = listener_settings(self._settings)
         findable = FindableResults(self._settings)
-        if self._settings.node.processes == 1:
-            return StorageSCP(
-                settings,
-                self._spool,
-                on_stored=self._arrivals.stored,
-                on_association_end=self._on_association_end,
-                commitment=self._commitment,
-                on_commitment=on_commitment,
-                findable=findable,
-            )
-        return ListenerProcesses(
+        return StorageSCP(
             settings,
             self._spool,
-            self._settings.node.processes,
             on_stored=self._arrivals.stored,
             on_association_end=self._on_association_end,
-            call_back=callers_back(self._settings),
+            commitment=self._commitment,
             on_commitment=on_commitment,
             findable=findable,
-            configure=partial(configure_logging, self._settings.logging),
         )
 
     def _listen(self) -> None:

@@ -3,13 +3,13 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from listener import Spool, SpooledInstance, content_digest
+from listener import InstanceFile, Spool, content_digest
 from mediclip_dicom.database import ResultFile
 
 
 def study_content(
     session: Session, spool: Spool, study_instance_uid: str
-) -> tuple[tuple[SpooledInstance, ...], str]:
+) -> tuple[tuple[InstanceFile, ...], str]:
     """The instances of a study, and a hex digest of them that is the same for the same content.
 
     A fused picture of ours that a PACS routes back is no new content: it would make a revision,

@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import Repeating, Spool
+from listener import RepeatingTimer, Spool
 from mediclip_dicom.database import Delivery, DeliveryState, Run, RunState, Study
 from mediclip_dicom.settings.settings import Settings
 from mediclip_dicom.studies.content import study_content
@@ -44,7 +44,7 @@ class Retention:
         self._settings = settings
         self._sessions = sessions
         self._spool = spool
-        self._repeating = Repeating(
+        self._repeating = RepeatingTimer(
             self.sweep, name="retention", every_s=settings.retention.check_every_s
         )
 
