@@ -30,7 +30,7 @@ from listener import AllowedPeer, ListenerSettings, PeerLimits, Spool, StorageSC
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 anyone = AllowedPeer("anyone", "", limits=PeerLimits(associations=100))
 settings = ListenerSettings(
-    "NODE", port=0, stranger=anyone, min_free_bytes=0, network_timeout_s=10, acse_timeout_s=5
+    "NODE", port=0, anonymous_peer=anyone, min_free_bytes=0, network_timeout_s=10, acse_timeout_s=5
 )
 with StorageSCP(settings, Spool(Path(sys.argv[1]))) as scp:
     print("PORT", scp.port, flush=True)

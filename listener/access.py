@@ -29,7 +29,7 @@ class Permission(StrEnum):
     REPORT = "report"
 
 
-class Refusal(Enum):
+class Rejection(Enum):
     """Why an association is refused: result, source and reason of A-ASSOCIATE-RJ (PS3.8 9.3.4).
 
     A stranger learns no more than that its title is not recognised; the log and the counters know
@@ -111,23 +111,24 @@ class AccessPolicy:
     Attributes:
         ae_title: our own, which a peer must call.
         peers: who may call; the first that fits counts.
-        stranger: what anyone else may do, None: nothing. Naming it opens the node to everyone.
+        anonymous_peer: rights of every caller that is not named; None rejects them. Setting it
+            opens the node to everyone.
     """
 
     ae_title: str
     peers: tuple[AllowedPeer, ...] = ()
-    stranger: AllowedPeer | None = None
+    anonymous_peer: AllowedPeer | None = None
 
-    def decide(self, caller: Caller) -> AllowedPeer | Refusal:
+    def decide(self, caller: Caller) -> AllowedPeer | Rejection:
         """Return the peer that the caller is, or why it is refused."""
         peer = self._peer(caller)
         if isinstance(peer, AllowedPeer) and caller.called_ae_title != self.ae_title:
-            return Refusal.CALLED_AE
+            return Rejection.CALLED_AE
         return peer
 
-    def _peer(self, caller: Caller) -> AllowedPeer | Refusal:
+    def _peer(self, caller: Caller) -> AllowedPeer | Rejection:
         named = [peer for peer in self.peers if peer.ae_title == caller.ae_title]
-        refusals: list[Refusal] = []
+        refusals: list[Rejection] = []
         for peer in named:
             refusal = _mismatch(peer, caller)
             if refusal is None:
@@ -135,24 +136,24 @@ class AccessPolicy:
             refusals.append(refusal)
         if refusals:  # a known title is not let in as a stranger with fewer duties
             return _closest(refusals)
-        return self.stranger or Refusal.CALLING_AE
+        return self.anonymous_peer or Rejection.CALLING_AE
 
 
-def _mismatch(peer: AllowedPeer, caller: Caller) -> Refusal | None:
+def _mismatch(peer: AllowedPeer, caller: Caller) -> Rejection | None:
     if peer.host is not None and not _is_at(peer.host, caller.address):
-        return Refusal.ADDRESS
+        return Rejection.ADDRESS
     if not peer.tls:
         return None
     if not caller.tls:
-        return Refusal.TLS_NEEDED
+        return Rejection.TLS_NEEDED
     if peer.host is not None and not _certificate_names(peer.host, caller.certificate_names):
-        return Refusal.CERTIFICATE_HOST
+        return Rejection.CERTIFICATE_HOST
     return None
 
 
-def _closest(refusals: Iterable[Refusal]) -> Refusal:
+def _closest(refusals: Iterable[Rejection]) -> Rejection:
     """Return what a caller was refused for by the peer that it comes nearest to."""
-    order = (Refusal.CERTIFICATE_HOST, Refusal.TLS_NEEDED, Refusal.ADDRESS)
+    order = (Rejection.CERTIFICATE_HOST, Rejection.TLS_NEEDED, Rejection.ADDRESS)
     return min(refusals, key=order.index)
 
 

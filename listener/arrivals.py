@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from listener.lifecycle import Running
+from listener.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from listener.spool.spool import StoredInstance
+    from listener.spool import StoreReceipt
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class _Pending:
         return self.instances == 0 and self.duplicates == 0
 
 
-class Arrivals(Running):
+class Arrivals(Lifecycle):
     """Tells one subscriber which studies are arriving.
 
     The first instance of a study is reported at once, later ones at most once per interval, and
@@ -84,7 +84,7 @@ class Arrivals(Running):
         self._stopping = False
         self._thread: threading.Thread | None = None
 
-    def stored(self, instance: StoredInstance) -> None:
+    def stored(self, instance: StoreReceipt) -> None:
         """Take note of a stored instance; fit to be the `on_stored` of a StorageSCP."""
         study = instance.study_instance_uid
         with self._changed:
@@ -179,8 +179,8 @@ class Arrivals(Running):
         try:
             self._on_activity(activity)
             failed = False
-        except Exception:  # noqa: BLE001  what the subscriber failed on is kept for the next time
-            _log.exception("arrivals.report_failed", study_instance_uid=study)
+        except Exception:
+            log.exception("arrivals.report_failed", study_instance_uid=study)
         finally:
             with self._changed:
                 account.reporting = False

@@ -122,7 +122,7 @@ def is_storage(sop_class_uid: str | None) -> bool:
 
 
 @cache
-def contexts_for(may: frozenset[Permission]) -> list[PresentationContext]:
+def supported_contexts(may: frozenset[Permission]) -> list[PresentationContext]:
     """Return the presentation contexts for a peer that may do these things, and Verification.
 
     The same ones every time, which negotiation only reads: to make them takes as long as to store

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from listener.scu.store import StoreOutcome
-
 
 class ListenerError(Exception):
     """Base of every error that this package raises."""
@@ -75,15 +70,7 @@ class NoPresentationContextError(PeerError):
 
 
 class AssociationAbortedError(PeerError):
-    """The association ended before the work did.
-
-    Attributes:
-        outcomes: what the peer had answered until then, in the order sent.
-    """
-
-    def __init__(self, message: str, *, outcomes: tuple[StoreOutcome, ...] = ()) -> None:
-        super().__init__(message)
-        self.outcomes = outcomes
+    """The association ended before the work did."""
 
 
 class CommitmentRefusedError(PeerError):

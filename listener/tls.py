@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 # PS3.15 B.9.1: ephemeral keys and authenticated encryption only. TLS 1.3 has nothing else.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20"
@@ -149,9 +149,9 @@ class ServerTLS:
                 try:
                     self._context = self._files.server_context()
                 except TLSError as error:
-                    _log.error("tls.certificates_unusable", reason=str(error))
+                    log.error("tls.certificates_unusable", reason=str(error))
                 else:
-                    _log.info("tls.certificates_reloaded")
+                    log.info("tls.certificates_reloaded")
             return self._context
 
 

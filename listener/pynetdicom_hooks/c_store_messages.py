@@ -9,7 +9,8 @@ other messages to pynetdicom.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from pynetdicom.pdu_primitives import P_DATA
 
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
     from pynetdicom.presentation import PresentationContext
 
-    from listener.pynetdicom_hooks.commands import Command
-    from listener.scp.c_store import Receiving, StoreProvider
+    from listener.pynetdicom_hooks.commands import CommandSet
 
 _PDV = struct.Struct(">LBB")
 _LENGTH_SIZE = 4
@@ -33,29 +33,66 @@ _COMMAND_LIMIT = 64 * 1024
 _OTHER_DATA_LIMIT = 16 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class StoreResponse:
+    """Answer to a C-STORE request.
+
+    Attributes:
+        status: DIMSE status.
+        comment: Error Comment (0000,0902) of a refusal, at most 64 characters.
+        delay_s: seconds to wait before it is sent, so that the peer keeps to its rate.
+    """
+
+    status: int
+    comment: str = ""
+    delay_s: float = 0.0
+
+
+class InstanceReceiver(Protocol):
+    """Receiver of one instance; only the thread that reads the association calls it."""
+
+    def write(self, fragment: memoryview) -> None:
+        """Take the next part of the data set."""
+
+    def finish(self) -> StoreResponse:
+        """Take note that the data set is complete, and return the answer."""
+
+    def close(self) -> None:
+        """Release whatever is held; called once, complete or not."""
+
+
+class StoreService(Protocol):
+    """Service that takes C-STORE requests."""
+
+    def begin(
+        self, association: Association, context: PresentationContext, request: CommandSet
+    ) -> InstanceReceiver:
+        """Begin to take an instance."""
+
+
 class IncomingMessages:
     """Assembles messages from P-DATA-TF PDUs; used by the thread that reads the association alone.
 
     Args:
         association: whose messages they are.
-        provider: takes the C-STORE requests.
+        service: takes the C-STORE requests.
         send: sends an encoded PDU, after so many seconds.
     """
 
     def __init__(
         self,
         association: Association,
-        provider: StoreProvider,
+        service: StoreService,
         send: Callable[[bytes, float], None],
     ) -> None:
         self._association = association
-        self._provider = provider
+        self._service = service
         self._send = send
         self._contexts: dict[int | None, PresentationContext] = {}
         self._context_id = 0
         self._command = bytearray()
-        self._request: Command | None = None
-        self._receiving: Receiving | None = None
+        self._request: CommandSet | None = None
+        self._receiving: InstanceReceiver | None = None
         self._other: int | None = None  # bytes of the data set of another message that is coming
 
     def take(self, body: memoryview) -> None:
@@ -100,7 +137,7 @@ class IncomingMessages:
             encoded, self._command = bytes(self._command), bytearray()
             self._begin(read_command(encoded), encoded)
 
-    def _begin(self, command: Command, encoded: bytes) -> None:
+    def _begin(self, command: CommandSet, encoded: bytes) -> None:
         if command.field != C_STORE_RQ:
             self._pass_on(_COMMAND | _LAST, encoded)
             self._other = 0 if command.has_data_set else None
@@ -112,7 +149,7 @@ class IncomingMessages:
         if context is None:
             raise BrokenMessageError("a C-STORE in a presentation context that was not accepted")
         self._request = command
-        self._receiving = self._provider.begin(self._association, context, command)
+        self._receiving = self._service.begin(self._association, context, command)
         if not command.has_data_set:
             self._finish()
 

@@ -29,7 +29,7 @@ _LAST_COMMAND, _COMMAND = 0x03, 0x01
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class CommandSet:
     """What a command set says, of what is needed to tell messages apart and to answer a C-STORE.
 
     Attributes:
@@ -44,7 +44,7 @@ class Command:
     has_data_set: bool
 
 
-def read_command(encoded: bytes) -> Command:
+def read_command(encoded: bytes) -> CommandSet:
     """Read a command set, which is in implicit VR little endian (PS3.7 6.3.1).
 
     Raises:
@@ -64,7 +64,7 @@ def read_command(encoded: bytes) -> Command:
     field = _number(elements, _COMMAND_FIELD)
     if field is None:
         raise BrokenMessageError("a command set does not say which message it is")
-    return Command(
+    return CommandSet(
         field=field,
         message_id=_number(elements, _MESSAGE_ID) or 0,
         sop_class_uid=_text(elements, _SOP_CLASS),
@@ -73,7 +73,7 @@ def read_command(encoded: bytes) -> Command:
     )
 
 
-def store_response(request: Command, *, status: int, comment: str = "") -> bytes:
+def store_response(request: CommandSet, *, status: int, comment: str = "") -> bytes:
     """Return the command set of a C-STORE-RSP (PS3.7 table 9.3-2)."""
     body = b"".join(
         (

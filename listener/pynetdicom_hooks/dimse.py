@@ -1,4 +1,4 @@
-"""Messages between an association's threads and the network, without two races of the library."""
+"""DIMSE service provider without two races of pynetdicom's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
 
 
-class Messages(DIMSEServiceProvider):
+class DIMSEProvider(DIMSEServiceProvider):
     """pynetdicom's queue of messages, with these differences.
 
     An answer is left to whoever waits for it. The association's own thread also looks into the

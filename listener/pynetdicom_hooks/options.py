@@ -6,7 +6,7 @@ import pydicom.config
 from pynetdicom import _config
 
 
-def set_switches() -> None:
+def configure_libraries() -> None:
     """Set the libraries for a process that sends or receives; again does nothing.
 
     A file given by its path goes out as it is encoded, in pieces, instead of being decoded and

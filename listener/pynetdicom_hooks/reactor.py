@@ -20,17 +20,17 @@ from pynetdicom.pdu_primitives import P_DATA
 from listener.errors import BrokenMessageError
 from listener.pynetdicom_hooks.association_request import AssociationRequest
 from listener.pynetdicom_hooks.c_store_messages import IncomingMessages
-from listener.pynetdicom_hooks.socket import GuardedSocket, UnacceptablePDUError
+from listener.pynetdicom_hooks.socket import PDUSocket, UnacceptablePDUError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pynetdicom.association import Association
 
-    from listener.pynetdicom_hooks.dimse import Messages
-    from listener.scp.c_store import StoreProvider
+    from listener.pynetdicom_hooks.c_store_messages import StoreService
+    from listener.pynetdicom_hooks.dimse import DIMSEProvider
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 _ASSOCIATE_RQ, _P_DATA_TF = 0x01, 0x04
 _DATA_TRANSFER, _AWAITING_CLOSE = "Sta6", "Sta13"  # PS3.8 9.2.1
@@ -45,28 +45,28 @@ _LOOK_S = 0.1
 _LOOK_AHEAD_S = 0.005
 
 
-class _Bell:
+class _WakePipe:
     """Wakes up a thread that waits for the network."""
 
     def __init__(self) -> None:
-        self.hears, self._rings = socket.socketpair()
-        self.hears.settimeout(0)
-        self._rings.settimeout(0)
+        self.reader, self._writer = socket.socketpair()
+        self.reader.settimeout(0)
+        self._writer.settimeout(0)
 
     def ring(self) -> None:
         with suppress(OSError):  # closed, or rung more often than it holds
-            self._rings.send(b"\0")
+            self._writer.send(b"\0")
 
-    def silence(self) -> None:
+    def drain(self) -> None:
         with suppress(OSError):
-            self.hears.recv(4096)
+            self.reader.recv(4096)
 
     def close(self) -> None:
-        self.hears.close()
-        self._rings.close()
+        self.reader.close()
+        self._writer.close()
 
 
-class _AnnouncedQueue(queue.Queue[Any]):
+class _NotifyingQueue(queue.Queue[Any]):
     """Tells someone of whatever is put in."""
 
     def __init__(self, announce: Callable[[], None]) -> None:
@@ -85,17 +85,17 @@ class Reactor(DULServiceProvider):
 
     Args:
         association: not started yet; its socket and this reactor are set by the caller.
-        provider: takes the C-STORE requests.
+        service: takes the C-STORE requests.
     """
 
-    def __init__(self, association: Association, provider: StoreProvider) -> None:
+    def __init__(self, association: Association, service: StoreService) -> None:
         super().__init__(association)
         self._run_loop_delay = 0.0  # it waits in `_waited_for_data`
-        self._bell = _Bell()
-        self._messages = IncomingMessages(association, provider, self._answer)
+        self._wake_pipe = _WakePipe()
+        self._messages = IncomingMessages(association, service, self._answer)
         self._busy = False
-        self.to_provider_queue = _AnnouncedQueue(self._bell.ring)
-        self.to_user_queue = _AnnouncedQueue(self._tell_user)
+        self.to_provider_queue = _NotifyingQueue(self._wake_pipe.ring)
+        self.to_user_queue = _NotifyingQueue(self._tell_user)
 
     def run_reactor(self) -> None:
         """Run until the association is over."""
@@ -103,12 +103,12 @@ class Reactor(DULServiceProvider):
             super().run_reactor()
         finally:
             self._messages.close()
-            self._bell.close()
+            self._wake_pipe.close()
 
     def kill_dul(self) -> None:
         """End the thread."""
         super().kill_dul()
-        self._bell.ring()
+        self._wake_pipe.ring()
 
     def stop_dul(self) -> bool:
         """End the thread if the association is over; return whether it is."""
@@ -140,22 +140,22 @@ class Reactor(DULServiceProvider):
         return came
 
     def _read_pdu_data(self) -> None:
-        transport = cast("GuardedSocket", self.socket)
+        transport = cast("PDUSocket", self.socket)
         try:
             kind, body = transport.read_pdu()
         except UnacceptablePDUError as error:
-            _log.warning("pdu.refused", reason=str(error))
+            log.warning("pdu.refused", reason=str(error))
             self.event_queue.put(_INVALID_PDU)  # answered with A-ABORT
             self.event_queue.put(_CONNECTION_CLOSED)
             return
         except OSError as error:
-            _log.debug("connection.lost", reason=str(error))
+            log.debug("connection.lost", reason=str(error))
             self.event_queue.put(_CONNECTION_CLOSED)
             return
         try:
             self._take(kind, body)
         except BrokenMessageError as error:
-            _log.warning("message.broken", reason=str(error))
+            log.warning("message.broken", reason=str(error))
             self.event_queue.put(_INVALID_PDU)
 
     def _take(self, kind: int, body: memoryview) -> None:
@@ -186,8 +186,8 @@ class Reactor(DULServiceProvider):
         """Send an answer, later if it has to wait and nothing else is to be sent by then."""
         deadline = time.monotonic() + delay_s
         while (left := deadline - time.monotonic()) > 0 and self.to_provider_queue.empty():
-            self._poll([self._bell.hears], left)
-        with cast("Messages", self.assoc.dimse).sending:
+            self._poll([self._wake_pipe.reader], left)
+        with cast("DIMSEProvider", self.assoc.dimse).sending:
             self._send_what_waits()
             if self.socket is not None:
                 self.socket.send(pdu)
@@ -207,16 +207,16 @@ class Reactor(DULServiceProvider):
 
     def _waited_for_data(self) -> bool:
         """Wait until there is something to read or to send, or a timer is to be looked at."""
-        transport = cast("GuardedSocket | None", self.socket)
+        transport = cast("PDUSocket | None", self.socket)
         connection = None if transport is None else transport.socket
         if self._kill_thread or not self.event_queue.empty():
             return False
         if transport is None or connection is None or self._is_ahead():
-            self._poll([self._bell.hears], _LOOK_AHEAD_S)
+            self._poll([self._wake_pipe.reader], _LOOK_AHEAD_S)
             return False
         if transport.has_come():
             return True
-        return self._poll([self._bell.hears, connection], _LOOK_S)
+        return self._poll([self._wake_pipe.reader, connection], _LOOK_S)
 
     def _poll(self, sockets: list[socket.socket], timeout_s: float) -> bool:
         """Wait for the bell or a connection; return whether it is the connection."""
@@ -227,7 +227,7 @@ class Reactor(DULServiceProvider):
             ready = {descriptor for descriptor, _ in poller.poll(timeout_s * 1000)}
         except (OSError, ValueError):  # closed meanwhile; who reads it finds out
             return True
-        bell = self._bell.hears.fileno()
+        bell = self._wake_pipe.reader.fileno()
         if bell in ready:
-            self._bell.silence()
+            self._wake_pipe.drain()
         return bool(ready - {bell})

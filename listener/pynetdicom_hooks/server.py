@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import socketserver
-import ssl
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -14,20 +13,19 @@ import structlog
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from listener.errors import TLSError
-from listener.pynetdicom_hooks.dimse import Messages
+from listener.pynetdicom_hooks.dimse import DIMSEProvider
 from listener.pynetdicom_hooks.reactor import Reactor
-from listener.pynetdicom_hooks.socket import GuardedSocket
-from listener.tls import certificate_names
+from listener.pynetdicom_hooks.socket import PDUSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pynetdicom.association import Association
 
-    from listener.scp.c_store import StoreProvider
+    from listener.pynetdicom_hooks.c_store_messages import StoreService
     from listener.tls import ServerTLS
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 _WAIT_S = 0.05
 
 
@@ -76,53 +74,53 @@ class ConnectionGate:
 
 
 @dataclass(frozen=True, slots=True)
-class Doorway:
+class ServerOptions:
     """What the listening sockets share.
 
     Attributes:
         gate: counts connections.
         max_pdu: bytes of a PDU that is taken.
         pdu_timeout_s: seconds that a PDU may take.
-        provider: takes C-STORE requests.
+        service: takes the C-STORE requests.
         share_port: other processes listen there too.
-        turned_away: called with a counter's name when a connection comes to nothing.
+        on_dropped: called with a counter's name when a connection comes to nothing.
     """
 
     gate: ConnectionGate
     max_pdu: int
     pdu_timeout_s: float
-    provider: StoreProvider
+    service: StoreService
     share_port: bool
-    turned_away: Callable[[str], None]
+    on_dropped: Callable[[str], None]
 
 
-class Connection(RequestHandler):
+class ConnectionHandler(RequestHandler):
     """Makes an association of a connection, with bounds on what the peer can send."""
 
     association: Association | None = None
 
     def _create_association(self) -> Association:
         association = super()._create_association()
-        doorway = cast("Server", self.server).doorway
-        association.dul = Reactor(association, doorway.provider)
+        options = cast("AssociationServer", self.server).options
+        association.dul = Reactor(association, options.service)
         association.acse_timeout = self.ae.acse_timeout  # which sets the new reactor's timers
         association.network_timeout = self.ae.network_timeout
-        association.dul.socket = GuardedSocket(
+        association.dul.socket = PDUSocket(
             association,
             self.request,
-            max_pdu=doorway.max_pdu,
-            pdu_timeout_s=doorway.pdu_timeout_s,
+            max_pdu=options.max_pdu,
+            pdu_timeout_s=options.pdu_timeout_s,
         )
-        association.dimse = Messages(association, wait_s=_WAIT_S)
+        association.dimse = DIMSEProvider(association, wait_s=_WAIT_S)
         self.association = association
         return association
 
 
-class Server(ThreadedAssociationServer):
+class AssociationServer(ThreadedAssociationServer):
     """A listening socket, with or without TLS.
 
     Args:
-        doorway: shared with the other listening sockets.
+        options: shared with the other listening sockets.
         tls: shakes hands in the connection's own thread; None: no TLS.
         listen_on: the library's own arguments, given by it.
     """
@@ -131,15 +129,15 @@ class Server(ThreadedAssociationServer):
     daemon_threads = True
 
     def __init__(
-        self, *args: Any, doorway: Doorway, tls: ServerTLS | None, **listen_on: Any
+        self, *args: Any, options: ServerOptions, tls: ServerTLS | None, **listen_on: Any
     ) -> None:
-        self.doorway = doorway
+        self.options = options
         self._tls = tls
-        super().__init__(*args, **{**listen_on, "request_handler": Connection})
+        super().__init__(*args, **{**listen_on, "request_handler": ConnectionHandler})
 
     def server_bind(self) -> None:
         """Bind, beside other processes where they share the port."""
-        if self.doorway.share_port:
+        if self.options.share_port:
             # The library's annotation says that there may be no socket; by now there is.
             cast("socket.socket", self.socket).setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         super().server_bind()
@@ -153,36 +151,29 @@ class Server(ThreadedAssociationServer):
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
         """Close at once what is too much."""
-        if self.doorway.gate.admit(client_address[0]):
+        if self.options.gate.admit(client_address[0]):
             return True
-        self.doorway.turned_away("connections_closed")
+        self.options.on_dropped("connections_closed")
         return False
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Shake hands if need be, then begin the association."""
         association: Association | None = None
         try:
-            request.settimeout(self.doorway.pdu_timeout_s)
+            request.settimeout(self.options.pdu_timeout_s)
             if self._tls is not None:
                 request = self._tls.accept(request)
-            association = Connection(request, client_address, self).association
+            association = ConnectionHandler(request, client_address, self).association
         except TLSError as error:
-            self.doorway.turned_away("tls_failures")
-            _log.warning("tls.refused", reason=str(error), address=client_address[0])
-        except Exception:  # noqa: BLE001  whatever one connection does, the others go on
-            _log.exception("connection.failed", address=client_address[0])
+            self.options.on_dropped("tls_failures")
+            log.warning("tls.refused", reason=str(error), address=client_address[0])
+        except Exception:
+            log.exception("connection.failed", address=client_address[0])
             self.shutdown_request(request)
         finally:
-            self.doorway.gate.opened(client_address[0], association)
+            self.options.gate.opened(client_address[0], association)
 
     def stop_accepting(self) -> None:
         """End `serve_forever` and close the listening socket; associations live on."""
         socketserver.BaseServer.shutdown(self)
         self.server_close()
-
-
-def tls_names(association: Association) -> frozenset[str] | None:
-    """Return the names in a peer's certificate; None where it did not come over TLS."""
-    transport = association.dul.socket
-    connection = None if transport is None else transport.socket
-    return certificate_names(connection) if isinstance(connection, ssl.SSLSocket) else None

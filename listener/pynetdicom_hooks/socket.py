@@ -30,7 +30,7 @@ class UnacceptablePDUError(Exception):
     """A PDU of no known type, or longer than was agreed; the connection can't go on."""
 
 
-class GuardedSocket(AssociationSocket):
+class PDUSocket(AssociationSocket):
     """Reads whole PDUs only, none longer than agreed, each within a time limit.
 
     Whatever has come is read at once, so that several small PDUs cost one look at the network.

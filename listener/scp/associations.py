@@ -7,9 +7,9 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from listener.access import Refusal
-from listener.scp.rate_limit import Pace
-from listener.scp.shared_limits import Place
+from listener.access import Rejection
+from listener.scp.rate_limit import RateLimit
+from listener.scp.shared_limits import SlotLease
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
 
     from listener.access import AllowedPeer
-    from listener.scp.rate_limit import SharedPace
-    from listener.scp.shared_limits import Shared
+    from listener.scp.rate_limit import SharedRateLimit
+    from listener.scp.shared_limits import SharedLimits
 
 
 @dataclass(slots=True)
@@ -28,15 +28,33 @@ class AssociationRecord:
     Attributes:
         id: ours, in every log line about it.
         studies: of which it stored instances.
-        place: what it holds of limits that processes share.
+        lease: slots that it holds of limits that processes share.
     """
 
     peer: AllowedPeer
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     studies: set[str] = field(default_factory=set)
-    place: Place = field(default_factory=Place)
+    lease: SlotLease = field(default_factory=SlotLease)
     established: bool = False
     instances: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationEnd:
+    """An association that is over.
+
+    Attributes:
+        association_id: ours for it, as in the log.
+        peer: our name for who called.
+        study_instance_uids: the studies that it stored instances of.
+        released: True for an orderly release, False for an abort or a lost connection.
+    """
+
+    association_id: str
+    peer: str
+    calling_ae_title: str
+    study_instance_uids: frozenset[str]
+    released: bool
 
 
 class Associations:
@@ -48,23 +66,23 @@ class Associations:
     """
 
     def __init__(
-        self, shared: Shared | None = None, changed: Callable[[int], None] = lambda _: None
+        self, shared: SharedLimits | None = None, changed: Callable[[int], None] = lambda _: None
     ) -> None:
         self._shared = shared
         self._changed = changed
         self._lock = threading.Lock()
         self._records: dict[Association, AssociationRecord] = {}
-        self._paces: dict[AllowedPeer, Pace | SharedPace] = {}
+        self._paces: dict[AllowedPeer, RateLimit | SharedRateLimit] = {}
 
-    def open(self, association: Association, peer: AllowedPeer) -> AssociationRecord | Refusal:
+    def open(self, association: Association, peer: AllowedPeer) -> AssociationRecord | Rejection:
         """Take an association of a peer, unless that peer has enough of them."""
         with self._lock:
             for known in [known for known in self._records if not known.is_alive()]:
-                self._records.pop(known).place.give_back()
+                self._records.pop(known).lease.release()
             record = AssociationRecord(peer)
             refusal = self._refusal(record)
             if refusal is not None:
-                record.place.give_back()
+                record.lease.release()
                 return refusal
             self._records[association] = record
             self._changed(len(self._records))
@@ -80,7 +98,7 @@ class Associations:
         with self._lock:
             record = self._records.pop(association, None)
             if record is not None:
-                record.place.give_back()
+                record.lease.release()
                 self._changed(len(self._records))
             return record
 
@@ -92,19 +110,23 @@ class Associations:
         with self._lock:
             pace = self._paces.get(peer)
             if pace is None:
-                pace = Pace(rate) if self._shared is None else self._shared.pace(peer.name, rate)
+                pace = (
+                    RateLimit(rate)
+                    if self._shared is None
+                    else self._shared.rate_limit(peer.name, rate)
+                )
                 self._paces[peer] = pace
         return pace.wait_s()
 
-    def _refusal(self, record: AssociationRecord) -> Refusal | None:
+    def _refusal(self, record: AssociationRecord) -> Rejection | None:
         peer, limit = record.peer, record.peer.limits.associations
         if self._shared is None:
             having = sum(known.peer == peer for known in self._records.values())
-            return Refusal.PEER_LIMIT if having >= limit else None
-        if not self._shared.has_room(record.place):
-            return Refusal.NODE_LIMIT
-        if not self._shared.has_room_for(peer.name, limit, record.place):
-            return Refusal.PEER_LIMIT
+            return Rejection.PEER_LIMIT if having >= limit else None
+        if not self._shared.acquire(record.lease):
+            return Rejection.NODE_LIMIT
+        if not self._shared.acquire_for_peer(peer.name, limit, record.lease):
+            return Rejection.PEER_LIMIT
         return None
 
     def __len__(self) -> int:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pynetdicom import evt
 
     from listener.scp.associations import AssociationRecord, Associations
-    from listener.scu.query import Level
-    from listener.settings import Counts
+    from listener.scu import Level
+    from listener.statistics import Counts
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 _SUCCESS = 0x0000
 _PENDING = 0xFF00
@@ -81,11 +81,11 @@ class FindProvider:
             identifier = event.identifier
             query = _query(identifier)
         except InvalidInstanceError as error:
-            _log.warning("find.refused", association=record.id, reason=error.reason)
+            log.warning("find.refused", association=record.id, reason=error.reason)
             yield _IDENTIFIER_DOES_NOT_MATCH, None
             return
         except Exception as error:  # noqa: BLE001  the library's parser meets whatever was sent
-            _log.warning("find.refused", association=record.id, reason=type(error).__name__)
+            log.warning("find.refused", association=record.id, reason=type(error).__name__)
             yield _IDENTIFIER_DOES_NOT_MATCH, None
             return
         yield from self._answers(event, query, identifier, record)
@@ -98,11 +98,11 @@ class FindProvider:
             found = _by_unique_key(
                 (c for c in self._findable(query) if matches(c, identifier)), query.level
             )
-        except Exception:  # noqa: BLE001  told to the peer, which may ask again
-            _log.exception("find.failed", association=record.id)
+        except Exception:
+            log.exception("find.failed", association=record.id)
             yield _UNABLE_TO_PROCESS, None
             return
-        _log.info(
+        log.info(
             "find.answered",
             association=record.id,
             peer=record.peer.name,

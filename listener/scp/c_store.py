@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
 from listener.contexts import is_storage
 from listener.errors import InvalidInstanceError, SpoolWriteError
-from listener.spool.part10 import Reception
+from listener.pynetdicom_hooks import StoreResponse
+from listener.spool import TransferInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,14 +17,12 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
     from pynetdicom.presentation import PresentationContext
 
-    from listener.pynetdicom_hooks.commands import Command
+    from listener.pynetdicom_hooks import CommandSet
     from listener.scp.associations import AssociationRecord, Associations
-    from listener.settings import Counts
-    from listener.spool.disk import LowDiskMark
-    from listener.spool.incoming import IncomingDataSet
-    from listener.spool.spool import Spool, StoredInstance
+    from listener.spool import IncomingDataSet, LowDiskMark, Spool, StoreReceipt
+    from listener.statistics import Counts
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 SUCCESS = 0x0000
 _SOP_CLASS_NOT_SUPPORTED = 0x0122
@@ -33,20 +31,6 @@ _CANNOT_UNDERSTAND = 0xC000
 _NO_ROOM = "no space or disk failure, try again later"
 # Between two looks at the free space no more than this is written.
 _LOOK_EVERY = 16 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """To a C-STORE request.
-
-    Attributes:
-        comment: at most 64 characters, where it is refused.
-        delay_s: seconds to wait before it is sent, by the peer's rate.
-    """
-
-    status: int
-    comment: str = ""
-    delay_s: float = 0.0
 
 
 class StoreProvider:
@@ -65,7 +49,7 @@ class StoreProvider:
         mark: LowDiskMark,
         associations: Associations,
         counts: Counts,
-        on_stored: Callable[[StoredInstance], None] | None,
+        on_stored: Callable[[StoreReceipt], None] | None,
     ) -> None:
         self.spool = spool
         self.mark = mark
@@ -75,11 +59,11 @@ class StoreProvider:
         self._on_stored = on_stored
 
     def begin(
-        self, association: Association, context: PresentationContext, request: Command
-    ) -> Receiving:
+        self, association: Association, context: PresentationContext, request: CommandSet
+    ) -> IncomingInstance:
         """Begin to take an instance."""
         record = self._associations.get(association)
-        reception = Reception(
+        transfer = TransferInfo(
             transfer_syntax_uid=str(context.transfer_syntax[0]),
             sop_class_uid=request.sop_class_uid,
             sop_instance_uid=request.sop_instance_uid,
@@ -88,7 +72,7 @@ class StoreProvider:
         )
         if record is not None:  # the thread that calls serves this association and no other
             structlog.contextvars.bind_contextvars(association=record.id, peer=record.peer.name)
-        receiving = Receiving(self, record, reception)
+        receiving = IncomingInstance(self, record, transfer)
         if not is_storage(context.abstract_syntax):
             receiving.refuse("mismatch", _SOP_CLASS_NOT_SUPPORTED, "not a context for instances")
         return receiving
@@ -100,7 +84,7 @@ class StoreProvider:
             self.counts.add("delayed")
         return delay
 
-    def account(self, record: AssociationRecord, stored: StoredInstance) -> None:
+    def account(self, record: AssociationRecord, stored: StoreReceipt) -> None:
         """Take note of an instance that is durable."""
         self.counts.add("stored" if stored.new else "duplicates")
         self.counts.add("stored_bytes", stored.size if stored.new else 0)
@@ -110,11 +94,11 @@ class StoreProvider:
             return
         try:
             self._on_stored(stored)
-        except Exception:  # noqa: BLE001  the instance is durable whatever the subscriber does
-            _log.exception("instance.callback_failed", sop_instance_uid=stored.sop_instance_uid)
+        except Exception:
+            log.exception("instance.callback_failed", sop_uid=stored.sop_instance_uid)
 
 
-class Receiving:
+class IncomingInstance:
     """One instance that is coming in; used by the thread that reads the association alone.
 
     Whatever is wrong, the rest of the data set is taken and dropped, so that the sender gets an
@@ -122,13 +106,13 @@ class Receiving:
     """
 
     def __init__(
-        self, provider: StoreProvider, record: AssociationRecord | None, reception: Reception
+        self, provider: StoreProvider, record: AssociationRecord | None, transfer: TransferInfo
     ) -> None:
         self._provider = provider
         self._record = record
-        self._reception = reception
+        self._transfer = transfer
         self._incoming: IncomingDataSet | None = None
-        self._refusal: Answer | None = None
+        self._refusal: StoreResponse | None = None
         self._size = 0
         self._looked_at = 0
         self._room: int | None = None
@@ -152,15 +136,15 @@ class Receiving:
         else:
             self._append(fragment)
 
-    def finish(self) -> Answer:
+    def finish(self) -> StoreResponse:
         """Keep what came; return the status, with a comment where refused. `close` comes next."""
         if self._refusal is None and self._incoming is None:
             self._refuse_invalid(InvalidInstanceError("C-STORE without data set"))
         if self._refusal is None:
             self._keep()
-        answer = self._refusal or Answer(SUCCESS)
+        answer = self._refusal or StoreResponse(SUCCESS)
         delay_s = 0.0 if self._record is None else self._provider.delay_s(self._record)
-        return Answer(answer.status, answer.comment, delay_s)
+        return StoreResponse(answer.status, answer.comment, delay_s)
 
     def close(self) -> None:
         """Drop what came and was not kept."""
@@ -171,14 +155,14 @@ class Receiving:
     def refuse(self, counter: str, status: int, comment: str, *, why: str = "") -> None:
         """Take no more of it; `why` goes to the log instead of the comment for the sender."""
         self.close()
-        self._refusal = Answer(status, comment[:64])
+        self._refusal = StoreResponse(status, comment[:64])
         self._provider.counts.add("refused_" + counter)
-        log = _log.error if counter == "resources" else _log.warning
-        log(
+        report = log.error if counter == "resources" else log.warning
+        report(
             "instance.refused",
             status=f"{status:04X}",
             reason=why or comment,
-            sop_instance_uid=self._reception.sop_instance_uid,
+            sop_uid=self._transfer.sop_instance_uid,
         )
 
     def _has_room(self) -> bool:
@@ -193,7 +177,7 @@ class Receiving:
     def _append(self, fragment: memoryview) -> None:
         try:
             if self._incoming is None:
-                self._incoming = self._provider.spool.receive(self._reception)
+                self._incoming = self._provider.spool.receive(self._transfer)
             self._incoming.write(fragment)
         except SpoolWriteError as error:
             self.refuse("resources", _OUT_OF_RESOURCES, _NO_ROOM, why=str(error))
@@ -203,7 +187,7 @@ class Receiving:
         assert incoming is not None
         assert record is not None
         try:
-            stored = self._provider.spool.keep(incoming, self._reception)
+            stored = self._provider.spool.keep(incoming, self._transfer)
         except InvalidInstanceError as error:
             self._refuse_invalid(error)
         except (SpoolWriteError, OSError) as error:

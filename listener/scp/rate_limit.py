@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from listener.spool.durable import locked
+from listener.spool import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _TIME = struct.Struct("d")
 
 
-class Pace:
+class RateLimit:
     """Says how long an answer has to wait so that a peer keeps to its rate over all associations.
 
     One second's worth may come in a burst.
@@ -40,7 +40,7 @@ class Pace:
             return max(self._next - now, 0.0)
 
 
-class SharedPace:
+class SharedRateLimit:
     """The same for a peer whose associations are spread over processes of one machine.
 
     Args:

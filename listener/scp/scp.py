@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import structlog
 from pydicom.uid import UID
 from pynetdicom import AE, evt
 
 from listener.access import AccessPolicy
-from listener.contexts import contexts_for
-from listener.pynetdicom_hooks.options import set_switches
-from listener.pynetdicom_hooks.server import ConnectionGate, Doorway, Server
-from listener.scp.admission import Doorkeeper
+from listener.contexts import supported_contexts
+from listener.lifecycle import Lifecycle
+from listener.pynetdicom_hooks import (
+    AssociationServer,
+    ConnectionGate,
+    ServerOptions,
+    configure_libraries,
+)
+from listener.scp.admission import AssociationAdmission
 from listener.scp.associations import Associations
 from listener.scp.c_find import FindProvider
 from listener.scp.c_store import SUCCESS, StoreProvider
-from listener.scp.commitment_messages import CommitmentMessages
-from listener.scp.receiver import PortKind, Receiver
-from listener.settings import AssociationEnd, Counts, ListenerSettings, ListenerStatistics
-from listener.spool.disk import LowDiskMark
-from listener.spool.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from listener.scp.commitment import CommitmentMessages
+from listener.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, LowDiskMark
+from listener.statistics import Counts
 from listener.tls import ServerTLS
 
 if TYPE_CHECKING:
@@ -30,20 +33,22 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
+    from listener.scp.associations import AssociationEnd
     from listener.scp.c_find import FindQuery
     from listener.scp.commitment import CommitmentProvider
-    from listener.scp.shared_limits import Shared
-    from listener.scu.commitment import CommitmentReport
-    from listener.spool.spool import Spool, StoredInstance
+    from listener.scp.shared_limits import SharedLimits
+    from listener.scu import CommitmentReport
+    from listener.settings import ListenerSettings
+    from listener.spool import Spool, StoreReceipt
+    from listener.statistics import ListenerStatistics
 
-__all__ = ["AssociationEnd", "ListenerSettings", "ListenerStatistics", "StorageSCP"]
-
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 _POLL_S = 0.02
+_PortKind = Literal["plain", "tls"]
 
 
-class StorageSCP(Receiver):
+class StorageSCP(Lifecycle):
     """A Storage and Verification SCP in front of a spool.
 
     Args:
@@ -64,17 +69,18 @@ class StorageSCP(Receiver):
         self,
         settings: ListenerSettings,
         spool: Spool,
-        on_stored: Callable[[StoredInstance], None] | None = None,
+        on_stored: Callable[[StoreReceipt], None] | None = None,
         *,
         on_association_end: Callable[[AssociationEnd], None] | None = None,
         commitment: CommitmentProvider | None = None,
         on_commitment: Callable[[CommitmentReport], None] | None = None,
         findable: Callable[[FindQuery], Iterable[Dataset]] | None = None,
-        shared: Shared | None = None,
+        shared: SharedLimits | None = None,
         counts: Counts | None = None,
     ) -> None:
         self._settings = settings
         self._counts = counts or Counts()
+        self._counts.open_associations = 0  # a process of the same number may have been killed
         self._associations = Associations(shared, self._note_open)
         self._mark = LowDiskMark(
             spool.space,
@@ -89,8 +95,8 @@ class StorageSCP(Receiver):
             counts=self._counts,
             on_stored=on_stored,
         )
-        self._door = Doorkeeper(
-            AccessPolicy(settings.ae_title, settings.peers, settings.stranger),
+        self._admission = AssociationAdmission(
+            AccessPolicy(settings.ae_title, settings.peers, settings.anonymous_peer),
             associations=self._associations,
             mark=self._mark,
             counts=self._counts,
@@ -101,7 +107,25 @@ class StorageSCP(Receiver):
         )
         self._find = FindProvider(findable, associations=self._associations, counts=self._counts)
         self._ae = self._make_ae()
-        self._servers: dict[str, tuple[Server, threading.Thread]] = {}
+        self._servers: dict[str, tuple[AssociationServer, threading.Thread]] = {}
+
+    @property
+    def port(self) -> int:
+        """TCP port without TLS.
+
+        Raises:
+            RuntimeError: not started, or without such a port.
+        """
+        return self._port_of("plain")
+
+    @property
+    def tls_port(self) -> int:
+        """TCP port with TLS.
+
+        Raises:
+            RuntimeError: not started, or without such a port.
+        """
+        return self._port_of("tls")
 
     @property
     def statistics(self) -> ListenerStatistics:
@@ -133,32 +157,32 @@ class StorageSCP(Receiver):
         """
         if self._servers:
             return
-        set_switches()
+        configure_libraries()
         settings = self._settings
-        doorway = Doorway(
+        options = ServerOptions(
             gate=ConnectionGate(
                 total=2 * settings.max_associations,  # room to tell some that they are too many
                 unestablished_per_address=settings.max_unestablished,
             ),
             max_pdu=settings.max_pdu,
             pdu_timeout_s=settings.network_timeout_s,
-            provider=self._store,
+            service=self._store,
             share_port=settings.share_port,
-            turned_away=self._counts.add,
+            on_dropped=self._counts.add,
         )
         try:
             if settings.port is not None:
-                self._listen("plain", settings.port, doorway, tls=None)
+                self._listen("plain", settings.port, options, tls=None)
             if settings.tls is not None:
                 tls = ServerTLS(
                     settings.tls.files, handshake_timeout_s=settings.tls.handshake_timeout_s
                 )
-                self._listen("tls", settings.tls.port, doorway, tls=tls)
+                self._listen("tls", settings.tls.port, options, tls=tls)
         except BaseException:
             self.stop()
             raise
-        if settings.stranger is not None:
-            _log.warning("listener.open", hint="anyone is let in; name the peers that may call")
+        if settings.anonymous_peer is not None:
+            log.warning("listener.open", hint="anyone is let in; name the peers that may call")
 
     def stop(self) -> None:
         """Stop accepting, let running associations end within the limit, then abort them."""
@@ -171,23 +195,25 @@ class StorageSCP(Receiver):
             while server.active_associations and time.monotonic() < deadline:
                 time.sleep(_POLL_S)
             for association in server.active_associations:
-                _log.warning("listener.aborting", calling_ae_title=association.requestor.ae_title)
+                log.warning("listener.aborting", calling_ae_title=association.requestor.ae_title)
                 association.abort()
         if servers:
-            _log.info("listener.stopped", ae_title=self._settings.ae_title)
+            log.info("listener.stopped", ae_title=self._settings.ae_title)
 
-    def _find_port(self, kind: PortKind) -> int | None:
-        server = self._servers.get(kind)
-        return None if server is None else int(server[0].server_address[1])
+    def _port_of(self, kind: _PortKind) -> int:
+        if kind not in self._servers:
+            raise RuntimeError(f"the Storage SCP has no {kind} port, or is not started")
+        server, _ = self._servers[kind]
+        return int(server.server_address[1])
 
     def _listen(
-        self, kind: PortKind, port: int, doorway: Doorway, *, tls: ServerTLS | None
+        self, kind: _PortKind, port: int, options: ServerOptions, *, tls: ServerTLS | None
     ) -> None:
         server = self._ae.make_server(
             (self._settings.host, port),
-            server_class=Server,
+            server_class=AssociationServer,
             evt_handlers=self._handlers(),
-            doorway=doorway,
+            options=options,
             tls=tls,
         )
         thread = threading.Thread(
@@ -196,9 +222,9 @@ class StorageSCP(Receiver):
             name=f"storage-scp-{kind}",
             daemon=True,
         )
-        self._servers[kind] = (cast("Server", server), thread)
+        self._servers[kind] = (cast("AssociationServer", server), thread)
         thread.start()
-        _log.info(
+        log.info(
             "listener.started",
             ae_title=self._settings.ae_title,
             port=self._port_of(kind),
@@ -210,7 +236,7 @@ class StorageSCP(Receiver):
         ae = AE(settings.ae_title)
         ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
         ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        ae.supported_contexts = contexts_for(frozenset())
+        ae.supported_contexts = supported_contexts(frozenset())
         ae.maximum_pdu_size = settings.max_pdu
         ae.maximum_associations = settings.max_associations
         ae.acse_timeout = settings.acse_timeout_s
@@ -220,12 +246,12 @@ class StorageSCP(Receiver):
 
     def _handlers(self) -> list[Any]:
         return [
-            (evt.EVT_REQUESTED, self._door.on_requested),
-            (evt.EVT_ESTABLISHED, self._door.on_established),
-            (evt.EVT_REJECTED, self._door.on_rejected),
-            (evt.EVT_RELEASED, self._door.on_released),
-            (evt.EVT_ABORTED, self._door.on_aborted),
-            (evt.EVT_CONN_CLOSE, self._door.on_closed),
+            (evt.EVT_REQUESTED, self._admission.on_requested),
+            (evt.EVT_ESTABLISHED, self._admission.on_established),
+            (evt.EVT_REJECTED, self._admission.on_rejected),
+            (evt.EVT_RELEASED, self._admission.on_released),
+            (evt.EVT_ABORTED, self._admission.on_aborted),
+            (evt.EVT_CONN_CLOSE, self._admission.on_closed),
             (evt.EVT_C_ECHO, self._on_c_echo),
             (evt.EVT_C_FIND, self._find.handle),
             (evt.EVT_N_ACTION, self._commitment.on_action),

@@ -38,7 +38,7 @@ _ANSWER_S = 0.1  # our answer to a report leaves before the release, which would
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class SOPReference:
     """A SOP instance that commitment is about."""
 
     sop_class_uid: str
@@ -54,13 +54,13 @@ class CommitmentReport:
     """
 
     transaction_uid: str
-    committed: tuple[Reference, ...]
-    failed: tuple[tuple[Reference, int], ...]
+    committed: tuple[SOPReference, ...]
+    failed: tuple[tuple[SOPReference, int], ...]
 
 
 def request_commitment(
     peer: Peer,
-    references: Sequence[Reference],
+    references: Sequence[SOPReference],
     *,
     transaction_uid: str,
     wait_s: float = 2.0,
@@ -89,7 +89,7 @@ def request_commitment(
 
     def take(event: evt.Event) -> tuple[int, None]:
         try:
-            reports.append(decoded(event.event_information))
+            reports.append(decode_report(event.event_information))
         except InvalidUIDError:
             return _INVALID_ARGUMENT, None
         arrived.set()
@@ -118,10 +118,10 @@ def send_report(peer: Peer, report: CommitmentReport) -> None:
     """
     roles = [build_role(PUSH_MODEL, scp_role=True)]
     with associate(peer, [build_context(PUSH_MODEL)], roles=roles) as association:
-        report_on(association, peer, report)
+        send_report_over(association, peer, report)
 
 
-def report_on(association: Association, peer: object, report: CommitmentReport) -> None:
+def send_report_over(association: Association, peer: object, report: CommitmentReport) -> None:
     """Tell a peer over an association that is open.
 
     Raises:
@@ -130,7 +130,7 @@ def report_on(association: Association, peer: object, report: CommitmentReport) 
     """
     kind = _SOME_FAILED if report.failed else _ALL_COMMITTED
     answer, _ = association.send_n_event_report(
-        encoded(report), kind, PUSH_MODEL, PUSH_MODEL_INSTANCE
+        encode_report(report), kind, PUSH_MODEL, PUSH_MODEL_INSTANCE
     )
     if "Status" not in answer:
         raise AssociationAbortedError(f"{peer} did not answer a storage commitment report")
@@ -140,7 +140,7 @@ def report_on(association: Association, peer: object, report: CommitmentReport) 
         )
 
 
-def encoded(report: CommitmentReport) -> Dataset:
+def encode_report(report: CommitmentReport) -> Dataset:
     """Return the Event Information (PS3.4 table J.3-2)."""
     dataset = Dataset()
     dataset.TransactionUID = report.transaction_uid
@@ -152,7 +152,7 @@ def encoded(report: CommitmentReport) -> Dataset:
     return dataset
 
 
-def decoded(information: Dataset) -> CommitmentReport:
+def decode_report(information: Dataset) -> CommitmentReport:
     """Read Action or Event Information; what a peer asks for counts as committed.
 
     Raises:
@@ -171,9 +171,9 @@ def decoded(information: Dataset) -> CommitmentReport:
     )
 
 
-def _references(items: Iterable[Dataset]) -> Iterable[Reference]:
+def _references(items: Iterable[Dataset]) -> Iterable[SOPReference]:
     for item in items:
-        yield Reference(
+        yield SOPReference(
             clean_uid(str(item.get("ReferencedSOPClassUID", "")), name="ReferencedSOPClassUID"),
             clean_uid(
                 str(item.get("ReferencedSOPInstanceUID", "")), name="ReferencedSOPInstanceUID"
@@ -181,7 +181,7 @@ def _references(items: Iterable[Dataset]) -> Iterable[Reference]:
         )
 
 
-def _item(reference: Reference, *, reason: int | None = None) -> Dataset:
+def _item(reference: SOPReference, *, reason: int | None = None) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID = reference.sop_class_uid
     item.ReferencedSOPInstanceUID = reference.sop_instance_uid

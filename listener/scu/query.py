@@ -12,7 +12,7 @@ from pynetdicom import build_context, build_role
 from listener.contexts import IMAGE_SOP_CLASSES, RESULT_SOP_CLASSES, transfer_syntaxes
 from listener.errors import AssociationAbortedError, QueryFailedError
 from listener.scu.association import Peer, associate
-from listener.spool.part10 import Reception, file_header
+from listener.spool import TransferInfo, file_header, write_atomically
 from listener.uids import clean_uid
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class _Files:
 
     def take(self, event: evt.Event) -> int:
         request = cast("C_STORE", event.request)
-        reception = Reception(
+        transfer = TransferInfo(
             transfer_syntax_uid=str(event.context.transfer_syntax),
             sop_class_uid=str(request.AffectedSOPClassUID),
             sop_instance_uid=clean_uid(
@@ -163,11 +163,9 @@ class _Files:
             calling_ae_title=self._peer.ae_title,
             receiving_ae_title=self._peer.calling_ae_title,
         )
-        path = self._folder / f"{reception.sop_instance_uid}.dcm"
+        path = self._folder / f"{transfer.sop_instance_uid}.dcm"
         data = b"" if request.DataSet is None else request.DataSet.getbuffer()
-        with path.open("wb") as file:
-            file.write(file_header(reception))
-            file.write(data)
+        write_atomically(path, (file_header(transfer), data), temporary=self._folder)
         self.paths.add(path)
         return _SUCCESS
 

@@ -1,11 +1,10 @@
-"""What we ask of a peer: C-ECHO and C-STORE here, C-FIND, C-MOVE and C-GET from `query`."""
+"""C-ECHO and C-STORE as an SCU."""
 
 from __future__ import annotations
 
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from pydicom.errors import InvalidDicomError
@@ -20,7 +19,7 @@ from listener.errors import (
 )
 from listener.scu.association import Peer, associate
 from listener.scu.deflated import inflated
-from listener.scu.query import MoveResult, find, get, move
+from listener.scu.outcome import StoreAbortedError, StoreCategory, StoreOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,31 +28,10 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
     from pynetdicom.presentation import PresentationContext
 
-__all__ = [
-    "EchoResult",
-    "MoveResult",
-    "Peer",
-    "StoreCategory",
-    "StoreOutcome",
-    "echo",
-    "find",
-    "get",
-    "move",
-    "store",
-]
-
 _VERIFICATION = UID("1.2.840.10008.1.1")
 # An association has at most 128 contexts, and a kind may need two.
 _MAX_KINDS = 64
 _SOP_CLASS_NOT_SUPPORTED = 0x0122
-
-
-class StoreCategory(Enum):
-    """What a C-STORE status means (PS3.4 table B.2-1)."""
-
-    SUCCESS = "success"
-    WARNING = "warning"
-    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +40,6 @@ class EchoResult:
 
     round_trip_s: float
     total_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class StoreOutcome:
-    """What became of one instance.
-
-    Attributes:
-        status: the DIMSE status of the peer; 0122H too when it took no context for the instance.
-        comment: the peer's error comment, or ours.
-    """
-
-    sop_instance_uid: str
-    status: int
-    category: StoreCategory
-    comment: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +96,7 @@ def store(
         InvalidInstanceError: a file is not Part 10 or lacks one of these UIDs; nothing was sent.
         PeerUnreachableError, AssociationRejectedError: nothing was sent.
         NoPresentationContextError: the peer takes none of the kinds; nothing was sent.
-        AssociationAbortedError: it ended in the middle, `outcomes` has what was answered.
+        StoreAbortedError: the association ended too early; `outcomes` has the answers until then.
     """
     outgoing = [_outgoing(path) for path in paths]
     outcomes = _Outcomes(on_answer)
@@ -143,7 +106,7 @@ def store(
         try:
             _store_batch(peer, kinds, batch, outcomes=outcomes)
         except AssociationAbortedError as error:
-            raise AssociationAbortedError(str(error), outcomes=outcomes.in_order()) from error
+            raise StoreAbortedError(str(error), outcomes=outcomes.in_order()) from error
         except NoPresentationContextError as error:
             refused = error
             for index, item in batch:

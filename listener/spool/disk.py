@@ -1,19 +1,20 @@
-"""Is there room? Receiving stops before the disk is full, and goes on by itself."""
+"""Is there room? IncomingInstance stops before the disk is full, and goes on by itself."""
 
 from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 # Without a distance between "low" and "enough again" a node at the mark would change its mind
 # with every file that something else writes.
 _RESUME_FACTOR = 1.05
@@ -65,7 +66,35 @@ class LowDiskMark:
             self._low = space.free < (mark * _RESUME_FACTOR if was_low else mark)
             low = self._low
         if low and not was_low:
-            _log.error("disk.low", free_bytes=space.free, mark_bytes=mark)
+            log.error("disk.low", free_bytes=space.free, mark_bytes=mark)
         elif was_low and not low:
-            _log.info("disk.has_room_again", free_bytes=space.free, mark_bytes=mark)
+            log.info("disk.has_room_again", free_bytes=space.free, mark_bytes=mark)
         return None if low else space.free - mark
+
+
+def entries_in(folder: Path) -> list[os.DirEntry[str]]:
+    """Return the entries of a folder, none if it is not there."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        return []
+
+
+def folders_in(folder: Path) -> list[os.DirEntry[str]]:
+    """Return the folders in a folder, links not followed."""
+    return [entry for entry in entries_in(folder) if entry.is_dir(follow_symlinks=False)]
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of the files below a folder."""
+    return sum(_sizes(folder))
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    for entry in entries_in(folder):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _sizes(Path(entry.path))
+            continue
+        with suppress(FileNotFoundError):
+            yield entry.stat(follow_symlinks=False).st_size

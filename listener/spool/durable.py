@@ -49,28 +49,33 @@ def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def write_temporary(folder: Path, parts: Sequence[bytes | memoryview], *, modified_ns: int) -> Path:
-    """Write a new file and fsync it; on any error no file is left.
+def write_atomically(path: Path, parts: Sequence[bytes | memoryview], *, temporary: Path) -> None:
+    """Write a file that is there as a whole or not at all, and durable when this returns.
 
     Args:
-        folder: where, on the file system that the file will stay on.
-        parts: what, one after the other.
-        modified_ns: the file's modification time, nanoseconds since the epoch.
+        path: final name; a file of that name is replaced.
+        parts: content, one part after the other.
+        temporary: folder to write in first, on the same file system; no file stays there, except
+            after a crash one whose name ends in ".part".
+
+    Raises:
+        OSError: the disk failed; nothing was written.
     """
-    path = folder / f"{uuid.uuid4().hex}.part"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+    unfinished = temporary / f"{uuid.uuid4().hex}.part"
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
     try:
-        for part in parts:
-            write_all(descriptor, part)
-        os.utime(descriptor, ns=(modified_ns, modified_ns))
-        os.fsync(descriptor)
+        try:
+            for part in parts:
+                write_all(descriptor, part)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        unfinished.rename(path)
     except BaseException:
         with suppress(OSError):
-            path.unlink()
+            unfinished.unlink()
         raise
-    finally:
-        os.close(descriptor)
-    return path
+    sync_folder(path.parent)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from listener.errors import InvalidUIDError
+from listener.spool.disk import entries_in, folders_in
 from listener.uids import clean_uid
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Sequence
 
 SUFFIX = ".dcm"
@@ -21,7 +22,7 @@ SUFFIX = ".dcm"
 
 
 @dataclass(frozen=True, slots=True)
-class SpooledInstance:
+class InstanceFile:
     """One version of an instance, as its file's name and status tell.
 
     Attributes:
@@ -38,17 +39,41 @@ class SpooledInstance:
     received_at: datetime
 
 
-def newest(versions: Sequence[SpooledInstance]) -> SpooledInstance:
+@dataclass(frozen=True, slots=True)
+class StoreReceipt:
+    """An instance that is durable in the spool.
+
+    Attributes:
+        digest: hex BLAKE3 of the data set as received, without file meta.
+        size: bytes of the data set as received, without file meta.
+        received_at: UTC.
+        new: False when the same content under the same UIDs was there before.
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    calling_ae_title: str
+    digest: str
+    size: int
+    path: Path
+    received_at: datetime
+    new: bool
+
+
+def newest(versions: Sequence[InstanceFile]) -> InstanceFile:
     """Return the version whose content arrived last; the digest breaks a tie."""
     return max(versions, key=lambda version: (version.received_at, version.digest))
 
 
-def oldest(versions: Sequence[SpooledInstance]) -> SpooledInstance:
+def oldest(versions: Sequence[InstanceFile]) -> InstanceFile:
     """Return the version whose content arrived first; the digest breaks a tie."""
     return min(versions, key=lambda version: (version.received_at, version.digest))
 
 
-def content_digest(instances: Iterable[SpooledInstance]) -> str:
+def content_digest(instances: Iterable[InstanceFile]) -> str:
     """Return a hex BLAKE3 over the (SOP Instance UID, digest) pairs of a study's instances.
 
     Equal for equal content, whatever the time of arrival; the order is that of the UIDs.
@@ -59,21 +84,7 @@ def content_digest(instances: Iterable[SpooledInstance]) -> str:
     return digest.hexdigest()
 
 
-def entries_in(folder: Path) -> list[os.DirEntry[str]]:
-    """Return the entries of a folder, none if it is not there."""
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except FileNotFoundError:
-        return []
-
-
-def folders_in(folder: Path) -> list[os.DirEntry[str]]:
-    """Return the folders in a folder, links not followed."""
-    return [entry for entry in entries_in(folder) if entry.is_dir(follow_symlinks=False)]
-
-
-def versions_in(study: Path) -> tuple[SpooledInstance, ...]:
+def versions_in(study: Path) -> tuple[InstanceFile, ...]:
     """Return every content of every instance in a study's folder; no file is opened."""
     found = [
         version
@@ -84,9 +95,7 @@ def versions_in(study: Path) -> tuple[SpooledInstance, ...]:
     return tuple(sorted(found, key=_version_order))
 
 
-def _spooled_instance(
-    entry: os.DirEntry[str], *, series_instance_uid: str
-) -> SpooledInstance | None:
+def _spooled_instance(entry: os.DirEntry[str], *, series_instance_uid: str) -> InstanceFile | None:
     """Read a file's name and status; None for a file that is not ours or has just gone."""
     stem = entry.name.removesuffix(SUFFIX)
     uid, _, digest = stem.rpartition(".")
@@ -97,7 +106,7 @@ def _spooled_instance(
         uid = clean_uid(uid, name="SOPInstanceUID")
     except (FileNotFoundError, InvalidUIDError):
         return None
-    return SpooledInstance(
+    return InstanceFile(
         sop_instance_uid=uid,
         series_instance_uid=series_instance_uid,
         digest=digest,
@@ -107,7 +116,7 @@ def _spooled_instance(
     )
 
 
-def _version_order(version: SpooledInstance) -> tuple[str, datetime, str, str]:
+def _version_order(version: InstanceFile) -> tuple[str, datetime, str, str]:
     return (
         version.sop_instance_uid,
         version.received_at,

@@ -26,7 +26,7 @@ _FILE_META_VERSION = struct.pack("<HH2sHL2s", 0x0002, 0x0001, b"OB", 0, 2, b"\0\
 
 
 @dataclass(frozen=True, slots=True)
-class Reception:
+class TransferInfo:
     """What the network said about a data set: from whom, to whom, and as what.
 
     AE titles have at most 16 characters; UIDs are as negotiated and requested.
@@ -39,19 +39,19 @@ class Reception:
     receiving_ae_title: str
 
 
-def file_header(reception: Reception) -> bytes:
+def file_header(transfer: TransferInfo) -> bytes:
     """Return the preamble and the encoded File Meta Information for a received data set."""
     elements = b"".join(
         (
             _FILE_META_VERSION,
-            _element(0x0002, b"UI", reception.sop_class_uid),
-            _element(0x0003, b"UI", reception.sop_instance_uid),
-            _element(0x0010, b"UI", reception.transfer_syntax_uid),
+            _element(0x0002, b"UI", transfer.sop_class_uid),
+            _element(0x0003, b"UI", transfer.sop_instance_uid),
+            _element(0x0010, b"UI", transfer.transfer_syntax_uid),
             _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
             _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
-            _element(0x0016, b"AE", reception.calling_ae_title),
-            _element(0x0017, b"AE", reception.calling_ae_title),
-            _element(0x0018, b"AE", reception.receiving_ae_title),
+            _element(0x0016, b"AE", transfer.calling_ae_title),
+            _element(0x0017, b"AE", transfer.calling_ae_title),
+            _element(0x0018, b"AE", transfer.receiving_ae_title),
         )
     )
     return _PREAMBLE + _GROUP_LENGTH.pack(0x0002, 0x0000, b"UL", 4, len(elements)) + elements

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from listener.errors import InvalidUIDError
-from listener.spool.durable import sync_folder, write_temporary
+from listener.spool.durable import write_atomically
 from listener.uids import clean_uid
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from listener.errors import InvalidInstanceError
-    from listener.spool.part10 import Reception
+    from listener.spool.part10 import TransferInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Quarantine:
     def add(
         self,
         data: bytes | memoryview,
-        reception: Reception,
+        transfer: TransferInfo,
         *,
         digest: str,
         error: InvalidInstanceError,
@@ -74,20 +74,18 @@ class Quarantine:
             path=path,
             reason=error.reason,
             status=f"{error.status:04X}",
-            calling_ae_title=reception.calling_ae_title,
-            sop_class_uid=_uid_or_nothing(reception.sop_class_uid),
-            sop_instance_uid=_uid_or_nothing(reception.sop_instance_uid),
-            transfer_syntax_uid=_uid_or_nothing(reception.transfer_syntax_uid),
+            calling_ae_title=transfer.calling_ae_title,
+            sop_class_uid=_uid_or_nothing(transfer.sop_class_uid),
+            sop_instance_uid=_uid_or_nothing(transfer.sop_instance_uid),
+            transfer_syntax_uid=_uid_or_nothing(transfer.transfer_syntax_uid),
             digest=digest,
             size=len(data),
             received_at=now,
         )
         record = asdict(entry) | {"path": path.name, "received_at": now.isoformat()}
         text = json.dumps(record, indent=2).encode()
-        modified_ns = int(now.timestamp() * 1e9)
         for target, content in ((path, data), (note, text)):
-            write_temporary(self._temporary, (content,), modified_ns=modified_ns).rename(target)
-        sync_folder(self._folder)
+            write_atomically(target, (content,), temporary=self._temporary)
 
     def entries(self) -> Iterator[QuarantinedDataSet]:
         """Yield what is in quarantine, oldest first."""

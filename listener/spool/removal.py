@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import shutil
 import zlib
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from listener.spool.disk import folders_in
 from listener.spool.durable import SharedLock, locked, sync_folder
-from listener.spool.layout import entries_in, folders_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
 _LOCKS = 64
 
@@ -65,17 +64,3 @@ class StudyRemoval:
 
     def _lock_of(self, study: str) -> SharedLock:
         return self._locks[zlib.crc32(study.encode()) % _LOCKS]
-
-
-def size_of(folder: Path) -> int:
-    """Return the bytes of the files below a folder."""
-    return sum(_sizes(folder))
-
-
-def _sizes(folder: Path) -> Iterator[int]:
-    for entry in entries_in(folder):
-        if entry.is_dir(follow_symlinks=False):
-            yield from _sizes(Path(entry.path))
-            continue
-        with suppress(FileNotFoundError):
-            yield entry.stat(follow_symlinks=False).st_size

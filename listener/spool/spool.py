@@ -15,64 +15,37 @@ from __future__ import annotations
 import fcntl
 import itertools
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listener.errors import InvalidInstanceError
-from listener.spool.disk import Space, measure
+from listener.spool.commit import Committer
+from listener.spool.disk import Space, folders_in, measure, size_of
 from listener.spool.durable import DurableFolders, write_errors
 from listener.spool.incoming import IncomingDataSet
 from listener.spool.inspection import DEFAULT_INFLATED_LIMIT, inspect
 from listener.spool.layout import (
     SUFFIX,
-    SpooledInstance,
-    folders_in,
+    InstanceFile,
+    StoreReceipt,
     newest,
-    oldest,
     utc,
     versions_in,
 )
-from listener.spool.part10 import Reception, file_header
-from listener.spool.publishing import Publisher
+from listener.spool.part10 import TransferInfo, file_header
 from listener.spool.quarantine import Quarantine, QuarantinedDataSet
-from listener.spool.removal import StudyRemoval, size_of
+from listener.spool.removal import StudyRemoval
 from listener.uids import clean_uid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from types import TracebackType
+    from typing import BinaryIO
 
     from listener.spool.inspection import InstanceIdentity
 
-__all__ = ["Spool", "SpooledInstance", "StoredInstance", "newest", "oldest"]
-
 _DATA_SET_DOES_NOT_MATCH = 0xA900
-
-
-@dataclass(frozen=True, slots=True)
-class StoredInstance:
-    """An instance that is durable in the spool.
-
-    Attributes:
-        digest: hex BLAKE3 of the data set as received, without file meta.
-        size: bytes of the data set as received, without file meta.
-        received_at: UTC.
-        new: False when the same content under the same UIDs was there before.
-    """
-
-    study_instance_uid: str
-    series_instance_uid: str
-    sop_instance_uid: str
-    sop_class_uid: str
-    transfer_syntax_uid: str
-    calling_ae_title: str
-    digest: str
-    size: int
-    path: Path
-    received_at: datetime
-    new: bool
 
 
 class Spool:
@@ -93,7 +66,7 @@ class Spool:
         self,
         root: Path,
         *,
-        choose_current: Callable[[Sequence[SpooledInstance]], SpooledInstance] = newest,
+        choose_current: Callable[[Sequence[InstanceFile]], InstanceFile] = newest,
         measure: Callable[[Path], Space] = measure,
         inflated_limit: int = DEFAULT_INFLATED_LIMIT,
         section: str = "",
@@ -117,10 +90,9 @@ class Spool:
                 locks=self.root / "locks",
             )
             self._removal.finish()
-            self._publisher = Publisher(folders=self._folders, removal=self._removal)
-            lock = f"in-use-{section}.lock" if section else "in-use.lock"
-            self._in_use = (self.root / lock).open("ab")
-            self._remove_leftovers()
+            self._committer = Committer(folders=self._folders, removal=self._removal)
+            self._in_use = self._lock_file(section)
+            self._remove_leftovers(section)
 
     def __enter__(self) -> Spool:
         return self
@@ -133,31 +105,36 @@ class Spool:
     ) -> None:
         self.close()
 
+    @property
+    def incoming(self) -> Path:
+        """Folder of files that are being written; what is left in it is deleted at a start."""
+        return self._incoming
+
     def close(self) -> None:
         """Let go of the lock files; one of them keeps others from clearing `incoming/`."""
         self._in_use.close()
         self._removal.close()
 
-    def receive(self, reception: Reception) -> IncomingDataSet:
+    def receive(self, transfer: TransferInfo) -> IncomingDataSet:
         """Begin to write a data set as it comes in; `keep` ends it.
 
         Args:
-            reception: what the network says about it.
+            transfer: what the network says about it.
         """
         try:
-            clean_uid(reception.sop_class_uid, name="AffectedSOPClassUID")
-            clean_uid(reception.sop_instance_uid, name="AffectedSOPInstanceUID")
-            header = file_header(reception)
+            clean_uid(transfer.sop_class_uid, name="AffectedSOPClassUID")
+            clean_uid(transfer.sop_instance_uid, name="AffectedSOPInstanceUID")
+            header = file_header(transfer)
         except InvalidInstanceError:
             header = b""  # it will go into quarantine, where there is none
         return IncomingDataSet(self._incoming / next(self._part_names), header)
 
-    def keep(self, incoming: IncomingDataSet, reception: Reception) -> StoredInstance:
+    def keep(self, incoming: IncomingDataSet, transfer: TransferInfo) -> StoreReceipt:
         """Make a data set that is all there durable; it is on disk when this returns.
 
         Args:
             incoming: from `receive`.
-            reception: the same as it was begun with.
+            transfer: the same as it was begun with.
 
         Raises:
             InvalidInstanceError: it is not one whole SOP instance of the announced UIDs. It is in
@@ -167,29 +144,29 @@ class Spool:
         """
         data, digest = incoming.content(), incoming.digest
         try:
-            identity = self._identify(data, reception)
+            identity = self._identify(data, transfer)
             path = self._studies.joinpath(
                 identity.study_instance_uid,
                 identity.series_instance_uid,
                 f"{identity.sop_instance_uid}.{digest}{SUFFIX}",
             )
-            new, received_ns = self._publisher.publish(
+            new, received_ns = self._committer.commit(
                 incoming,
                 path,
                 study=identity.study_instance_uid,
-                transfer_syntax_uid=reception.transfer_syntax_uid,
+                transfer_syntax_uid=transfer.transfer_syntax_uid,
             )
         except InvalidInstanceError as error:
             with write_errors():
-                self._quarantine.add(data, reception, digest=digest, error=error)
+                self._quarantine.add(data, transfer, digest=digest, error=error)
             raise
-        return StoredInstance(
+        return StoreReceipt(
             study_instance_uid=identity.study_instance_uid,
             series_instance_uid=identity.series_instance_uid,
             sop_instance_uid=identity.sop_instance_uid,
             sop_class_uid=identity.sop_class_uid,
-            transfer_syntax_uid=reception.transfer_syntax_uid,
-            calling_ae_title=reception.calling_ae_title,
+            transfer_syntax_uid=transfer.transfer_syntax_uid,
+            calling_ae_title=transfer.calling_ae_title,
             digest=digest,
             size=incoming.size,
             path=path,
@@ -197,22 +174,22 @@ class Spool:
             new=new,
         )
 
-    def store(self, data: bytes | memoryview, reception: Reception) -> StoredInstance:
+    def store(self, data: bytes | memoryview, transfer: TransferInfo) -> StoreReceipt:
         """Make a data set that is in memory durable: `receive` and `keep` in one.
 
         Args:
             data: the encoded data set exactly as received, without preamble and file meta.
-            reception: what the network said about it.
+            transfer: what the network said about it.
         """
-        with self.receive(reception) as incoming:
+        with self.receive(transfer) as incoming:
             incoming.write(data)
-            return self.keep(incoming, reception)
+            return self.keep(incoming, transfer)
 
     def studies(self) -> Iterator[str]:
         """Yield the UIDs of the studies, sorted."""
         yield from sorted(entry.name for entry in folders_in(self._studies))
 
-    def versions(self, study_instance_uid: str) -> tuple[SpooledInstance, ...]:
+    def versions(self, study_instance_uid: str) -> tuple[InstanceFile, ...]:
         """Return every content of every instance of a study, sorted by UIDs and time of receipt.
 
         No file is opened. A study that is not here has no instances.
@@ -223,13 +200,13 @@ class Spool:
         study = clean_uid(study_instance_uid, name="StudyInstanceUID")
         return versions_in(self._studies / study)
 
-    def instances(self, study_instance_uid: str) -> tuple[SpooledInstance, ...]:
+    def instances(self, study_instance_uid: str) -> tuple[InstanceFile, ...]:
         """Return the current content of every instance of a study, sorted by SOP Instance UID.
 
         Raises:
             InvalidUIDError: the argument is no UID.
         """
-        by_uid: dict[str, list[SpooledInstance]] = {}
+        by_uid: dict[str, list[InstanceFile]] = {}
         for version in self.versions(study_instance_uid):
             by_uid.setdefault(version.sop_instance_uid, []).append(version)
         return tuple(
@@ -289,15 +266,15 @@ class Spool:
         """Return the space of the file system of the spool."""
         return self._measure(self.root)
 
-    def _identify(self, data: bytes | memoryview, reception: Reception) -> InstanceIdentity:
+    def _identify(self, data: bytes | memoryview, transfer: TransferInfo) -> InstanceIdentity:
         identity = inspect(
             data,
-            transfer_syntax_uid=reception.transfer_syntax_uid,
+            transfer_syntax_uid=transfer.transfer_syntax_uid,
             inflated_limit=self._inflated_limit,
         )
         announced = (
-            clean_uid(reception.sop_class_uid, name="AffectedSOPClassUID"),
-            clean_uid(reception.sop_instance_uid, name="AffectedSOPInstanceUID"),
+            clean_uid(transfer.sop_class_uid, name="AffectedSOPClassUID"),
+            clean_uid(transfer.sop_instance_uid, name="AffectedSOPInstanceUID"),
         )
         if announced != (identity.sop_class_uid, identity.sop_instance_uid):
             raise InvalidInstanceError(
@@ -305,13 +282,18 @@ class Spool:
             )
         return identity
 
-    def _remove_leftovers(self) -> None:
-        """Clear `incoming/`, unless another spool object is open on it and may be writing."""
-        try:
-            fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass
-        else:
-            for unfinished in self._incoming.rglob("*.part"):
-                unfinished.unlink(missing_ok=True)
+    def _lock_file(self, section: str) -> BinaryIO:
+        name = f"in-use-{section}.lock" if section else "in-use.lock"
+        return (self.root / name).open("ab")
+
+    def _remove_leftovers(self, own_section: str) -> None:
+        """Clear `incoming/`, without the sections that an open spool object may be writing to."""
+        for section in {own_section, "", *(e.name for e in folders_in(self.root / "incoming"))}:
+            with self._lock_file(section) as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                for unfinished in (self.root / "incoming" / section).glob("*.part"):
+                    unfinished.unlink(missing_ok=True)
         fcntl.flock(self._in_use, fcntl.LOCK_SH)

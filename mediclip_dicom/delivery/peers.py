@@ -26,7 +26,7 @@ def listener_settings(settings: Settings) -> ListenerSettings:
         host=node.host,
         port=None if tls.only else node.port,
         peers=_peers(settings),
-        stranger=_stranger(node.max_associations) if node.open else None,
+        anonymous_peer=_stranger(node.max_associations) if node.open else None,
         tls=None if files is None else TLSPort(files, tls.port, tls.handshake_timeout_s),
         max_associations=node.max_associations,
         network_timeout_s=node.network_timeout_s,

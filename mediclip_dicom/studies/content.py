@@ -3,7 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from listener import Spool, SpooledInstance, content_digest, newest, oldest
+from listener import InstanceFile, Spool, content_digest, newest, oldest
 from mediclip_dicom.database import ResultFile
 from mediclip_dicom.settings import Settings
 
@@ -26,7 +26,7 @@ def open_spool(settings: Settings, *, section: str = "") -> Spool:
 
 def study_content(
     session: Session, spool: Spool, study_instance_uid: str
-) -> tuple[tuple[SpooledInstance, ...], str]:
+) -> tuple[tuple[InstanceFile, ...], str]:
     """List the instances of a study, with a hex digest that is the same for the same content.
 
     A fused picture of ours that a PACS routes back is no new content: it would make a revision,

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listener.access import AccessPolicy, AllowedPeer, Caller, PeerLimits, Refusal
+from listener.access import AccessPolicy, AllowedPeer, Caller, PeerLimits, Rejection
 from listener.errors import AssociationRejectedError
-from listener.scu.store import StoreCategory, echo, store
+from listener.scu import StoreCategory, echo, store
 from tests.conftest import wait_until
 from tests.listener.conftest import peer_of
 
@@ -27,12 +27,12 @@ def caller(title: str, address: str = "192.0.2.7", **more) -> Caller:
     [
         (caller("CT1"), CT1),
         (caller("CT1", "::ffff:192.0.2.7"), CT1),
-        (caller("CT1", "198.51.100.1"), Refusal.ADDRESS),
-        (caller("ct1"), Refusal.CALLING_AE),
-        (caller("STRANGER"), Refusal.CALLING_AE),
-        (caller(""), Refusal.CALLING_AE),
-        (caller("CT1", called="OTHER"), Refusal.CALLED_AE),
-        (caller("STRANGER", called="OTHER"), Refusal.CALLING_AE),
+        (caller("CT1", "198.51.100.1"), Rejection.ADDRESS),
+        (caller("ct1"), Rejection.CALLING_AE),
+        (caller("STRANGER"), Rejection.CALLING_AE),
+        (caller(""), Rejection.CALLING_AE),
+        (caller("CT1", called="OTHER"), Rejection.CALLED_AE),
+        (caller("STRANGER", called="OTHER"), Rejection.CALLING_AE),
         (caller("ROAMING", "2001:db8::1"), POLICY.peers[2]),
     ],
 )
@@ -45,7 +45,7 @@ def test_of_two_peers_with_one_title_the_address_decides():
     second = AllowedPeer("b", "CT", host="192.0.2.2")
     policy = AccessPolicy("NODE", (first, second))
     assert policy.decide(caller("CT", "192.0.2.2")) is second
-    assert policy.decide(caller("CT", "192.0.2.3")) is Refusal.ADDRESS
+    assert policy.decide(caller("CT", "192.0.2.3")) is Rejection.ADDRESS
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_of_two_peers_with_one_title_the_address_decides():
 def test_a_certificate_must_name_the_host_of_its_peer(names, welcome, monkeypatch):
     monkeypatch.setattr("listener.access._is_at", lambda host, address: host == "pacs.example")
     who = caller("PACS", tls=True, certificate_names=frozenset(names))
-    assert POLICY.decide(who) == (SECURE if welcome else Refusal.CERTIFICATE_HOST)
-    assert POLICY.decide(caller("PACS")) is Refusal.TLS_NEEDED
+    assert POLICY.decide(who) == (SECURE if welcome else Rejection.CERTIFICATE_HOST)
+    assert POLICY.decide(caller("PACS")) is Rejection.TLS_NEEDED
 
 
 @given(st.text(max_size=16), st.ip_addresses().map(str))
 def test_a_closed_node_lets_in_nobody_that_is_not_named(title, address):
     answer = POLICY.decide(caller(title, address))
-    assert isinstance(answer, Refusal) or answer.ae_title == title
+    assert isinstance(answer, Rejection) or answer.ae_title == title
 
 
 def test_a_peer_from_another_address_hears_only_that_it_is_not_recognised(start_scp):

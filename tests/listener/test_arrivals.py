@@ -1,4 +1,4 @@
-"""How often the subscriber hears of a study."""
+"""How often the subscriber reader of a study."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from listener.arrivals import Arrivals
-from listener.spool.spool import StoredInstance
+from listener.spool import StoreReceipt
 
 
 class Clock:
@@ -17,8 +17,8 @@ class Clock:
         return self.now
 
 
-def instance(study: str = "1.2.3", *, new: bool = True, second: int = 0) -> StoredInstance:
-    return StoredInstance(
+def instance(study: str = "1.2.3", *, new: bool = True, second: int = 0) -> StoreReceipt:
+    return StoreReceipt(
         study, "1.2.3.1", "1.2.3.1.1", "1.2", "1.2", "MODALITY", "00", 1, Path("x"),
         datetime(2026, 1, 1, second=second, tzinfo=UTC), new,
     )  # fmt: skip

@@ -13,7 +13,7 @@ import pytest
 
 from listener.access import AllowedPeer
 from listener.errors import AssociationRejectedError, PeerError, PeerTLSError, TLSError
-from listener.scu.store import Peer, StoreCategory, echo, store
+from listener.scu import Peer, StoreCategory, echo, store
 from listener.settings import TLSPort
 from tests.conftest import WAIT_LIMIT_S, wait_until
 from tests.factories.certificates import Authority

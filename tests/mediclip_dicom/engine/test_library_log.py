@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -16,10 +15,10 @@ PATIENT = "Zanzibar^Anna"
 
 
 @pytest.fixture
-def library() -> Iterator[logging.Logger]:
+def library() -> logging.Logger:
     structlog.reset_defaults()
     forward_library_log()
-    yield logging.getLogger(LIBRARY)
+    return logging.getLogger(LIBRARY)
 
 
 def test_a_poller_that_has_lost_its_database_says_so_in_our_log(tmp_path, library) -> None:

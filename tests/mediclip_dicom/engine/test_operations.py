@@ -12,8 +12,7 @@ from pynetdicom.events import Event
 from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone
-from listener import Peer
-from listener.scu.commitment import CommitmentReport, decoded, send_report
+from listener import CommitmentReport, Peer, decode_report, send_report
 from mediclip_dicom.database import DeliveryState, RunState
 from mediclip_dicom.delivery.queue import open_deliveries, waiting_runs
 from mediclip_dicom.engine.operations import cancel, retry
@@ -65,7 +64,7 @@ class Archive:
         return settings.model_copy(update={"destinations": (destination,), "delivery": delivery})
 
     def _on_action(self, event: Event) -> tuple[int, None]:
-        asked = decoded(event.action_information)
+        asked = decode_report(event.action_information)
         self.asked.append(asked)
         threading.Thread(target=self.report, args=(asked,)).start()
         return 0x0000, None

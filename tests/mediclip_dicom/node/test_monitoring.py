@@ -15,9 +15,17 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import ListenerError, ListenerSettings, Peer, Spool, StorageSCP, echo, store
-from listener.access import AllowedPeer
-from listener.spool.disk import Space
+from listener import (
+    AllowedPeer,
+    ListenerError,
+    ListenerSettings,
+    Peer,
+    Space,
+    Spool,
+    StorageSCP,
+    echo,
+    store,
+)
 from mediclip_dicom.cli.demo.pacs import free_port
 from mediclip_dicom.database import Run, RunState, Study, StudyRevision, open_database
 from mediclip_dicom.node import Monitor

@@ -7,8 +7,7 @@ import pytest
 from pydicom import dcmread
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import Spool
-from listener.spool.part10 import Reception
+from listener import Spool, TransferInfo
 from mediclip_dicom.database import ResultFile, Run, RunState, TaskVersion
 from mediclip_dicom.results import Device, ResultObject, write_results
 from mediclip_dicom.studies.content import study_content
@@ -34,7 +33,7 @@ def receive(spool: Spool, path: Path) -> None:
     dataset = dcmread(path)
     spool.store(
         data_set_of(path),
-        Reception(
+        TransferInfo(
             transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
             sop_class_uid=str(dataset.SOPClassUID),
             sop_instance_uid=str(dataset.SOPInstanceUID),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from listener.spool.removal import StudyRemoval
 
 
-class Publisher:
+class Committer:
     """Gives received files their names. Safe for many threads and many processes.
 
     Args:
@@ -31,7 +31,7 @@ class Publisher:
         self._clock_lock = threading.Lock()
         self._last_ns = 0
 
-    def publish(
+    def commit(
         self, incoming: IncomingDataSet, path: Path, *, study: str, transfer_syntax_uid: str
     ) -> tuple[bool, int]:
         """Make a file durable under its final name.

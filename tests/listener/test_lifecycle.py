@@ -6,7 +6,7 @@ import threading
 
 from structlog.testing import capture_logs
 
-from listener.periodic import Repeating
+from listener.lifecycle import RepeatingTimer
 
 
 def test_an_error_ends_one_turn_and_not_the_work() -> None:
@@ -20,14 +20,12 @@ def test_an_error_ends_one_turn_and_not_the_work() -> None:
             three.set()
         raise OSError("the disk is away")
 
-    repeating = Repeating(work, name="sweep", every_s=0.01)
+    repeating = RepeatingTimer(work, name="sweep", every_s=0.01)
     with capture_logs() as logs:
         repeating.start()
         assert three.wait(60)
         repeating.stop()
-    assert {(entry["event"], entry["work"]) for entry in logs} == {
-        ("repeating.turn_failed", "sweep")
-    }
+    assert {(entry["event"], entry["work"]) for entry in logs} == {("timer.call_failed", "sweep")}
     made = turns
     assert not threading.Event().wait(0.1)
     assert turns == made
@@ -35,7 +33,7 @@ def test_an_error_ends_one_turn_and_not_the_work() -> None:
 
 def test_it_can_be_started_again() -> None:
     done = threading.Event()
-    repeating = Repeating(done.set, name="again", every_s=0.01)
+    repeating = RepeatingTimer(done.set, name="again", every_s=0.01)
     for _ in range(2):
         done.clear()
         repeating.start()
@@ -45,7 +43,7 @@ def test_it_can_be_started_again() -> None:
 
 def test_nothing_is_done_before_its_time() -> None:
     turns: list[int] = []
-    repeating = Repeating(lambda: turns.append(1), name="later", every_s=3600)
+    repeating = RepeatingTimer(lambda: turns.append(1), name="later", every_s=3600)
     repeating.start()
     repeating.stop()
     assert turns == []
