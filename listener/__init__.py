@@ -39,6 +39,7 @@ from listener.scu import (
 )
 from listener.settings import ListenerSettings, TLSPort
 from listener.spool import (
+    LowDiskMark,
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     InstanceFile,
@@ -68,6 +69,7 @@ __all__ = [
     "FindQuery",
     "InstanceFile",
     "Lifecycle",
+    "LowDiskMark",
     "ListenerError",
     "ListenerSettings",
     "ListenerStatistics",

@@ -19,7 +19,7 @@ from mediclip_dicom.studies.runs import reason_of
 from mediclip_dicom.studies.unread import unread_studies
 
 if TYPE_CHECKING:
-    from mediclip_dicom.node.monitoring import ListenerStatus
+    from mediclip_dicom.node.metrics import ListenerStatus
     from mediclip_dicom.settings import Settings
 
 log = structlog.get_logger()

@@ -106,7 +106,7 @@ class Reception(Lifecycle):
 
 def commitment_provider(settings: Settings, spool: Spool) -> CommitmentProvider:
     """Make the provider of storage commitment for what the spool holds."""
-    return CommitmentProvider(spool, call_back=lambda name: report_address(settings, name))
+    return CommitmentProvider(spool, report_address=lambda name: report_address(settings, name))
 
 
 def port_error(error: OSError, *, host: str, port: int) -> NodeStartError:

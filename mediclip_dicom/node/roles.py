@@ -8,7 +8,7 @@ import os
 import socket
 import uuid
 from enum import StrEnum
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mediclip_dicom.errors import NodeStartError
 
@@ -70,10 +70,8 @@ class RoleHold:
                 "would send each result twice. Stop the other one, or give this one a [storage] "
                 "root and a port of its own"
             ) from error
-        executors = _read(self._file).get("executors")
-        if executors is None:
-            executors = [UNNAMED_EXECUTOR] if used_before else []
-        self.predecessors: tuple[str, ...] = tuple(executors)
+        unnamed = [UNNAMED_EXECUTOR] if used_before else []
+        self.predecessors: tuple[str, ...] = tuple(_read(self._file).get("executors", unnamed))
         self.executor_id = f"{role.value}-{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         self._write([*self.predecessors, self.executor_id])
 
@@ -94,7 +92,7 @@ class RoleHold:
         os.fsync(self._file.fileno())
 
 
-def _read(file: BinaryIO) -> dict[str, object]:
+def _read(file: BinaryIO) -> dict[str, Any]:
     file.seek(0)
     try:
         record = json.loads(file.read() or b"{}")

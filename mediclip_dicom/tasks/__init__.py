@@ -5,7 +5,7 @@ The names that need torch are loaded when they are first used: reading a task ne
 
 from typing import TYPE_CHECKING
 
-import lazy_loader  # type: ignore[import-untyped]
+import lazy_loader
 
 from mediclip_dicom.tasks.routing import Route, first_match
 from mediclip_dicom.tasks.versions import (
