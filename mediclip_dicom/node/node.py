@@ -103,7 +103,11 @@ class Node(Lifecycle):
         )
         self._retention = Retention(settings, sessions, self._spool)
         # A report per study and half quiet period is enough to keep its gathering waiting.
-        self._arrivals = Arrivals(self._on_activity, min_interval_s=self._completion.shortest_s / 2)
+        self._arrivals = Arrivals(
+            self._on_activity,
+            min_interval_s=self._completion.shortest_s / 2,
+            on_association_end=self._on_association_end,
+        )
         self._scp = self._receiver(on_commitment=Confirming(settings, sessions).note_report)
 
         self._monitor = Monitor(
@@ -153,7 +157,7 @@ class Node(Lifecycle):
             settings,
             self._spool,
             on_stored=self._arrivals.stored,
-            on_association_end=self._on_association_end,
+            on_association_end=self._arrivals.association_ended,
             commitment=self._commitment,
             on_commitment=on_commitment,
             findable=findable,
@@ -188,7 +192,6 @@ class Node(Lifecycle):
         )
 
     def _on_association_end(self, end: AssociationEnd) -> None:
-        self._arrivals.flush(end.study_instance_uids)
         quiet_s = self._completion.wait_after_end_s(end)
         if quiet_s is not None:
             for study in end.study_instance_uids:
