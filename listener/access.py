@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
@@ -146,7 +147,7 @@ def _mismatch(peer: AllowedPeer, caller: Caller) -> Rejection | None:
         return None
     if not caller.tls:
         return Rejection.TLS_NEEDED
-    if peer.host is not None and not _certificate_names(peer.host, caller.certificate_names):
+    if peer.host is not None and not _certificate_covers(peer.host, caller.certificate_names):
         return Rejection.CERTIFICATE_HOST
     return None
 
@@ -179,21 +180,41 @@ def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
-def _certificate_names(host: str, names: frozenset[str] | None) -> bool:
+def _certificate_covers(host: str, names: frozenset[str] | None) -> bool:
     if names is None:
         return False
     try:
         network = ipaddress.ip_network(host, strict=False)
     except ValueError:
-        return any(_name_fits(pattern, host) for pattern in names)
+        return _names_match(names, host)
     if network.num_addresses > 1:
-        return True  # a certificate names hosts, not networks; that it is trusted must do
-    return str(network.network_address) in names
+        return True  # A certificate can't name a network; a trusted issuer is enough here.
+    return _names_match(names, network.network_address)
 
 
-def _name_fits(pattern: str, host: str) -> bool:
-    """Compare host names as RFC 6125 does: a wildcard stands for the whole leftmost label."""
-    pattern, host = pattern.lower().rstrip("."), host.lower().rstrip(".")
-    if not pattern.startswith("*."):
-        return pattern == host
-    return host.partition(".")[2] == pattern[2:]
+def _names_match(
+    names: Iterable[str], host: str | ipaddress.IPv4Address | ipaddress.IPv6Address
+) -> bool:
+    """Whether a certificate for these names is valid for a host (RFC 9525); by service-identity.
+
+    A wildcard counts for the whole leftmost label, and only below a domain of two labels or more.
+    """
+    # Imported here: only peers over TLS need it, and it loads a cryptography library.
+    from service_identity import CertificateError, VerificationError, hazmat
+
+    patterns: list[hazmat.CertificatePattern] = []
+    for name in names:
+        try:
+            patterns.append(hazmat.IPAddressPattern(ipaddress.ip_address(name.strip())))
+        except ValueError:
+            with suppress(CertificateError):  # one unusable name does not spoil the others
+                patterns.append(hazmat.DNSPattern.from_bytes(name.encode().rstrip(b".")))
+    wanted: hazmat.ServiceID
+    try:
+        wanted = (
+            hazmat.DNS_ID(host.rstrip(".")) if isinstance(host, str) else hazmat.IPAddress_ID(host)
+        )
+        hazmat.verify_service_identity(patterns, obligatory_ids=[wanted], optional_ids=[])
+    except (CertificateError, VerificationError, ValueError):
+        return False
+    return True

@@ -8,7 +8,7 @@ from listener.pynetdicom_hooks.c_store_messages import (
 )
 from listener.pynetdicom_hooks.commands import CommandSet
 from listener.pynetdicom_hooks.options import configure_libraries
-from listener.pynetdicom_hooks.requestor import RequestorEvents
+from listener.pynetdicom_hooks.requestor import RequestorEvents, RoleSelection
 from listener.pynetdicom_hooks.server import AssociationServer, ConnectionGate, ServerOptions
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "ConnectionGate",
     "InstanceReceiver",
     "RequestorEvents",
+    "RoleSelection",
     "ServerOptions",
     "StoreResponse",
     "StoreService",

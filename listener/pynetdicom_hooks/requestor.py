@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from pynetdicom import evt
 from pynetdicom.pdu_primitives import A_ABORT, A_P_ABORT
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation as RoleSelection
 
 from listener.pynetdicom_hooks.dimse import DIMSEProvider
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
+
+
+__all__ = ["RequestorEvents", "RoleSelection"]
 
 
 class RequestorEvents:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pynetdicom.association import Association
-    from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
     from pynetdicom.presentation import PresentationContext
 
+    from listener.pynetdicom_hooks import RoleSelection
     from listener.tls import TLSFiles
 
 _MAX_PDU = 128 * 1024
@@ -64,7 +64,7 @@ def associate(
     peer: Peer,
     contexts: Sequence[PresentationContext],
     *,
-    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+    roles: Sequence[RoleSelection] = (),
     on_c_store: Callable[[evt.Event], int] | None = None,
     on_event_report: Callable[[evt.Event], tuple[int, None]] | None = None,
 ) -> Iterator[Association]:

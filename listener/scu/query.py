@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pynetdicom import evt
-    from pynetdicom.dimse_primitives import C_STORE
 
 _FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")
 _MOVE = UID("1.2.840.10008.5.1.4.1.2.2.2")
@@ -153,7 +152,7 @@ class _Files:
         self.paths: set[Path] = set()
 
     def take(self, event: evt.Event) -> int:
-        request = cast("C_STORE", event.request)
+        request: Any = event.request
         transfer = TransferInfo(
             transfer_syntax_uid=str(event.context.transfer_syntax),
             sop_class_uid=str(request.AffectedSOPClassUID),
