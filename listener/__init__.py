@@ -39,10 +39,10 @@ from listener.scu import (
 )
 from listener.settings import ListenerSettings, TLSPort
 from listener.spool import (
-    LowDiskMark,
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     InstanceFile,
+    LowDiskMark,
     QuarantinedDataSet,
     Space,
     Spool,
@@ -69,10 +69,10 @@ __all__ = [
     "FindQuery",
     "InstanceFile",
     "Lifecycle",
-    "LowDiskMark",
     "ListenerError",
     "ListenerSettings",
     "ListenerStatistics",
+    "LowDiskMark",
     "MoveResult",
     "Peer",
     "PeerLimits",

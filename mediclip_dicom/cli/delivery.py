@@ -27,7 +27,9 @@ def retry(
     from mediclip_dicom.engine.operations import retry as retry_delivery
 
     settings = settings_of(context)
-    found = retry_delivery(settings, open_database(settings.database_url), run, destination)
+    found = retry_delivery(
+        settings, open_database(settings.database_url), run=run, destination=destination
+    )
     console.print(
         f"{found.objects} objects of run {found.run_id[:12]} are on their way to {destination}",
         highlight=False,
@@ -45,7 +47,9 @@ def cancel(
     from mediclip_dicom.engine.operations import cancel as cancel_delivery
 
     settings = settings_of(context)
-    found = cancel_delivery(settings, open_database(settings.database_url), run, destination)
+    found = cancel_delivery(
+        settings, open_database(settings.database_url), run=run, destination=destination
+    )
     console.print(
         f"{found.objects} objects of run {found.run_id[:12]} are not sent to {destination}",
         highlight=False,

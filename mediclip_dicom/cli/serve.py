@@ -1,21 +1,50 @@
-"""`mediclip-dicom serve`."""
+"""`mediclip-dicom serve`: the node, until it is told to stop."""
 
 import os
 import signal
 import sys
 import threading
-from collections.abc import Collection
+from enum import StrEnum
+from typing import Annotated
 
 import structlog
+import typer
 
-from mediclip_dicom.node import ALL_ROLES, Node, Role
-from mediclip_dicom.settings import Settings
+from mediclip_dicom.cli.context import settings_of
 
 log = structlog.get_logger()
 
 
-def run_node(settings: Settings, roles: Collection[Role] = ALL_ROLES) -> None:
-    """Run until SIGINT or SIGTERM."""
+class RoleOption(StrEnum):
+    """The parts of the node that `--role` names; `node.Role` without its imports."""
+
+    LISTENER = "listener"
+    WORKER = "worker"
+    MAINTENANCE = "maintenance"
+
+
+def serve(
+    context: typer.Context,
+    role: Annotated[
+        list[RoleOption] | None,
+        typer.Option(
+            help="Start only this part of the node; repeat for several. listener receives studies, "
+            "worker analyses and delivers them, maintenance removes what has been kept long "
+            "enough. By default all run in this process."
+        ),
+    ] = None,
+) -> None:
+    """Start the node and run until it is told to stop (Ctrl-C or SIGTERM).
+
+    Studies that were received but not answered when the node last stopped are taken up first.
+
+    Example: `mediclip-dicom serve --role listener` beside `mediclip-dicom serve --role worker
+    --role maintenance`, on the same configuration.
+    """
+    from mediclip_dicom.node import ALL_ROLES, Node, Role
+
+    settings = settings_of(context)
+    roles = [Role(name.value) for name in role] if role else ALL_ROLES
     told_to_stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: told_to_stop.set())

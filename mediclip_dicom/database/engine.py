@@ -16,8 +16,11 @@ from mediclip_dicom.errors import DatabaseError
 MIGRATIONS = Path(__file__).parent / "migrations"
 SQLITE_BUSY_TIMEOUT_MS = 30_000
 
+Sessions = sessionmaker[Session]
+"""Maker of sessions, as `open_database` returns it."""
 
-def open_database(url: str) -> sessionmaker[Session]:
+
+def open_database(url: str) -> Sessions:
     """Connect, migrate to the newest layout, and return the maker of sessions.
 
     Args:

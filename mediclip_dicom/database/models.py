@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DateTime, ForeignKey, LargeBinary, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    DateTime,
+    ForeignKey,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    true,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import JSON, Enum, TypeDecorator
 
@@ -102,7 +111,11 @@ class Task(Base):
 
 
 class TaskVersion(Base):
-    """One fitted, calibrated detector of a task, weights inside."""
+    """One fitted, calibrated detector of a task, weights inside.
+
+    `geometry` and `backbone_trained` repeat what the weights say, so that a stored result is read
+    without them.
+    """
 
     __tablename__ = "task_version"
     __table_args__ = (UniqueConstraint("task_id", "number"),)
@@ -115,7 +128,9 @@ class TaskVersion(Base):
     window_center: Mapped[float | None]
     window_width: Mapped[float | None]
     preset: Mapped[str] = mapped_column(String(32))
+    geometry: Mapped[str] = mapped_column(String(16), default="pad", server_default="pad")
     backbone: Mapped[str] = mapped_column(String(256))
+    backbone_trained: Mapped[bool] = mapped_column(default=True, server_default=true())
     backbone_sha256: Mapped[str] = mapped_column(DIGEST)
     weights: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
     weights_sha256: Mapped[str] = mapped_column(DIGEST)

@@ -5,43 +5,82 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from listener import Spool
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, RunState
-from mediclip_dicom.delivery.queue import OPEN_DELIVERIES, OpenDelivery, open_deliveries
-from mediclip_dicom.engine.client import cancel_delivery, deliver_again
-from mediclip_dicom.errors import DeliveryNotFoundError
+from mediclip_dicom.engine import client
+from mediclip_dicom.errors import DeliveryNotFoundError, StudyNotFoundError
 from mediclip_dicom.settings import Settings
+from mediclip_dicom.studies.queries import OPEN_DELIVERIES, open_deliveries
+from mediclip_dicom.studies.rows import OpenDelivery
+
+
+def complete_now(settings: Settings, study_uid: str) -> None:
+    """Gather and analyse a study without waiting for more of it; the node does it when it runs.
+
+    Raises:
+        StudyNotFoundError: The spool holds no instance of the study.
+        DatabaseError: The workflow database can't be used.
+    """
+    with Spool(settings.storage.spool) as spool:
+        if not spool.instances(study_uid):
+            raise StudyNotFoundError(f"the node has received nothing of study {study_uid}")
+    client.complete_now(settings, study_uid)
 
 
 def retry(
-    settings: Settings, sessions: sessionmaker[Session], run: str, destination: str
+    settings: Settings, sessions: sessionmaker[Session], *, run: str, destination: str
 ) -> OpenDelivery:
     """Deliver what failed, was cancelled or still waits, now and with all attempts again.
+
+    Args:
+        settings: of the node.
+        sessions: of its database.
+        run: id of the run, or its beginning.
+        destination: name of the destination.
 
     Raises:
         DeliveryNotFoundError: Nothing of such a run is open for this destination.
         NodeError: There is no such destination, or the workflow database can't be used.
     """
     settings.destination(destination)
-    found = _set(sessions, run, destination, OPEN_DELIVERIES, DeliveryState.PENDING)
+    found = _change_state(
+        sessions,
+        run=run,
+        destination=destination,
+        states=OPEN_DELIVERIES,
+        new=DeliveryState.PENDING,
+    )
     with sessions.begin() as session:
         row = session.get_one(Run, found.run_id)
         row.state, row.reason, row.finished_at = RunState.DELIVERING, None, None
-    deliver_again(settings, found.run_id, destination)
+    client.deliver_again(settings, found.run_id, destination)
     return found
 
 
 def cancel(
-    settings: Settings, sessions: sessionmaker[Session], run: str, destination: str
+    settings: Settings, sessions: sessionmaker[Session], *, run: str, destination: str
 ) -> OpenDelivery:
     """Stop trying to deliver; what was taken stays delivered.
+
+    Args:
+        settings: of the node.
+        sessions: of its database.
+        run: id of the run, or its beginning.
+        destination: name of the destination.
 
     Raises:
         DeliveryNotFoundError: Nothing of such a run waits for this destination.
         DatabaseError: The workflow database can't be used.
     """
     waiting = (DeliveryState.PENDING, DeliveryState.FAILED)
-    found = _set(sessions, run, destination, waiting, DeliveryState.CANCELLED)
-    cancel_delivery(settings, found.run_id, destination)
+    found = _change_state(
+        sessions,
+        run=run,
+        destination=destination,
+        states=waiting,
+        new=DeliveryState.CANCELLED,
+    )
+    client.cancel_delivery(settings, found.run_id, destination)
     with sessions.begin() as session:
         row = session.get_one(Run, found.run_id)
         states = {d.state for result in row.results for d in result.deliveries}
@@ -51,13 +90,15 @@ def cancel(
     return found
 
 
-def _set(
+def _change_state(
     sessions: sessionmaker[Session],
+    *,
     run: str,
     destination: str,
     states: tuple[DeliveryState, ...],
     new: DeliveryState,
 ) -> OpenDelivery:
+    """Give the open deliveries of one run to one destination another state."""
     with sessions.begin() as session:
         found = [
             delivery

@@ -40,14 +40,12 @@ class InputFrame:
         image: The SOP instance that it belongs to.
         frame: Frame number, from 1.
         pixels: float32, shape (3, 224, 224), in [0, 1]; None where it can't be decoded.
-        placement: Where the source grid lies in `pixels`; None where it can't be decoded.
         skipped: Why it can't be decoded, else None.
     """
 
     image: SourceImage
     frame: int
     pixels: npt.NDArray[np.float32] | None
-    placement: Placement | None
     skipped: str | None = None
 
 
@@ -89,11 +87,11 @@ def iter_input_frames(
         try:
             for frame in iter_frames(image.path, window=window):
                 placement = place(image.header, mode=mode)
-                yield InputFrame(image, frame.number, placement.to_input(frame.rgb), placement)
+                yield InputFrame(image, frame.number, placement.to_input(frame.rgb))
                 decoded = frame.number
         except (UndecodableFrameError, UnsupportedImageError) as error:
             for number in range(decoded + 1, image.header.number_of_frames + 1):
-                yield InputFrame(image, number, None, None, skipped=str(error))
+                yield InputFrame(image, number, None, skipped=str(error))
 
 
 def place(header: ImageHeader, *, mode: Mode) -> Placement:

@@ -1,18 +1,18 @@
 """Results that go back to the PACS: Segmentation, Structured Report, maps and fused pictures."""
 
+from ai_core import Verdict
 from mediclip_dicom.results.bands import Band, bands
 from mediclip_dicom.results.device import Device, node_device
-from mediclip_dicom.results.flagged import decoded, fused, patient_orientation
+from mediclip_dicom.results.flagged import draw_fused
 from mediclip_dicom.results.identity import derive_uid
+from mediclip_dicom.results.maps import source_map
 from mediclip_dicom.results.reading import (
     Code,
     ImageReading,
     PreviousReport,
     Reading,
     StoredMap,
-    Verdict,
 )
-from mediclip_dicom.results.source import read_source
 from mediclip_dicom.results.writing import ResultObject, write_results
 
 __all__ = [
@@ -26,11 +26,9 @@ __all__ = [
     "StoredMap",
     "Verdict",
     "bands",
-    "decoded",
     "derive_uid",
-    "fused",
+    "draw_fused",
     "node_device",
-    "patient_orientation",
-    "read_source",
+    "source_map",
     "write_results",
 ]

@@ -18,6 +18,7 @@ from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from ai_core import Verdict
 from mediclip_dicom.results.bands import Band, Region, band_masks, bands, find_regions
 from mediclip_dicom.results.device import Device
 from mediclip_dicom.results.identity import (
@@ -31,7 +32,6 @@ from mediclip_dicom.results.reading import (
     Code,
     ImageReading,
     Reading,
-    Verdict,
 )
 from mediclip_dicom.results.source import reference_to
 

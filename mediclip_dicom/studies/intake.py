@@ -23,7 +23,7 @@ from mediclip_dicom.results import node_device
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.content import study_content
 from mediclip_dicom.studies.images import parse_header, revision_images
-from mediclip_dicom.tasks import active_tasks, first_match, version_facts
+from mediclip_dicom.tasks import active_tasks, first_match, get_version
 
 log = structlog.get_logger()
 
@@ -126,7 +126,7 @@ class Intake:
         }
         version_ids = sorted({v for v in chosen.values() if v is not None})
         with self._sessions.begin() as session:
-            uids = [version_facts(session, version_id).uid for version_id in version_ids]
+            uids = [get_version(session, version_id).uid for version_id in version_ids]
             run_id = hashlib.sha256("|".join([study_uid, digest, *uids]).encode()).hexdigest()
             if session.get(Run, run_id) is not None:
                 return run_id

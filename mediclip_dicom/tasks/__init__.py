@@ -11,12 +11,15 @@ from mediclip_dicom.tasks.routing import Route, first_match
 from mediclip_dicom.tasks.versions import (
     ActiveTask,
     TaskDefinition,
-    VersionFacts,
+    TaskRow,
+    TaskVersionInfo,
+    TaskVersionRow,
     active_tasks,
     active_version,
-    find_task,
+    get_version,
+    list_tasks,
+    list_versions,
     retire_task,
-    version_facts,
 )
 
 if TYPE_CHECKING:
@@ -48,20 +51,23 @@ __all__ = [
     "SupportStudy",
     "TaskDefinition",
     "TaskRequest",
-    "VersionFacts",
+    "TaskRow",
+    "TaskVersionInfo",
+    "TaskVersionRow",
     "active_tasks",
     "active_version",
     "find_files",
-    "find_task",
     "first_match",
     "fit_task",
+    "get_version",
     "incompatible_versions",
+    "list_tasks",
+    "list_versions",
     "open_backbone",
     "read_support_set",
     "register_from_paths",
     "register_task",
     "retire_task",
-    "version_facts",
 ]
 
 __getattr__, __dir__, _ = lazy_loader.attach(

@@ -22,12 +22,13 @@ from ai_core import (
     fit_calibrated,
     normals_needed,
 )
+from ai_core.backbone.backbone import UNTRAINED
 from mediclip_dicom.database import SupportItem, Task, TaskVersion, TaskVersionState
 from mediclip_dicom.errors import TaskError
 from mediclip_dicom.imaging import Window
 from mediclip_dicom.tasks.routing import Route
 from mediclip_dicom.tasks.support import SupportSet, SupportStudy, read_support_set
-from mediclip_dicom.tasks.versions import TaskDefinition, VersionFacts, version_of
+from mediclip_dicom.tasks.versions import TaskDefinition, TaskVersionInfo, version_info
 
 TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -58,7 +59,7 @@ class Registered:
         reachable_rate: The lowest rate that the given studies can promise, rounded up.
     """
 
-    version: VersionFacts
+    version: TaskVersionInfo
     images: int
     left_out: tuple[tuple[str, int], ...]
     normals_needed: int
@@ -172,7 +173,7 @@ def register_task(
     support: SupportSet,
     fitted: Fitted,
     seed: int,
-) -> VersionFacts:
+) -> TaskVersionInfo:
     """Store a new version of a task and make it the active one; earlier versions retire."""
     weights = fitted.detector.to_bytes()
     info = fitted.detector.info
@@ -197,7 +198,9 @@ def register_task(
             window_center=window.center if window else None,
             window_width=window.width if window else None,
             preset=info.preset.name,
+            geometry=info.preset.geometry,
             backbone=_backbone_label(info),
+            backbone_trained=info.weights != UNTRAINED,
             backbone_sha256=info.backbone_sha256,
             weights=weights,
             weights_sha256=fitted.detector.sha256,
@@ -213,7 +216,7 @@ def register_task(
         )
         session.add(version)
         session.flush()
-        return version_of(version)
+        return version_info(version)
 
 
 def _check(request: TaskRequest) -> None:

@@ -1,20 +1,23 @@
-"""Tasks: named detector definitions, each with fitted and calibrated versions in the database."""
+"""Task versions as the database holds them: queries, and the end of a task's use."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, selectinload, sessionmaker
 
 from ai_core import OperatingPoint
-from mediclip_dicom.database import Task, TaskVersion, TaskVersionState
+from mediclip_dicom.database import SupportItem, Task, TaskVersion, TaskVersionState
 from mediclip_dicom.errors import TaskError
-from mediclip_dicom.imaging import Window
+from mediclip_dicom.imaging import Mode, Window
 from mediclip_dicom.tasks.routing import Route
 
 
 @dataclass(frozen=True, slots=True)
 class TaskDefinition:
-    """What an administrator says of a task: its name, the images it reads, its own window."""
+    """Task as an administrator defines it: its name, the images it reads, its own window."""
 
     name: str
     route: Route
@@ -23,30 +26,119 @@ class TaskDefinition:
 
 @dataclass(frozen=True, slots=True)
 class ActiveTask:
-    """A task version that routing may choose."""
+    """Task version that routing may choose."""
 
     version_id: int
     definition: TaskDefinition
 
 
 @dataclass(frozen=True, slots=True)
-class VersionFacts:
-    """What results say of a task version; see the columns of `TaskVersion`."""
+class TaskVersionInfo:
+    """Task version without its weights: all that a result says of it.
+
+    Attributes:
+        id: key of the row.
+        uid: digest of definition and fit, the same on every node.
+        number: counted from 1 within the task.
+        definition: task that it belongs to.
+        preset: name of the preset that it was fitted with.
+        geometry: "pad" or "stretch", the placement of an image in the detector's input.
+        backbone: model and weights of the vision tower.
+        backbone_trained: false for a seeded tower without weights.
+        backbone_sha256: digest of the tower.
+        weights_sha256: digest of the detector.
+        k: number of normal studies that it was fitted on.
+        operating_point: scores of the normals, and the false-positive rate asked for.
+    """
 
     id: int
     uid: str
     number: int
     definition: TaskDefinition
     preset: str
+    geometry: Mode
     backbone: str
+    backbone_trained: bool
     backbone_sha256: str
     weights_sha256: str
     k: int
     operating_point: OperatingPoint
 
 
+@dataclass(frozen=True, slots=True)
+class TaskVersionRow:
+    """Task version as a list or a page shows it.
+
+    Attributes:
+        info: version itself.
+        state: active or retired.
+        seed: seed of its random draws.
+        support_images: number of images in its support set.
+        created_at: moment of its registration.
+    """
+
+    info: TaskVersionInfo
+    state: TaskVersionState
+    seed: int
+    support_images: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """Task as a list shows it; `active` is None where all its versions are retired."""
+
+    name: str
+    route: Route
+    active: TaskVersionRow | None
+
+
+def list_tasks(session: Session) -> tuple[TaskRow, ...]:
+    """Read all tasks with their active versions, in the order of their first registration."""
+    tasks = session.scalars(
+        select(Task).order_by(Task.id).options(selectinload(Task.versions))
+    ).all()
+    return tuple(_task_row(session, task) for task in tasks)
+
+
+def list_versions(session: Session, name: str) -> tuple[TaskVersionRow, ...]:
+    """Read every version of a task, the oldest first.
+
+    Raises:
+        TaskError: There is no such task.
+    """
+    return _version_rows(session, find_task(session, name).versions)
+
+
+def active_tasks(session: Session) -> tuple[ActiveTask, ...]:
+    """Read the active versions in the order in which their tasks were first registered."""
+    versions = session.scalars(
+        select(TaskVersion)
+        .where(TaskVersion.state == TaskVersionState.ACTIVE)
+        .order_by(TaskVersion.task_id)
+    )
+    return tuple(ActiveTask(version.id, _definition(version)) for version in versions)
+
+
+def active_version(session: Session, name: str) -> TaskVersionInfo:
+    """Read the active version of a task.
+
+    Raises:
+        TaskError: No such task, or all its versions are retired.
+    """
+    for version in find_task(session, name).versions:
+        if version.state is TaskVersionState.ACTIVE:
+            return version_info(version)
+    raise TaskError(f"task {name!r} has no active version; register it again")
+
+
+def get_version(session: Session, version_id: int) -> TaskVersionInfo:
+    """Read a task version by its key."""
+    return version_info(session.get_one(TaskVersion, version_id))
+
+
 def retire_task(sessions: sessionmaker[Session], name: str) -> None:
-    """Take every version of a task out of routing; what it has read stays.
+    """Take every version of a task out of routing; its results stay.
 
     Raises:
         TaskError: There is no such task.
@@ -57,7 +149,7 @@ def retire_task(sessions: sessionmaker[Session], name: str) -> None:
 
 
 def find_task(session: Session, name: str) -> Task:
-    """The task of that name.
+    """Read the row of a task.
 
     Raises:
         TaskError: There is none; the message lists those that are.
@@ -69,52 +161,55 @@ def find_task(session: Session, name: str) -> Task:
     return task
 
 
-def active_tasks(session: Session) -> tuple[ActiveTask, ...]:
-    """The active versions in the order in which their tasks were first registered."""
-    versions = session.scalars(
-        select(TaskVersion)
-        .where(TaskVersion.state == TaskVersionState.ACTIVE)
-        .order_by(TaskVersion.task_id)
-    )
-    return tuple(ActiveTask(version.id, _definition(version)) for version in versions)
-
-
-def active_version(session: Session, name: str) -> VersionFacts:
-    """The active version of a task.
-
-    Raises:
-        TaskError: No such task, or all its versions are retired.
-    """
-    for version in find_task(session, name).versions:
-        if version.state is TaskVersionState.ACTIVE:
-            return version_of(version)
-    raise TaskError(f"task {name!r} has no active version; register it again")
-
-
-def version_facts(session: Session, version_id: int) -> VersionFacts:
-    """What results say of a task version."""
-    return version_of(session.get_one(TaskVersion, version_id))
-
-
-def _definition(version: TaskVersion) -> TaskDefinition:
-    task, window = version.task, None
-    if version.window_center is not None and version.window_width is not None:
-        window = Window(center=version.window_center, width=version.window_width)
-    route = Route(task.modality, task.body_part, task.view, task.series_description)
-    return TaskDefinition(task.name, route, window)
-
-
-def version_of(version: TaskVersion) -> VersionFacts:
-    """Copy a row's columns."""
-    return VersionFacts(
+def version_info(version: TaskVersion) -> TaskVersionInfo:
+    """Copy a row of `TaskVersion`, without its weights."""
+    return TaskVersionInfo(
         id=version.id,
         uid=version.uid,
         number=version.number,
         definition=_definition(version),
         preset=version.preset,
+        geometry=cast(Mode, version.geometry),
         backbone=version.backbone,
+        backbone_trained=version.backbone_trained,
         backbone_sha256=version.backbone_sha256,
         weights_sha256=version.weights_sha256,
         k=version.k,
         operating_point=OperatingPoint(tuple(version.normal_scores), version.false_positive_rate),
     )
+
+
+def _task_row(session: Session, task: Task) -> TaskRow:
+    active = [v for v in task.versions if v.state is TaskVersionState.ACTIVE]
+    rows = _version_rows(session, active[:1])
+    return TaskRow(task.name, _route(task), rows[0] if rows else None)
+
+
+def _version_rows(session: Session, versions: Sequence[TaskVersion]) -> tuple[TaskVersionRow, ...]:
+    counted = session.execute(
+        select(SupportItem.task_version_id, func.count())
+        .where(SupportItem.task_version_id.in_([version.id for version in versions]))
+        .group_by(SupportItem.task_version_id)
+    )
+    images = {row[0]: row[1] for row in counted}
+    return tuple(
+        TaskVersionRow(
+            info=version_info(version),
+            state=version.state,
+            seed=version.seed,
+            support_images=images.get(version.id, 0),
+            created_at=version.created_at,
+        )
+        for version in versions
+    )
+
+
+def _definition(version: TaskVersion) -> TaskDefinition:
+    window = None
+    if version.window_center is not None and version.window_width is not None:
+        window = Window(center=version.window_center, width=version.window_width)
+    return TaskDefinition(version.task.name, _route(version.task), window)
+
+
+def _route(task: Task) -> Route:
+    return Route(task.modality, task.body_part, task.view, task.series_description)

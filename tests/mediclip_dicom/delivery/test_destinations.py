@@ -165,7 +165,7 @@ def test_a_study_that_is_refused_for_now_keeps_no_other_study_from_the_destinati
         assert states(fitted_sessions, 95) == {DeliveryState.PENDING}
         with fitted_sessions() as session:
             (run,) = runs_of(session, study_uid(95))
-        cancel(settings, fitted_sessions, run.id, "pacs")
+        cancel(settings, fitted_sessions, run=run.id, destination="pacs")
         assert states(fitted_sessions, 95) == {DeliveryState.CANCELLED}
 
 

@@ -1,9 +1,9 @@
 """A run that commit 8769e21 began is finished by the code of today.
 
 `data/begun_by_8769e21.tar.xz` is the storage of a node that was killed by SIGKILL while it wrote
-the results of one study (…7.9: no step `write` in the engine's tables) and while the delivery of another
-(…7.8) waited for its second attempt. The weights of the task version were taken out to keep the
-file small; the test fits others in their place.
+the results of one study (…7.9: no step `write` in the engine's tables), when the delivery of
+another (…7.8) waited for its second attempt. The weights of the task version were taken out to
+keep the file small; the test fits others in their place.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from ai_core import Backbone
 from listener import CommitmentReport, Peer, decode_report, send_report
 from mediclip_dicom.database import DeliveryState, RunState
-from mediclip_dicom.delivery.queue import open_deliveries, waiting_runs
 from mediclip_dicom.engine.operations import cancel, retry
 from mediclip_dicom.errors import DeliveryNotFoundError
 from mediclip_dicom.node import Node
 from mediclip_dicom.settings import DestinationSettings, Settings
+from mediclip_dicom.studies.queries import open_deliveries, waiting_runs
 from tests.conftest import wait_until
 from tests.factories.studies import mr_study, study_uid
 from tests.mediclip_dicom.node.test_node import (
@@ -102,22 +102,22 @@ def test_a_refused_result_fails_once_is_shown_and_goes_out_and_is_confirmed_when
         send(node, mr_study(tmp_path, 71))
         wait_until(lambda: is_finished(fitted_sessions, study_uid(71)), "the refusal")
         with fitted_sessions() as session:
-            assert waiting_runs(session) == []
+            assert waiting_runs(session) == ()
             (refused,) = open_deliveries(session)
             assert refused.state is DeliveryState.FAILED
             assert refused.attempts == 1, "what is refused for good is not tried again"
             (run,) = runs_of(session, study_uid(71))
             assert run.state is RunState.FAILED
         with pytest.raises(DeliveryNotFoundError, match="mediclip-dicom queue"):
-            retry(settings, fitted_sessions, "f00", "archive")
+            retry(settings, fitted_sessions, run="f00", destination="archive")
         archive.status = 0x0000
-        found = retry(settings, fitted_sessions, refused.run_id[:10], "archive")
+        found = retry(settings, fitted_sessions, run=refused.run_id[:10], destination="archive")
         assert found.run_id == refused.run_id
         wait_until(
             lambda: states(fitted_sessions, 71) == {DeliveryState.CONFIRMED}, "the confirmation"
         )
         with fitted_sessions() as session:
-            assert open_deliveries(session, confirming=["archive"]) == []
+            assert open_deliveries(session, confirming=["archive"]) == ()
             (run,) = runs_of(session, study_uid(71))
             assert run.state is RunState.DONE
         (asked,) = archive.asked
@@ -156,10 +156,10 @@ def test_a_delivery_can_be_cancelled_and_what_is_not_committed_is_failed(
         with fitted_sessions() as session:
             (pending,) = open_deliveries(session)
         assert pending.state is DeliveryState.PENDING, "what is refused for now is tried again"
-        cancel(settings, fitted_sessions, pending.run_id, "archive")
+        cancel(settings, fitted_sessions, run=pending.run_id, destination="archive")
         assert states(fitted_sessions, 72) == {DeliveryState.CANCELLED}
         archive.status = 0x0000
-        retry(settings, fitted_sessions, pending.run_id, "archive")
+        retry(settings, fitted_sessions, run=pending.run_id, destination="archive")
         wait_until(lambda: states(fitted_sessions, 72) == {DeliveryState.FAILED}, "the report")
         with fitted_sessions() as session:
             (failed,) = open_deliveries(session)

@@ -36,8 +36,8 @@ from ai_core.evaluation import (
     to_markdown,
 )
 from ai_core.files import write_text
-from mediclip_dicom.cli.context import preset_named
-from mediclip_dicom.cli.display import console, make_table, plain, progress_bars
+from mediclip_dicom.cli.display import console, escape_markup, make_table, progress_bars
+from mediclip_dicom.cli.options import get_preset_option
 from mediclip_dicom.settings import BackboneSettings
 from mediclip_dicom.tasks import open_backbone
 
@@ -105,7 +105,7 @@ def compute(plan: Plan, *, backbone: Backbone, out: Path, cache: Path | None) ->
             folder=folder,
             cache=tokens,
             report=stage_bars(progress),
-            made=lambda row: progress.console.print(plain(row_line(row)), highlight=False),
+            made=lambda row: progress.console.print(escape_markup(row_line(row)), highlight=False),
         )
     titles, body = cells_of(rows)
     caption = backbone_caption(backbone, plan)
@@ -113,8 +113,10 @@ def compute(plan: Plan, *, backbone: Backbone, out: Path, cache: Path | None) ->
     write_text(out / "table.csv", to_csv(rows))
     sheet = draw_sheet(out, plan.datasets, subset=plan.subset, caption=_sheet_caption(plan))
     print_table(None, *cells_of(rows, columns=SHORT))
-    console.print(plain(caption), highlight=False)
-    console.print(f"written: {plain(out)}" + (f", {sheet.name}" if sheet else ""), highlight=False)
+    console.print(escape_markup(caption), highlight=False)
+    console.print(
+        f"written: {escape_markup(out)}" + (f", {sheet.name}" if sheet else ""), highlight=False
+    )
     if cache is None:
         shutil.rmtree(tokens, ignore_errors=True)
     return rows
@@ -126,7 +128,7 @@ def presets_named(names: Sequence[str]) -> tuple[Preset, ...]:
     Raises:
         typer.BadParameter: There is none of that name.
     """
-    return tuple(preset_named(name) for name in dict.fromkeys(names))
+    return tuple(get_preset_option(name) for name in dict.fromkeys(names))
 
 
 def stage_bars(progress: Progress) -> Callable[[str, int, int], None]:
@@ -156,7 +158,7 @@ def print_table(title: str | None, titles: Sequence[str], body: Sequence[Sequenc
     table = make_table(title, *titles)
     table.box, table.pad_edge = SIMPLE_HEAD, False
     for row in body:
-        table.add_row(*(plain(cell) for cell in row))
+        table.add_row(*(escape_markup(cell) for cell in row))
     console.print(table, highlight=False)
 
 

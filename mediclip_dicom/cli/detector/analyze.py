@@ -10,8 +10,8 @@ from pydicom.misc import is_dicom
 from mediclip_dicom.cli.display import (
     console,
     count_progress,
+    escape_markup,
     make_table,
-    plain,
     progress_bars,
     score_text,
     verdict_text,
@@ -21,7 +21,8 @@ from mediclip_dicom.errors import AnalysisError
 from mediclip_dicom.imaging import SourceImage, read_headers
 from mediclip_dicom.results import ResultObject, node_device, write_results
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.analysis import RevisionFacts, make_reading, score_images
+from mediclip_dicom.studies.analysis import score_images
+from mediclip_dicom.studies.reading import RevisionInfo, make_reading
 from mediclip_dicom.tasks import DetectorStore, active_version, find_files, open_backbone
 
 
@@ -37,25 +38,19 @@ def analyze_files(settings: Settings, paths: list[Path], *, task_name: str, out:
         version = active_version(session, task_name)
     images = _read_one_study(paths)
     detectors = DetectorStore(sessions, open_backbone(settings.backbone))
-    detector = detectors.get(version.id)
     with tempfile.TemporaryDirectory() as folder, progress_bars() as progress:
-        maps_path = Path(folder) / "maps.npy"
-        scores = score_images(
+        scored = score_images(
             images,
-            detector=detector,
+            detector=detectors.get(version.id),
             version=version,
-            maps_path=maps_path,
+            maps_path=Path(folder) / "maps.npy",
             batch_limit=settings.analysis.batch_size,
             progress=count_progress(progress, "scoring images"),
         )
         reading = make_reading(
-            images,
-            scores,
-            maps_path,
+            scored,
             version=version,
-            backbone=detectors.backbone,
-            mode=detector.info.preset.geometry,
-            revision=RevisionFacts(
+            revision=RevisionInfo(
                 number=1, content_digest=_digest(images), analysed_at=datetime.now(UTC)
             ),
         )
@@ -65,10 +60,10 @@ def analyze_files(settings: Settings, paths: list[Path], *, task_name: str, out:
     console.print(
         f"{verdict_text(reading.verdict)}: score {score_text(reading.score) or 'none'}, operating "
         f"point {score_text(reading.operating_point) or 'none (uncalibrated)'}, "
-        f"{sum(s.score is not None for s in scores)} images scored"
+        f"{sum(image.score is not None for image in scored)} images scored"
     )
-    for reason in sorted({score.skipped for score in scores if score.skipped}):
-        console.print(f"[yellow]not scored:[/] {plain(reason)}", highlight=False)
+    for reason in sorted({image.skipped for image in scored if image.skipped}):
+        console.print(f"[yellow]not scored:[/] {escape_markup(reason)}", highlight=False)
     _print_objects(objects)
 
 
@@ -92,5 +87,5 @@ def _digest(images: tuple[SourceImage, ...]) -> str:
 def _print_objects(objects: tuple[ResultObject, ...]) -> None:
     table = make_table(None, "object", "file")
     for written in objects:
-        table.add_row(written.kind, plain(written.path))
+        table.add_row(written.kind, escape_markup(written.path))
     console.print(table)

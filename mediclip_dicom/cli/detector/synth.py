@@ -11,8 +11,8 @@ from pydicom.misc import is_dicom
 
 from ai_core import Preset
 from ai_core.synthesis import Samples, Task, synthesise
-from mediclip_dicom.cli.display import console, count_progress, plain, progress_bars
-from mediclip_dicom.cli.synth_sheet import SheetRow, draw_sheet
+from mediclip_dicom.cli.detector.synth_sheet import SheetRow, draw_sheet
+from mediclip_dicom.cli.display import console, count_progress, escape_markup, progress_bars
 from mediclip_dicom.errors import ResultWriteError, SupportSetReadError
 from mediclip_dicom.imaging import Window, read_headers
 from mediclip_dicom.tasks import Route, SupportSet, find_files, read_support_set
@@ -78,11 +78,13 @@ def show_synthesis(request: SynthRequest) -> None:
         raise ResultWriteError(f"{request.out} can't be written as PNG: {error}") from error
     console.print(
         f"{len(rows)} examples of {', '.join(tasks)} from {len(support.images)} images: "
-        f"{plain(request.out)}",
+        f"{escape_markup(request.out)}",
         highlight=False,
     )
     for reason, count in sorted(Counter(reason for _, reason in support.left_out).items()):
-        console.print(f"[yellow]left out:[/] {count} files: {plain(reason)}", highlight=False)
+        console.print(
+            f"[yellow]left out:[/] {count} files: {escape_markup(reason)}", highlight=False
+        )
 
 
 def _read(request: SynthRequest) -> SupportSet:

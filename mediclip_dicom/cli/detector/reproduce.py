@@ -17,8 +17,13 @@ from ai_core.evaluation import (
     to_markdown,
 )
 from ai_core.files import write_text
-from mediclip_dicom.cli.display import console, plain
-from mediclip_dicom.cli.evaluate import backbone_caption, compute, presets_named, print_table
+from mediclip_dicom.cli.detector.evaluate import (
+    backbone_caption,
+    compute,
+    presets_named,
+    print_table,
+)
+from mediclip_dicom.cli.display import console, escape_markup
 from mediclip_dicom.settings import BackboneSettings
 from mediclip_dicom.tasks import open_backbone
 
@@ -71,7 +76,7 @@ def reproduce_table(backbone_settings: BackboneSettings, request: ReproduceReque
     text = f"{title}\n\n{to_markdown(titles, body)}\n{caption}\n"
     write_text(request.out / f"{request.table}.md", text)
     print_table(title, titles, body)
-    console.print(plain(caption), highlight=False)
+    console.print(escape_markup(caption), highlight=False)
 
 
 def _read_sets(request: ReproduceRequest) -> tuple[Dataset, ...]:
