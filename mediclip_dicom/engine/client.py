@@ -151,21 +151,3 @@ class EngineClient:
                 f"{getattr(error, 'orig', None) or error}; start the node once, or see [database] "
                 "workflow_url"
             ) from error
-
-
-def complete_now(settings: Settings, study_instance_uid: str) -> None:
-    """Have a study gathered at once; see `EngineClient.complete_study`."""
-    with EngineClient(settings) as client:
-        client.complete_study(study_instance_uid)
-
-
-def deliver_again(settings: Settings, run_id: str, destination: str) -> None:
-    """Have the pending results of a run sent; see `EngineClient.deliver_again`."""
-    with EngineClient(settings) as client:
-        client.deliver_again(run_id, destination)
-
-
-def cancel_delivery(settings: Settings, run_id: str, destination: str) -> None:
-    """Stop the attempts to deliver a run; see `EngineClient.cancel_delivery`."""
-    with EngineClient(settings) as client:
-        client.cancel_delivery(run_id, destination)

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from listener import Spool
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, RunState
-from mediclip_dicom.engine import client
+from mediclip_dicom.engine.client import EngineClient
 from mediclip_dicom.errors import DeliveryNotFoundError, StudyNotFoundError
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.queries import OPEN_DELIVERIES, open_deliveries
@@ -24,7 +24,8 @@ def complete_now(settings: Settings, study_uid: str) -> None:
     with Spool(settings.storage.spool) as spool:
         if not spool.instances(study_uid):
             raise StudyNotFoundError(f"the node has received nothing of study {study_uid}")
-    client.complete_now(settings, study_uid)
+    with EngineClient(settings) as engine:
+        engine.complete_study(study_uid)
 
 
 def retry(
@@ -53,7 +54,8 @@ def retry(
     with sessions.begin() as session:
         row = session.get_one(Run, found.run_id)
         row.state, row.reason, row.finished_at = RunState.DELIVERING, None, None
-    client.deliver_again(settings, found.run_id, destination)
+    with EngineClient(settings) as engine:
+        engine.deliver_again(found.run_id, destination)
     return found
 
 
@@ -80,7 +82,8 @@ def cancel(
         states=waiting,
         new=DeliveryState.CANCELLED,
     )
-    client.cancel_delivery(settings, found.run_id, destination)
+    with EngineClient(settings) as engine:
+        engine.cancel_delivery(found.run_id, destination)
     with sessions.begin() as session:
         row = session.get_one(Run, found.run_id)
         states = {d.state for result in row.results for d in result.deliveries}

@@ -22,7 +22,7 @@ from ai_core import (
     fit_calibrated,
     normals_needed,
 )
-from ai_core.backbone.backbone import UNTRAINED
+from ai_core.backbone import UNTRAINED
 from mediclip_dicom.database import SupportItem, Task, TaskVersion, TaskVersionState
 from mediclip_dicom.errors import TaskError
 from mediclip_dicom.imaging import Window

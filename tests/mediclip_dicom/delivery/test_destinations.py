@@ -19,6 +19,12 @@ from mediclip_dicom.engine.operations import cancel
 from mediclip_dicom.node import Node, configure_logging
 from mediclip_dicom.settings import DestinationSettings, LoggingSettings, Settings
 from tests.conftest import WAIT_LIMIT_S, wait_until
+from tests.factories.nodes import (
+    COMPREHENSIVE_3D_SR,
+    SEGMENTATION,
+    runs_of,
+    send,
+)
 from tests.factories.studies import (
     BIRTH_DATE,
     PATIENT_ID,
@@ -27,12 +33,6 @@ from tests.factories.studies import (
     study_uid,
 )
 from tests.mediclip_dicom.engine.test_operations import Archive
-from tests.mediclip_dicom.node.test_node import (
-    COMPREHENSIVE_3D_SR,
-    SEGMENTATION,
-    runs_of,
-    send,
-)
 
 
 class Destination:

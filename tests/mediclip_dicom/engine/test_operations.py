@@ -20,14 +20,14 @@ from mediclip_dicom.node import Node
 from mediclip_dicom.settings import DestinationSettings, Settings
 from mediclip_dicom.studies.queries import open_deliveries, waiting_runs
 from tests.conftest import wait_until
-from tests.factories.studies import mr_study, study_uid
-from tests.mediclip_dicom.node.test_node import (
+from tests.factories.nodes import (
     COMPREHENSIVE_3D_SR,
     SEGMENTATION,
     is_finished,
     runs_of,
     send,
 )
+from tests.factories.studies import mr_study, study_uid
 
 COMMITMENT = "1.2.840.10008.1.20.1"
 
