@@ -190,7 +190,7 @@ class Arrivals(Lifecycle):
         if delivered and self._on_association_end is not None:
             try:
                 self._on_association_end(end)
-            except Exception:
+            except Exception:  # it is repeated after the interval
                 log.exception("association.report_failed", association=end.association_id)
                 delivered = False
         if not delivered:
@@ -219,7 +219,7 @@ class Arrivals(Lifecycle):
         reported = True
         try:
             self._on_activity(activity)
-        except Exception:
+        except Exception:  # it is repeated after the interval
             log.exception("study.report_failed", study_uid=uid)
             reported = False
         with self._changed:

@@ -95,5 +95,5 @@ class RepeatingTimer(Lifecycle):
         while not self._stopping.wait(self._every_s):
             try:
                 self._work()
-            except Exception:
+            except Exception:  # an error of one call may not come again
                 log.exception("timer.call_failed", work=self._name)

@@ -52,7 +52,7 @@ def log_reason(capsys) -> str:
 
     def is_said() -> bool:
         said.append(capsys.readouterr().out)
-        return "tls.refused" in "".join(said)
+        return "handshake.failed" in "".join(said)
 
     wait_until(is_said, "the reason in the log")
     return "".join(said)
