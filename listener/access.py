@@ -151,14 +151,14 @@ class AccessPolicy:
 
     def _peer(self, caller: Caller) -> AllowedPeer | Rejection:
         named = [peer for peer in self.peers if peer.ae_title == caller.ae_title]
-        refusals: list[Rejection] = []
+        rejections: list[Rejection] = []
         for peer in named:
-            refusal = _mismatch(peer, caller)
-            if refusal is None:
+            rejection = _mismatch(peer, caller)
+            if rejection is None:
                 return peer
-            refusals.append(refusal)
-        if refusals:  # a known title must not get in as an anonymous peer with fewer duties
-            return _closest(refusals)
+            rejections.append(rejection)
+        if rejections:  # a known title must not get in as an anonymous peer with fewer duties
+            return _closest(rejections)
         return self.anonymous_peer or Rejection.CALLING_AE
 
 
@@ -174,10 +174,10 @@ def _mismatch(peer: AllowedPeer, caller: Caller) -> Rejection | None:
     return None
 
 
-def _closest(refusals: Iterable[Rejection]) -> Rejection:
+def _closest(rejections: Iterable[Rejection]) -> Rejection:
     """Return the reason of the peer that the caller matches best."""
     order = (Rejection.CERTIFICATE_HOST, Rejection.TLS_NEEDED, Rejection.ADDRESS)
-    return min(refusals, key=order.index)
+    return min(rejections, key=order.index)
 
 
 def _is_at(host: str, address: str) -> bool:

@@ -70,16 +70,16 @@ class AssociationAdmission:
         record = self._associations.open(association, peer)
         return record if isinstance(record, Rejection) else peer
 
-    def _reject(self, association: Association, caller: Caller, refusal: Rejection) -> None:
-        self._counts.add("rejected_" + refusal.counter)
+    def _reject(self, association: Association, caller: Caller, rejection: Rejection) -> None:
+        self._counts.add("rejected_" + rejection.counter)
         log.warning(
             "association.rejected",
-            reason=refusal.name.lower(),
+            reason=rejection.name.lower(),
             calling_ae_title=caller.ae_title,
             called_ae_title=caller.called_ae_title,
             address=caller.address,
         )
-        reject(association, refusal)
+        reject(association, rejection)
 
     def on_established(self, event: evt.Event) -> None:
         """Record an accepted association."""

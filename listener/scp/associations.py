@@ -93,10 +93,10 @@ class Associations:
             for known in [known for known in self._records if not known.is_alive()]:
                 self._records.pop(known).lease.release()
             record = AssociationRecord(peer)
-            refusal = self._refusal(record)
-            if refusal is not None:
+            rejection = self._rejection(record)
+            if rejection is not None:
                 record.lease.release()
-                return refusal
+                return rejection
             self._records[association] = record
             self._changed(len(self._records))
             return record
@@ -131,7 +131,7 @@ class Associations:
                 self._rate_limits[peer] = limit
         return limit.wait_s()
 
-    def _refusal(self, record: AssociationRecord) -> Rejection | None:
+    def _rejection(self, record: AssociationRecord) -> Rejection | None:
         peer, limit = record.peer, record.peer.limits.associations
         if self._shared is None:
             having = sum(known.peer == peer for known in self._records.values())
