@@ -7,20 +7,25 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ai_core.backbone.backbone import Backbone, Encoded
+from ai_core.backbone import Backbone, Encoded
+from ai_core.detector_info import DetectorInfo
 from ai_core.errors import CorruptDetectorError, WeightsMismatchError
 from ai_core.files import write_bytes
-from ai_core.fitting.fit import make_pool, train_head
-from ai_core.fitting.support import prepare_support
-from ai_core.fitting.trainer import Head, start_adapters
-from ai_core.images.checks import IMAGE_SIZE, check_images, check_support, image_digests
-from ai_core.model.anomaly_map import fuse, similarities
-from ai_core.model.patch_bank import Memory
-from ai_core.model.scope import Scope
+from ai_core.fitting import (
+    HeldOut,
+    cross_fit,
+    make_pool,
+    prepare_support,
+    start_adapters,
+    train_head,
+)
+from ai_core.image_score import score_tokens
+from ai_core.images import IMAGE_SIZE, check_images, check_support, image_digests
+from ai_core.model import Head, restore_head
+from ai_core.operating_point import Aggregate
 from ai_core.presets import DEFAULT, Preset
 from ai_core.progress import Progress, silent
-from ai_core.scoring import image_scores, reported_map
-from ai_core.storage import DetectorInfo, pack, read_info, tensors_sha256, unpack
+from ai_core.storage import pack, tensors_sha256, unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class Detector:
         self._head = head
         self._backbone = backbone
         self.info = info
-        self.sha256 = tensors_sha256(_tensors(head))
+        self.sha256 = tensors_sha256(head.to_tensors())
 
     @classmethod
     def fit(
@@ -100,8 +105,13 @@ class Detector:
             generator=generator,
             progress=progress,
         )
-        info = describe_fit(images, backbone=backbone, preset=preset, generator=generator)
+        info = _describe_fit(images, backbone=backbone, preset=preset, generator=generator)
         return cls(head, backbone=backbone, info=info)
+
+    @property
+    def batch_size(self) -> int:
+        """Images in one forward pass that suit the device; may measure, and shrinks with memory."""
+        return self._backbone.batch_size
 
     @torch.no_grad()
     def score(self, images: Tensor, *, batch_size: int | None = None) -> Scores:
@@ -147,21 +157,11 @@ class Detector:
         Args:
             tokens: as `Encoded.tokens`, shape (N, blocks, patches, width), N at least 1.
         """
-        preset, head = self.info.preset, self._head
-        maps = fuse(
-            similarities(head.adapters(tokens), head.text),
-            temperature=preset.temperature,
-            side=IMAGE_SIZE,
-            fusion=preset.fusion,
-            align_corners=preset.align_corners,
-        )
-        surprise = None if head.memory is None else head.memory.surprise(tokens)
-        reported = reported_map(maps, preset=preset, surprise=surprise)
-        return reported.cpu(), image_scores(reported, preset=preset).cpu()
+        return score_tokens(self._head, tokens, preset=self.info.preset)
 
     def to_bytes(self) -> bytes:
         """The detector as one safetensors blob, without the backbone."""
-        return pack(_tensors(self._head), self.info)
+        return pack(self._head.to_tensors(), self.info)
 
     @classmethod
     def from_bytes(cls, data: bytes, *, backbone: Backbone) -> "Detector":
@@ -179,17 +179,16 @@ class Detector:
                 f"{backbone.name!r} (weights {backbone.weights!r}, sha256 "
                 f"{backbone.sha256[:12]}…, blocks {backbone.blocks}); load the former, or fit anew"
             )
-        head = _restore_head(tensors, backbone=backbone, preset=info.preset)
+        try:
+            head = restore_head(
+                tensors,
+                adapters=start_adapters(backbone, info.preset, generator=torch.Generator()),
+                patch_bank=info.preset.memory,
+                device=backbone.device,
+            )
+        except (KeyError, RuntimeError) as error:
+            raise CorruptDetectorError("the saved detector lacks some of its tensors") from error
         return cls(head, backbone=backbone, info=info)
-
-    @staticmethod
-    def peek_info(data: bytes) -> DetectorInfo:
-        """Read a saved detector's description; needs no backbone.
-
-        Raises:
-            CorruptDetectorError: not a saved detector.
-        """
-        return read_info(data)
 
     def save(self, path: Path | str) -> None:
         """Write the detector to a file, whole or not at all."""
@@ -201,7 +200,72 @@ class Detector:
         return cls.from_bytes(Path(path).read_bytes(), backbone=backbone)
 
 
-def describe_fit(
+@dataclass(frozen=True, slots=True)
+class CalibratedFit:
+    """A detector with what its operating point is made from.
+
+    Attributes:
+        detector: fitted on all images.
+        normal_scores: one score per study, in ascending order of the study index, each by a
+            detector that never saw the study.
+    """
+
+    detector: Detector
+    normal_scores: tuple[float, ...]
+
+
+def fit_calibrated(
+    images: Tensor,
+    groups: Sequence[int],
+    *,
+    backbone: Backbone,
+    preset: Preset = DEFAULT,
+    folds: int = 2,
+    generator: torch.Generator,
+    progress: Progress | None = None,
+    method: Aggregate = "max",
+    held_out: HeldOut | None = None,
+) -> CalibratedFit:
+    """Fit a detector, and score every study by one that was fitted without the study's fold.
+
+    All of them learn from one shared pool of features, where the preset pools: the synthetic
+    images of a fold take nothing from another fold, so leaving a fold's part of the pool out
+    leaves out every trace of its studies, and no synthetic image passes the frozen tower twice.
+
+    Args:
+        images: normal images of all studies, float32 in [0, 1], shape (n, 3, 224, 224).
+        groups: study index of each image; studies are the exchangeable units.
+        backbone: the frozen towers.
+        preset: every other choice.
+        folds: number of folds, at least 2; images of one study never part.
+        generator: the source of every draw.
+        progress: told now and then.
+        method: how image scores become a study score.
+        held_out: all images of a study, where `images` holds only some of them. A score of the
+            highest of many images stands beside new studies only if it saw as many itself; and
+            the ends of a series are in scope only if they were seen.
+
+    Raises:
+        CalibrationError: fewer than 2 folds, or too few studies for them.
+        ImageInputError, SupportSetError: as `Detector.fit`.
+    """
+    fitted = cross_fit(
+        images,
+        groups,
+        backbone=backbone,
+        preset=preset,
+        folds=folds,
+        generator=generator,
+        progress=progress or silent,
+        method=method,
+        held_out=held_out,
+    )
+    info = _describe_fit(images, backbone=backbone, preset=preset, generator=generator)
+    detector = Detector(fitted.head, backbone=backbone, info=info)
+    return CalibratedFit(detector=detector, normal_scores=fitted.normal_scores)
+
+
+def _describe_fit(
     images: Tensor, *, backbone: Backbone, preset: Preset, generator: torch.Generator
 ) -> DetectorInfo:
     """The description of a detector fitted on these images."""
@@ -215,49 +279,3 @@ def describe_fit(
         seed=generator.initial_seed(),
         support_sha256=image_digests(images),
     )
-
-
-def _tensors(head: Head) -> dict[str, Tensor]:
-    tensors = {f"adapters.{name}": value for name, value in head.adapters.state_dict().items()}
-    tensors |= {
-        "text": head.text,
-        "scope.embeddings": head.scope.embeddings,
-        "scope.limit": head.scope.limit,
-    }
-    if head.memory is not None:
-        tensors |= {
-            "memory.bank": head.memory.bank,
-            "memory.mean": head.memory.mean,
-            "memory.deviation": head.memory.deviation,
-        }
-    return tensors
-
-
-def _restore_head(tensors: dict[str, Tensor], *, backbone: Backbone, preset: Preset) -> Head:
-    adapters = start_adapters(backbone, preset, generator=torch.Generator())
-    state = {
-        name.removeprefix("adapters."): value
-        for name, value in tensors.items()
-        if name.startswith("adapters.")
-    }
-    place = backbone.device
-    try:
-        adapters.load_state_dict(state, strict=True)
-        return Head(
-            adapters=adapters.to(place).requires_grad_(requires_grad=False),
-            text=tensors["text"].to(place),
-            scope=Scope(
-                embeddings=tensors["scope.embeddings"].to(place),
-                limit=tensors["scope.limit"].to(place),
-            ),
-            memory=None
-            if preset.memory is None
-            else Memory(
-                settings=preset.memory,
-                bank=tensors["memory.bank"].to(place),
-                mean=tensors["memory.mean"].to(place),
-                deviation=tensors["memory.deviation"].to(place),
-            ),
-        )
-    except (KeyError, RuntimeError) as error:
-        raise CorruptDetectorError("the saved detector lacks some of its tensors") from error

@@ -4,8 +4,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from ai_core.errors import PresetError
-from ai_core.model.anomaly_map import Fusion
-from ai_core.model.prompts import PromptSettings
+from ai_core.model import Fusion, PatchBankSettings, PromptSettings
 from ai_core.synthesis import (
     DEFAULT_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
@@ -53,24 +52,6 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class MemorySettings:
-    """A bank of normal patches whose distance is added to log(S_a / S_n).
-
-    Attributes:
-        size: most patches that the bank keeps.
-        weight: log-odds for each deviation that a patch lies farther than normal ones do.
-        blocks: which of the tapped blocks are compared.
-        place_weight: what it takes off the cosine of two patches that they lie apart by the
-            image's side; by the square of the distance. 0 compares them wherever they lie.
-    """
-
-    size: int = 4096
-    weight: float = 1.0
-    blocks: Literal["all", "middle"] = "all"
-    place_weight: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Preset:
     """Every choice that makes a detector, apart from the backbone and the seed.
 
@@ -103,7 +84,7 @@ class Preset:
     map_scale: Literal["probability", "log-odds"] = "probability"
     image_score: Literal["max", "top-mean"] = "max"
     top_share: float = 0.005
-    memory: MemorySettings | None = None
+    memory: PatchBankSettings | None = None
     synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
@@ -137,8 +118,8 @@ def _restore(kind: type[T], values: dict[str, Any]) -> T:
 
 
 def _restore_value(kind: Any, value: Any) -> Any:
-    if kind == MemorySettings | None:
-        return None if value is None else _restore(MemorySettings, value)
+    if kind == PatchBankSettings | None:
+        return None if value is None else _restore(PatchBankSettings, value)
     if is_dataclass(kind) and isinstance(kind, type):
         return _restore(kind, value)
     return tuple(value) if isinstance(value, list) else value
@@ -165,7 +146,7 @@ DEFAULT = Preset(
     map_scale="log-odds",
     image_score="top-mean",
     top_share=0.002,
-    memory=MemorySettings(weight=1.5, blocks="middle", place_weight=3.0),
+    memory=PatchBankSettings(weight=1.5, blocks="middle", place_weight=3.0),
     synthesis=DEFAULT_SYNTHESIS,
     training=TrainingSettings(
         pool_images=128, updates=160, prompts_every=2, average_last=0.25, loss_side=56

@@ -1,7 +1,7 @@
 """How a fit tells how far it has come."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,11 @@ class FitProgress:
     loss: float | None = None
 
 
-Progress = Callable[[FitProgress], None]
-"""Receives a `FitProgress` now and then; runs in the fitting thread."""
+class Progress(Protocol):
+    """A callable that receives a `FitProgress` now and then; it runs in the fitting thread."""
+
+    def __call__(self, progress: FitProgress, /) -> None:
+        """Receive the present state of the fit."""
 
 
 def silent(_: FitProgress) -> None:

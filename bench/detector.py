@@ -33,9 +33,8 @@ from sklearn.metrics import roc_auc_score
 from torchvision.transforms.functional import pil_to_tensor
 
 from ai_core import Backbone, Detector, get_preset, load_backbone
-from ai_core.backbone.architecture import read_architecture
-from ai_core.backbone.malloc import keep_freed_memory
-from ai_core.images.checks import IMAGE_SIZE
+from ai_core.backbone import keep_freed_memory, read_architecture
+from ai_core.images import IMAGE_SIZE
 
 HERE = Path(__file__).resolve().parent
 

@@ -1,4 +1,4 @@
-"""Receivers of C-STORE to be compared, each in a process of its own."""
+"""C-STORE receivers to compare, each in a process of its own."""
 
 import json
 import os
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from listener import Peer, echo
 from listener.errors import PeerError
-from listener.scu.store import Peer, echo
 
 # DCMTK leaves Nagle's algorithm on otherwise, which costs some 40 ms an instance on either side.
 NO_DELAY = os.environ | {"TCP_NODELAY": "1"}
@@ -24,21 +24,26 @@ ORTHANC = shutil.which("Orthanc", path="/usr/sbin:/usr/bin:/usr/local/bin")
 COMPILER = shutil.which("cc")
 
 _OURS = """
-import sys, time
+import os, sys, tempfile, time
+from dataclasses import replace
 from pathlib import Path
 import structlog
-from listener import AllowedPeer, ListenerSettings, PeerLimits, Spool, StorageSCP
-from listener.processes.pool import ListenerProcesses
+from listener import AllowedPeer, ListenerSettings, PeerLimits, SharedLimits, Spool, StorageSCP
+from listener import claim_port
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 anyone = AllowedPeer("anyone", "", limits=PeerLimits(associations=100))
-settings = ListenerSettings("NODE", port=int(sys.argv[1]), min_free_bytes=0, stranger=anyone)
-spool, processes = Spool(Path(sys.argv[2])), int(sys.argv[3])
-listener = (
-    StorageSCP(settings, spool)
-    if processes == 1
-    else ListenerProcesses(settings, spool, processes)
-)
-with listener:
+port, root, processes = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+settings = ListenerSettings("NODE", port=port, min_free_bytes=0, anonymous_peer=anyone)
+if processes == 1:
+    scp = StorageSCP(settings, Spool(root))
+else:
+    claimed = claim_port(settings.host, port)
+    limits = SharedLimits(Path(tempfile.mkdtemp()), associations=settings.max_associations)
+    settings = replace(settings, share_port=True)
+    number = next((n for n in range(1, processes) if os.fork() == 0), 0)
+    spool = Spool(root, section=f"process-{number}")
+    scp = StorageSCP(settings, spool, shared=limits, counts=limits.counts(number))
+with scp:
     time.sleep(86400)
 """
 _PLAIN = """
@@ -59,14 +64,14 @@ ae.start_server(("127.0.0.1", int(sys.argv[1])), evt_handlers=[(evt.EVT_C_STORE,
 
 
 def receivers() -> tuple[str, ...]:
-    """Those that are installed here, ours first."""
+    """Names of the installed receivers, ours first."""
     orthanc = () if ORTHANC is None else ("orthanc",)
     bare = () if COMPILER is None else ("bare loop in C (fsync)",)
     return (OURS, "dcmtk storescp", *orthanc, "pynetdicom save_as", *bare)
 
 
 class Running:
-    """A receiver that takes instances at a port."""
+    """Receiver in a process of its own, at a port."""
 
     def __init__(self, process: psutil.Process, port: int) -> None:
         self.port = port
@@ -77,7 +82,7 @@ class Running:
         self._watch.start()
 
     def cpu_s(self) -> float:
-        """Processor time of it and of those that it started, living and dead."""
+        """Processor time of it and of its children, ended ones included."""
         used = 0.0
         for process in self._family():
             with suppress(psutil.NoSuchProcess):
@@ -119,6 +124,8 @@ def receiver(name: str, folder: Path, *, processes: int = 1) -> Iterator[Running
             finally:
                 running.close()
         finally:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.terminate()
             process.terminate()
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from mediclip_dicom.imaging import Placement, read_header
+from mediclip_dicom.imaging import Placement, SourceImage, read_header
 from mediclip_dicom.results import Device, ImageReading, Reading, StoredMap, write_results
 
 SIDE = 512
@@ -98,8 +98,7 @@ def write(folder: Path, kinds: list[str], marked: int) -> dict[str, object]:
         placement = Placement(rows=SIDE, columns=SIDE)
         images.append(
             ImageReading(
-                path=path,
-                header=read_header(path),
+                source=SourceImage(path, read_header(path)),
                 frame_number=1,
                 score=0.9,
                 map=StoredMap(folder / "maps.npy", number),

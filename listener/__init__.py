@@ -1,64 +1,111 @@
-"""The DICOM network and the disk: a durable Storage SCP and a retrying Storage SCU."""
+"""DICOM network and disk: a durable Storage SCP and a retrying Storage SCU.
+
+Everything that other packages use is exported here; errors other than their base are in
+`listener.errors`.
+"""
 
 from listener.access import AllowedPeer, PeerLimits, Permission
 from listener.arrivals import Arrivals, StudyActivity
+from listener.contexts import IMAGE_SOP_CLASSES, supported_contexts, transfer_syntaxes
 from listener.errors import ListenerError
-from listener.lifecycle import Running
-from listener.periodic import Repeating
-from listener.processes.pool import ListenerProcesses
-from listener.scp.c_find import FindQuery
-from listener.scp.commitment import CommitmentProvider
-from listener.scp.receiver import Receiver
-from listener.scp.scp import StorageSCP
-from listener.scu.association import Peer
-from listener.scu.commitment import CommitmentReport, Reference, request_commitment
-from listener.scu.query import find, get, move
-from listener.scu.store import EchoResult, StoreCategory, StoreOutcome, echo, store
-from listener.settings import (
+from listener.lifecycle import Lifecycle, RepeatingTimer
+from listener.scp import (
     AssociationEnd,
-    ListenerSettings,
-    ListenerStatistics,
-    TLSPort,
+    CommitmentProvider,
+    FindQuery,
+    SharedLimits,
+    SlotLease,
+    StorageSCP,
+    claim_port,
 )
-from listener.spool.layout import content_digest
-from listener.spool.spool import Spool, SpooledInstance, StoredInstance, newest, oldest
+from listener.scu import (
+    CommitmentReport,
+    EchoResult,
+    MoveResult,
+    Peer,
+    SOPReference,
+    StoreAbortedError,
+    StoreCategory,
+    StoreOutcome,
+    decode_report,
+    echo,
+    find,
+    get,
+    inflated,
+    move,
+    request_commitment,
+    send_report,
+    store,
+)
+from listener.settings import ListenerSettings, TLSPort
+from listener.spool import (
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
+    InstanceFile,
+    LowDiskMark,
+    QuarantinedDataSet,
+    Space,
+    Spool,
+    StoreReceipt,
+    TransferInfo,
+    content_digest,
+    newest,
+    oldest,
+)
+from listener.statistics import Counts, ListenerStatistics
 from listener.tls import TLSFiles
 
 __all__ = [
+    "IMAGE_SOP_CLASSES",
+    "IMPLEMENTATION_CLASS_UID",
+    "IMPLEMENTATION_VERSION_NAME",
     "AllowedPeer",
     "Arrivals",
     "AssociationEnd",
     "CommitmentProvider",
     "CommitmentReport",
+    "Counts",
     "EchoResult",
     "FindQuery",
+    "InstanceFile",
+    "Lifecycle",
     "ListenerError",
-    "ListenerProcesses",
     "ListenerSettings",
     "ListenerStatistics",
+    "LowDiskMark",
+    "MoveResult",
     "Peer",
     "PeerLimits",
     "Permission",
-    "Receiver",
-    "Reference",
-    "Repeating",
-    "Running",
+    "QuarantinedDataSet",
+    "RepeatingTimer",
+    "SOPReference",
+    "SharedLimits",
+    "SlotLease",
+    "Space",
     "Spool",
-    "SpooledInstance",
     "StorageSCP",
+    "StoreAbortedError",
     "StoreCategory",
     "StoreOutcome",
-    "StoredInstance",
+    "StoreReceipt",
     "StudyActivity",
     "TLSFiles",
     "TLSPort",
+    "TransferInfo",
+    "claim_port",
     "content_digest",
+    "decode_report",
     "echo",
     "find",
     "get",
+    "inflated",
     "move",
     "newest",
     "oldest",
     "request_commitment",
+    "send_report",
     "store",
+    "supported_contexts",
+    "transfer_syntaxes",
 ]

@@ -1,9 +1,10 @@
-"""Who may associate, and what for."""
+"""Access to the Storage SCP: peers that may associate, their rights and their limits."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
@@ -12,15 +13,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DEFAULT_OBJECT_BYTES = 2**31
-"""Bytes of the largest data set that a peer may send unless its limits say otherwise."""
+"""Default limit of the bytes of one data set."""
 
 _PERMANENT, _TRANSIENT = 0x01, 0x02
 _SERVICE_USER, _PRESENTATION = 0x01, 0x03
 
 
 class Permission(StrEnum):
-    """What a peer may do beside C-ECHO: send instances, find results, ask whether what it sent is
-    safe here, and report that what we sent is safe there.
+    """Right of a peer; C-ECHO needs none.
+
+    Attributes:
+        STORE: C-STORE of instances.
+        FIND: C-FIND.
+        COMMITMENT: requests for storage commitment of instances that it sent.
+        REPORT: storage commitment reports about instances that we sent.
+
+    Example:
+        >>> ct = AllowedPeer("ct1", "CT1", may=frozenset({Permission.STORE, Permission.FIND}))
+        >>> Permission.FIND in ct.may
+        True
     """
 
     STORE = "store"
@@ -29,11 +40,10 @@ class Permission(StrEnum):
     REPORT = "report"
 
 
-class Refusal(Enum):
-    """Why an association is refused: result, source and reason of A-ASSOCIATE-RJ (PS3.8 9.3.4).
+class Rejection(Enum):
+    """Reason to reject an association: result, source and reason of A-ASSOCIATE-RJ (PS3.8 9.3.4).
 
-    A stranger learns no more than that its title is not recognised; the log and the counters know
-    why.
+    Unknown callers only learn that their title is not recognised; log and counters say why.
     """
 
     CALLING_AE = ("calling_ae", _PERMANENT, _SERVICE_USER, 3)
@@ -54,12 +64,17 @@ class Refusal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PeerLimits:
-    """What one peer may take of us at most.
+    """Limits of one peer.
 
     Attributes:
         associations: at the same time.
-        instances_per_s: above it the answers are delayed, nothing is refused; None: no limit.
+        instances_per_s: faster senders get delayed answers, nothing is refused; None: no limit.
         object_bytes: of one data set; a larger one is answered with A700H and not kept.
+
+    Example:
+        >>> slow = PeerLimits(associations=2, instances_per_s=10.0)
+        >>> AllowedPeer("archive", "ARCHIVE", limits=slow).limits.object_bytes
+        2147483648
     """
 
     associations: int = 25
@@ -69,14 +84,20 @@ class PeerLimits:
 
 @dataclass(frozen=True, slots=True)
 class AllowedPeer:
-    """A peer that may associate.
+    """Peer that may associate.
 
     Attributes:
-        name: ours for it, in logs and metrics.
+        name: our name of it, in logs and metrics.
         ae_title: its calling AE title.
-        host: its address, network ("192.0.2.0/24") or host name; None: from anywhere.
-        tls: it must come over TLS; its certificate must name `host` where that is no network.
-        may: what it may do.
+        host: its address, network ("192.0.2.0/24") or host name; None: any address.
+        tls: True requires TLS, and a certificate for `host` unless that is a network.
+        may: its rights.
+        limits: its limits.
+
+    Example:
+        >>> ct = AllowedPeer("ct1", "CT1", host="192.0.2.0/24")
+        >>> ListenerSettings("NODE", peers=(ct,)).peers[0].name
+        'ct1'
     """
 
     name: str
@@ -89,11 +110,13 @@ class AllowedPeer:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who wants to associate.
+    """Requestor of an association.
 
     Attributes:
-        address: IP address.
-        tls: whether it came over TLS.
+        ae_title: its calling AE title.
+        called_ae_title: AE title that it calls.
+        address: its IP address.
+        tls: whether it uses TLS.
         certificate_names: host names and addresses in its certificate; None without one.
     """
 
@@ -106,58 +129,59 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """Decides who may associate. Closed: whoever is not named is refused.
+    """Decision about callers; a caller that is not named is rejected.
 
     Attributes:
-        ae_title: our own, which a peer must call.
-        peers: who may call; the first that fits counts.
-        stranger: what anyone else may do, None: nothing. Naming it opens the node to everyone.
+        ae_title: our own AE title, which a caller must call.
+        peers: allowed peers; the first that matches counts.
+        anonymous_peer: rights of every caller that is not named; None rejects them. Setting it
+            opens the node to everyone.
     """
 
     ae_title: str
     peers: tuple[AllowedPeer, ...] = ()
-    stranger: AllowedPeer | None = None
+    anonymous_peer: AllowedPeer | None = None
 
-    def decide(self, caller: Caller) -> AllowedPeer | Refusal:
-        """Return the peer that the caller is, or why it is refused."""
+    def decide(self, caller: Caller) -> AllowedPeer | Rejection:
+        """Return the peer that matches a caller, or the reason to reject it."""
         peer = self._peer(caller)
         if isinstance(peer, AllowedPeer) and caller.called_ae_title != self.ae_title:
-            return Refusal.CALLED_AE
+            return Rejection.CALLED_AE
         return peer
 
-    def _peer(self, caller: Caller) -> AllowedPeer | Refusal:
+    def _peer(self, caller: Caller) -> AllowedPeer | Rejection:
         named = [peer for peer in self.peers if peer.ae_title == caller.ae_title]
-        refusals: list[Refusal] = []
+        rejections: list[Rejection] = []
         for peer in named:
-            refusal = _mismatch(peer, caller)
-            if refusal is None:
+            rejection = _mismatch(peer, caller)
+            if rejection is None:
                 return peer
-            refusals.append(refusal)
-        if refusals:  # a known title is not let in as a stranger with fewer duties
-            return _closest(refusals)
-        return self.stranger or Refusal.CALLING_AE
+            rejections.append(rejection)
+        if rejections:  # a known title must not get in as an anonymous peer with fewer duties
+            return _closest(rejections)
+        return self.anonymous_peer or Rejection.CALLING_AE
 
 
-def _mismatch(peer: AllowedPeer, caller: Caller) -> Refusal | None:
+def _mismatch(peer: AllowedPeer, caller: Caller) -> Rejection | None:
     if peer.host is not None and not _is_at(peer.host, caller.address):
-        return Refusal.ADDRESS
+        return Rejection.ADDRESS
     if not peer.tls:
         return None
     if not caller.tls:
-        return Refusal.TLS_NEEDED
-    if peer.host is not None and not _certificate_names(peer.host, caller.certificate_names):
-        return Refusal.CERTIFICATE_HOST
+        return Rejection.TLS_NEEDED
+    if peer.host is not None and not _certificate_covers(peer.host, caller.certificate_names):
+        return Rejection.CERTIFICATE_HOST
     return None
 
 
-def _closest(refusals: Iterable[Refusal]) -> Refusal:
-    """Return what a caller was refused for by the peer that it comes nearest to."""
-    order = (Refusal.CERTIFICATE_HOST, Refusal.TLS_NEEDED, Refusal.ADDRESS)
-    return min(refusals, key=order.index)
+def _closest(rejections: Iterable[Rejection]) -> Rejection:
+    """Return the reason of the peer that the caller matches best."""
+    order = (Rejection.CERTIFICATE_HOST, Rejection.TLS_NEEDED, Rejection.ADDRESS)
+    return min(rejections, key=order.index)
 
 
 def _is_at(host: str, address: str) -> bool:
-    """Whether an address belongs to a host, given as address, network or name."""
+    """Check an address against a host, given as address, network or name."""
     caller = _ip(address)
     try:
         return caller in ipaddress.ip_network(host, strict=False)
@@ -178,21 +202,41 @@ def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
-def _certificate_names(host: str, names: frozenset[str] | None) -> bool:
+def _certificate_covers(host: str, names: frozenset[str] | None) -> bool:
     if names is None:
         return False
     try:
         network = ipaddress.ip_network(host, strict=False)
     except ValueError:
-        return any(_name_fits(pattern, host) for pattern in names)
+        return _names_match(names, host)
     if network.num_addresses > 1:
-        return True  # a certificate names hosts, not networks; that it is trusted must do
-    return str(network.network_address) in names
+        return True  # A certificate can't name a network; a trusted issuer is enough here.
+    return _names_match(names, network.network_address)
 
 
-def _name_fits(pattern: str, host: str) -> bool:
-    """Compare host names as RFC 6125 does: a wildcard stands for the whole leftmost label."""
-    pattern, host = pattern.lower().rstrip("."), host.lower().rstrip(".")
-    if not pattern.startswith("*."):
-        return pattern == host
-    return host.partition(".")[2] == pattern[2:]
+def _names_match(
+    names: Iterable[str], host: str | ipaddress.IPv4Address | ipaddress.IPv6Address
+) -> bool:
+    """Check the names of a certificate against a host (RFC 9525) with service-identity.
+
+    A wildcard counts for the whole leftmost label, and only below a domain of two labels or more.
+    """
+    # Imported here: only peers over TLS need it, and it loads a cryptography library.
+    from service_identity import CertificateError, VerificationError, hazmat
+
+    patterns: list[hazmat.CertificatePattern] = []
+    for name in names:
+        try:
+            patterns.append(hazmat.IPAddressPattern(ipaddress.ip_address(name.strip())))
+        except ValueError:
+            with suppress(CertificateError):  # one unusable name does not spoil the others
+                patterns.append(hazmat.DNSPattern.from_bytes(name.encode().rstrip(b".")))
+    wanted: hazmat.ServiceID
+    try:
+        wanted = (
+            hazmat.DNS_ID(host.rstrip(".")) if isinstance(host, str) else hazmat.IPAddress_ID(host)
+        )
+        hazmat.verify_service_identity(patterns, obligatory_ids=[wanted], optional_ids=[])
+    except (CertificateError, VerificationError, ValueError):
+        return False
+    return True

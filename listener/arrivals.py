@@ -1,4 +1,4 @@
-"""What has arrived, gathered per study and reported at a bearable rate."""
+"""Reports of arriving studies to one subscriber, apart from the threads that receive."""
 
 from __future__ import annotations
 
@@ -9,26 +9,34 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from listener.lifecycle import Running
+from listener.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from datetime import datetime
 
-    from listener.spool.spool import StoredInstance
+    from listener.scp import AssociationEnd
+    from listener.spool import StoreReceipt
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class StudyActivity:
-    """What arrived for a study since the last report.
+    """Instances of one study that were stored since its last report.
 
     Attributes:
-        calling_ae_title: who sent the latest instance.
-        instances: new contents since the last report.
-        duplicates: contents that were in the spool before, since the last report.
-        last_received_at: when the latest instance was received, UTC.
+        calling_ae_title: AE title of the sender of the latest instance.
+        instances: new contents.
+        duplicates: contents that were in the spool before.
+        last_received_at: time of the latest instance, UTC.
+
+    Example:
+        >>> def on_activity(activity: StudyActivity) -> None:
+        ...     print(activity.study_instance_uid, activity.instances)
+        >>> from datetime import datetime
+        >>> on_activity(StudyActivity("1.2.3", "CT1", 5, 0, datetime(2026, 11, 28)))
+        1.2.3 5
     """
 
     study_instance_uid: str
@@ -39,152 +47,185 @@ class StudyActivity:
 
 
 @dataclass(slots=True)
-class _Pending:
-    """Mutable account of one study that is arriving; guarded by the lock of its owner."""
+class _Unreported:
+    """Mutable count of one study; guarded by the lock of its owner.
+
+    Attributes:
+        due: when to report it, or to forget it if nothing came; seconds of the monotonic clock.
+        latest: the latest receipt, None if everything was reported.
+    """
 
     due: float
-    calling_ae_title: str = ""
     instances: int = 0
     duplicates: int = 0
-    last_received_at: datetime | None = None
-    reporting: bool = False
-
-    @property
-    def empty(self) -> bool:
-        return self.instances == 0 and self.duplicates == 0
+    latest: StoreReceipt | None = None
 
 
-class Arrivals(Running):
-    """Tells one subscriber which studies are arriving.
+class Arrivals(Lifecycle):
+    """Reporter of arriving studies and ended associations.
 
-    The first instance of a study is reported at once, later ones at most once per interval, and
-    what is left after the last one when the interval ends or the study is flushed. A report that
-    raises is made again after another interval, so that nothing goes unnoticed. A study that has
-    been quiet for an interval is forgotten; its next instance is a first one again.
+    One thread makes all reports, so that no answer to a peer waits for a subscriber. The first
+    instance of a study is reported at once, later ones at most once per interval. A study that has
+    been quiet for an interval is forgotten; its next instance is a first one again. A report that
+    raises is repeated after an interval, with all that came since.
 
     Args:
-        on_activity: called from the thread that stores, or from the one that `start` makes; never
-            twice at a time for one study.
-        min_interval_s: seconds between two reports of one study.
-        clock: seconds that never go back.
+        on_activity: called with the activity of one study.
+        min_interval_s: seconds between two reports of one study, and between two tries.
+        on_association_end: called with an ended association, after all instances of its studies
+            were reported.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> studies, ends = [], []
+        >>> settings = ListenerSettings("NODE", port=0, anonymous_peer=AllowedPeer("any", ""))
+        >>> with (
+        ...     Spool(tmp_path) as spool,
+        ...     Arrivals(studies.append, on_association_end=ends.append) as arrivals,
+        ...     StorageSCP(
+        ...         settings,
+        ...         spool,
+        ...         arrivals.stored,
+        ...         on_association_end=arrivals.association_ended,
+        ...     ) as scp,
+        ... ):
+        ...     path = Path(get_testdata_file("CT_small.dcm", download=False))
+        ...     outcomes = store(Peer("NODE", "127.0.0.1", scp.port), [path])
+        >>> [activity.instances for activity in studies], [end.peer for end in ends]
+        ([1], ['any'])
     """
 
     def __init__(
         self,
         on_activity: Callable[[StudyActivity], None],
-        min_interval_s: float = 1.0,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        min_interval_s: float = 1.0,
+        on_association_end: Callable[[AssociationEnd], None] | None = None,
     ) -> None:
         self._on_activity = on_activity
-        self._interval = min_interval_s
-        self._clock = clock
-        self._pending: dict[str, _Pending] = {}
+        self._on_association_end = on_association_end
+        self._interval_s = min_interval_s
+        self._studies: dict[str, _Unreported] = {}
+        self._ends: list[tuple[float, AssociationEnd]] = []
         self._changed = threading.Condition()
         self._stopping = False
         self._thread: threading.Thread | None = None
 
-    def stored(self, instance: StoredInstance) -> None:
-        """Take note of a stored instance; fit to be the `on_stored` of a StorageSCP."""
-        study = instance.study_instance_uid
+    @property
+    def open_studies(self) -> int:
+        """Number of studies that are not forgotten yet."""
         with self._changed:
-            account = self._pending.get(study)
-            first = account is None
-            if account is None:
-                account = self._pending[study] = _Pending(due=self._clock())
-            account.calling_ae_title = instance.calling_ae_title
-            account.last_received_at = instance.received_at
-            if instance.new:
-                account.instances += 1
+            return len(self._studies)
+
+    def stored(self, receipt: StoreReceipt) -> None:
+        """Count a stored instance; pass this as the `on_stored` of a `StorageSCP`."""
+        with self._changed:
+            study = self._studies.get(receipt.study_instance_uid)
+            if study is None:
+                study = _Unreported(due=time.monotonic())
+                self._studies[receipt.study_instance_uid] = study
+                self._changed.notify()
+            study.latest = receipt
+            if receipt.new:
+                study.instances += 1
             else:
-                account.duplicates += 1
-        if first:
-            self._report(study)
+                study.duplicates += 1
 
-    def flush(self, study_instance_uids: Iterable[str] | None = None) -> None:
-        """Report now what has not been reported, of some studies or of all."""
+    def association_ended(self, end: AssociationEnd) -> None:
+        """Queue an ended association; pass this as the `on_association_end` of a `StorageSCP`."""
         with self._changed:
-            studies = tuple(self._pending if study_instance_uids is None else study_instance_uids)
-        for study in studies:
-            self._report(study)
-
-    def tick(self) -> float:
-        """Report what is due, forget what is quiet, and return the seconds until the next due.
-
-        Returns:
-            Seconds, at most one interval.
-        """
-        now = self._clock()
-        with self._changed:
-            due = [study for study, account in self._pending.items() if account.due <= now]
-            for study in due:
-                account = self._pending[study]
-                if account.empty and not account.reporting:
-                    del self._pending[study]
-        for study in due:
-            self._report(study)
-        with self._changed:
-            next_due = min((account.due for account in self._pending.values()), default=now)
-        wait = next_due - self._clock()
-        return min(max(wait, 0.0), self._interval) if self._pending else self._interval
+            self._ends.append((time.monotonic(), end))
+            self._changed.notify()
 
     def start(self) -> None:
-        """Start the thread that makes the later reports."""
+        """Start the thread that reports."""
         if self._thread is None:
             self._stopping = False
             self._thread = threading.Thread(target=self._run, name="arrivals", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """Stop the thread and report what has not been reported."""
-        if self._thread is not None:
-            with self._changed:
-                self._stopping = True
-                self._changed.notify_all()
-            self._thread.join()
-            self._thread = None
-        self.flush()
+        """Report what is left, then stop; a report that raises now is logged and not repeated.
 
-    @property
-    def open_studies(self) -> int:
-        """How many studies are being kept account of."""
+        Stop receiving first.
+        """
+        if self._thread is None:
+            self._deliver(everything=True)
+            return
         with self._changed:
-            return len(self._pending)
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join()
+        self._thread = None
 
     def _run(self) -> None:
-        while True:
-            wait = self.tick()
+        stopping = False
+        while not stopping:
             with self._changed:
-                if self._stopping:
-                    return
-                self._changed.wait(timeout=max(wait, self._interval / 10))
+                while not self._stopping and (wait_s := self._wait_s()) > 0:
+                    self._changed.wait(min(wait_s, threading.TIMEOUT_MAX))
+                stopping = self._stopping
+            self._deliver(everything=stopping)
 
-    def _report(self, study: str) -> None:
+    def _wait_s(self) -> float:
+        """Return the seconds until something is due."""
+        dues = [due for due, _ in self._ends]
+        dues += [study.due for study in self._studies.values()]
+        return min(dues, default=float("inf")) - time.monotonic()
+
+    def _deliver(self, *, everything: bool) -> None:
+        now = float("inf") if everything else time.monotonic()
         with self._changed:
-            account = self._pending.get(study)
-            if account is None or account.reporting or account.empty:
-                return
-            if account.last_received_at is None:  # cannot be while it is not empty
-                return
-            activity = StudyActivity(
-                study_instance_uid=study,
-                calling_ae_title=account.calling_ae_title,
-                instances=account.instances,
-                duplicates=account.duplicates,
-                last_received_at=account.last_received_at,
-            )
-            account.instances = account.duplicates = 0
-            account.reporting = True
-        failed = True
+            ends = [end for due, end in self._ends if due <= now]
+            self._ends = [(due, end) for due, end in self._ends if due > now]
+            studies = [uid for uid, study in self._studies.items() if study.due <= now]
+        for end in ends:
+            self._deliver_end(end)
+        for uid in studies:
+            self._report(uid)
+
+    def _deliver_end(self, end: AssociationEnd) -> None:
+        failed = [uid for uid in sorted(end.study_instance_uids) if not self._report(uid)]
+        delivered = not failed
+        if delivered and self._on_association_end is not None:
+            try:
+                self._on_association_end(end)
+            except Exception:  # it is repeated after the interval
+                log.exception("association.report_failed", association=end.association_id)
+                delivered = False
+        if not delivered:
+            with self._changed:
+                self._ends.append((time.monotonic() + self._interval_s, end))
+
+    def _report(self, uid: str) -> bool:
+        """Report a study, or forget it if nothing came; return False if the subscriber failed."""
+        with self._changed:
+            study = self._studies.get(uid)
+            if study is None:
+                return True
+            if study.latest is None:
+                if study.due <= time.monotonic():
+                    del self._studies[uid]
+                return True
+            latest, instances, duplicates = study.latest, study.instances, study.duplicates
+            study.latest, study.instances, study.duplicates = None, 0, 0
+        activity = StudyActivity(
+            study_instance_uid=uid,
+            calling_ae_title=latest.calling_ae_title,
+            instances=instances,
+            duplicates=duplicates,
+            last_received_at=latest.received_at,
+        )
+        reported = True
         try:
             self._on_activity(activity)
-            failed = False
-        except Exception:  # noqa: BLE001  what the subscriber failed on is kept for the next time
-            _log.exception("arrivals.report_failed", study_instance_uid=study)
-        finally:
-            with self._changed:
-                account.reporting = False
-                account.due = self._clock() + self._interval
-                if failed:
-                    account.instances += activity.instances
-                    account.duplicates += activity.duplicates
+        except Exception:  # it is repeated after the interval
+            log.exception("study.report_failed", study_uid=uid)
+            reported = False
+        with self._changed:
+            study.due = time.monotonic() + self._interval_s
+            if not reported:
+                study.latest = study.latest or latest
+                study.instances += instances
+                study.duplicates += duplicates
+        return reported

@@ -41,12 +41,12 @@ class DeliveryError(NodeError):
     """A destination did not take a result object.
 
     Attributes:
-        for_good: it would refuse the same object again.
+        permanent: it would refuse the same object again.
     """
 
-    def __init__(self, message: str, *, for_good: bool = False) -> None:
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
         super().__init__(message)
-        self.for_good = for_good
+        self.permanent = permanent
 
 
 class DeliveryNotFoundError(NodeError):

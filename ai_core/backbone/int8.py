@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ai_core.backbone.tower import TowerOutput
-from ai_core.images.checks import IMAGE_SIZE
+from ai_core.images import IMAGE_SIZE
 
 if TYPE_CHECKING:
     import openvino

@@ -9,10 +9,11 @@ import structlog
 import torch
 from torch import Tensor
 
-from ai_core.backbone.autotune import Choice, fastest, measure, recall, remember
+from ai_core.backbone.autotune import Choice, fastest, load_choices, measure, save_choices
 from ai_core.backbone.cuda_graphs import Replay
 from ai_core.backbone.int8 import Int8Tower, missing_for_int8
-from ai_core.backbone.tower import Precision, Runner, Tower, TowerOutput
+from ai_core.backbone.names import Precision
+from ai_core.backbone.tower import Runner, Tower, TowerOutput
 from ai_core.errors import DetectorError, DeviceMemoryError
 
 CPU_BATCH, CUDA_BATCH = 8, 64
@@ -37,7 +38,7 @@ class TowerRuntime:
         device: where it computes.
         precision: "auto" keeps a detector's own precision and measures for new ones; "int8" keeps
             it too, and is for new ones; any other is used for all of them.
-        memory: the file in which measured choices are remembered; None for no measurement.
+        choices_file: the file in which measured choices are remembered; None for no measurement.
     """
 
     def __init__(
@@ -47,13 +48,13 @@ class TowerRuntime:
         blocks: tuple[int, ...],
         device: torch.device,
         precision: Literal["auto"] | Precision = "auto",
-        memory: Path | None = None,
+        choices_file: Path | None = None,
     ) -> None:
         self._visual = visual
         self._blocks = blocks
         self._device = device
         self._asked = precision
-        self._memory = memory
+        self._choices_file = choices_file
         self._precisions = _precisions(device, precision)
         self._timed = tuple(kind for kind in self._precisions if kind != "int8")
         self._lock = threading.RLock()
@@ -92,7 +93,7 @@ class TowerRuntime:
     @property
     def _measures(self) -> bool:
         several = self._asked == "auto" and len(self._timed) > 1
-        return several and self._device.type == "cpu" and self._memory is not None
+        return several and self._device.type == "cpu" and self._choices_file is not None
 
     def choice(self, precision: Precision) -> Choice:
         """The batch for this precision; measures at the first use if need be."""
@@ -149,15 +150,15 @@ class TowerRuntime:
     def _choices(self) -> tuple[Choice, ...]:
         with self._lock:
             if self._measured is None:
-                self._measured = self._recall_or_measure()
+                self._measured = self._load_or_measure()
             return self._measured
 
-    def _recall_or_measure(self) -> tuple[Choice, ...]:
-        found = recall(self._memory, self._timed)
+    def _load_or_measure(self) -> tuple[Choice, ...]:
+        found = load_choices(self._choices_file, self._timed)
         if not found:
             log.info("tower_measurement_started", precisions=self._timed)
             found = measure({kind: partial(self._runner, kind) for kind in self._timed})
-            remember(self._memory, found)
+            save_choices(self._choices_file, found)
         log.info("tower_measured", choices=[str(choice) for choice in found])
         return found
 

@@ -11,9 +11,6 @@ from torch.nn import functional as F
 
 from ai_core.backbone.residual import Join, add_and_normalise, fastest_join
 
-Precision = Literal["fp32", "bf16", "int8"]
-"""In what the tower's matrix products multiply; its residual stream stays float32 in all."""
-
 TowerOutput = tuple[Tensor, Tensor]
 """Tokens of the tapped blocks, (N, blocks, patches, width), and embedding, (N, embed_dim)."""
 

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-NAME = "untrained"
-SEED = 20240224
+UNTRAINED_SEED = 20240224
 VISION_PREFIX = "visual."
 """How open_clip starts the names of the vision tower's parameters."""
 
@@ -48,7 +47,7 @@ def untrained_config() -> dict[str, Any]:
 
 
 @torch.no_grad()
-def initialise(model: nn.Module, *, seed: int = SEED) -> None:
+def initialise_untrained(model: nn.Module, *, seed: int = UNTRAINED_SEED) -> None:
     """Overwrite every parameter of a freshly built open_clip model, from one seed.
 
     Integers from the generator and single roundings only: no transcendental of a vector unit and
@@ -69,7 +68,7 @@ def initialise(model: nn.Module, *, seed: int = SEED) -> None:
 
 
 @torch.no_grad()
-def initialise_text(model: nn.Module, *, seed: int = SEED) -> None:
+def initialise_text(model: nn.Module, *, seed: int = UNTRAINED_SEED) -> None:
     """Overwrite every parameter outside the vision tower, from one seed; same bytes everywhere."""
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(model.named_parameters()):

@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import ai_core
-from ai_core.backbone.backbone import Backbone
+from ai_core.backbone import Backbone
 from ai_core.errors import EvaluationError
-from ai_core.evaluation.data.datasets import Dataset, Item, Subset, digest_of
-from ai_core.evaluation.methods.mediclip import Method
+from ai_core.evaluation.data import Dataset, Item, Subset, digest_of
+from ai_core.evaluation.methods import Method
 
-DECIDING_MODULES = ("items", "reading", "methods", "baselines", "metrics", "run")
+DECIDING_MODULES = (
+    "data/datasets",
+    "data/pictures",
+    "methods/mediclip",
+    "methods/baselines",
+    "metrics",
+    "run",
+)
 """Modules of this package that figures depend on."""
 
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ai_core.backbone.backbone import Backbone
-from ai_core.evaluation.data.datasets import Dataset, Subset
+from ai_core.backbone import Backbone
+from ai_core.evaluation.data import Dataset, Subset
 from ai_core.evaluation.plan import Identities, Plan, backbone_facts, code_digest
 
 PACKAGES = (
@@ -22,7 +22,7 @@ PACKAGES = (
 )
 
 
-def what_must_not_change(backbone: Backbone, *, subset: Subset) -> dict[str, Any]:
+def resume_key(backbone: Backbone, *, subset: Subset) -> dict[str, Any]:
     """Facts that all rows of a folder share."""
     return {**backbone_facts(backbone), "subset": subset}
 

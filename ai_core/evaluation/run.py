@@ -10,11 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ai_core.backbone.backbone import Backbone
-from ai_core.evaluation.data.datasets import Dataset, Item, units_of
-from ai_core.evaluation.data.pictures import FRAME, read_support, read_truth, to_frame
-from ai_core.evaluation.data.token_cache import Report, TokenFile, encode_items
-from ai_core.evaluation.methods.mediclip import Fitted
+from ai_core.backbone import Backbone
+from ai_core.evaluation.data import (
+    FRAME,
+    Dataset,
+    Item,
+    Report,
+    TokenFile,
+    encode_items,
+    read_support,
+    read_truth,
+    to_frame,
+    units_of,
+)
+from ai_core.evaluation.methods import Fitted
 from ai_core.evaluation.metrics import (
     AtOperatingPoint,
     at_operating_point,
@@ -23,10 +32,9 @@ from ai_core.evaluation.metrics import (
     pixel_auroc,
 )
 from ai_core.evaluation.plan import Fit, Identities, Plan
-from ai_core.evaluation.report.examples import choose_examples, save_examples
+from ai_core.evaluation.report import choose_examples, save_examples
 from ai_core.evaluation.rows import Row, RunFolder
-from ai_core.images.checks import IMAGE_SIZE
-from ai_core.images.placement import Mode
+from ai_core.images import IMAGE_SIZE, Mode
 from ai_core.progress import FitProgress
 
 
@@ -63,7 +71,7 @@ def run_plan(
     identities = Identities(backbone, subset=plan.subset, rate=plan.rate)
     cells = [(fit, {d.name: identities.of(fit, d) for d in fit.tested}) for fit in fits]
     total = sum(len(wanted) for _, wanted in cells)
-    shelf = _Shelf(plan, backbone=backbone, cache=cache, report=report)
+    shelf = _TokenCache(plan, backbone=backbone, cache=cache, report=report)
     done = 0
     for fit, wanted in cells:
         missing = [data for data in fit.tested if not folder.has(wanted[data.name])]
@@ -139,7 +147,7 @@ class _Measured:
     seconds: float
 
 
-class _Shelf:
+class _TokenCache:
     """Encodes each data set once for each geometry."""
 
     def __init__(self, plan: Plan, *, backbone: Backbone, cache: Path, report: Report) -> None:

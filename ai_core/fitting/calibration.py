@@ -1,4 +1,4 @@
-"""Calibration: scores of the support set by detectors that never saw them."""
+"""Calibration: scores of the support set by heads that never saw them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -6,29 +6,29 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ai_core.backbone.backbone import Backbone, Encoded
-from ai_core.detector import Detector, describe_fit
+from ai_core.backbone import Backbone, Encoded
 from ai_core.errors import CalibrationError
 from ai_core.fitting.fit import make_pool, train_head
 from ai_core.fitting.support import Support, prepare_support
-from ai_core.images.checks import check_support
-from ai_core.model.scope import farthest_distance
+from ai_core.image_score import score_tokens
+from ai_core.images import check_support
+from ai_core.model import Head, farthest_distance
 from ai_core.operating_point import Aggregate, aggregate
-from ai_core.presets import DEFAULT, Preset
-from ai_core.progress import FitProgress, Progress, silent
+from ai_core.presets import Preset
+from ai_core.progress import FitProgress, Progress
 
 
 @dataclass(frozen=True, slots=True)
-class CalibratedFit:
-    """A detector with what its operating point is made from.
+class CalibratedHead:
+    """A head with the cross-fitted scores that its operating point is made from.
 
     Attributes:
-        detector: fitted on all images.
+        head: fitted on all images.
         normal_scores: one score per study, in ascending order of the study index, each by a
-            detector that never saw the study.
+            head that never saw the study.
     """
 
-    detector: Detector
+    head: Head
     normal_scores: tuple[float, ...]
 
 
@@ -37,45 +37,28 @@ HeldOut = Callable[[int], Iterable[Tensor] | None]
 the support set holds them all already."""
 
 
-def fit_calibrated(
+def cross_fit(
     images: Tensor,
     groups: Sequence[int],
     *,
     backbone: Backbone,
-    preset: Preset = DEFAULT,
-    folds: int = 2,
+    preset: Preset,
+    folds: int,
     generator: torch.Generator,
-    progress: Progress | None = None,
-    method: Aggregate = "max",
-    held_out: HeldOut | None = None,
-) -> CalibratedFit:
-    """Fit a detector, and score every study by one that was fitted without the study's fold.
-
-    All of them learn from one shared pool of features, where the preset pools: the synthetic
-    images of a fold take nothing from another fold, so leaving a fold's part of the pool out
-    leaves out every trace of its studies, and no synthetic image passes the frozen tower twice.
-
-    Args:
-        images: normal images of all studies, float32 in [0, 1], shape (n, 3, 224, 224).
-        groups: study index of each image; studies are the exchangeable units.
-        backbone: the frozen towers.
-        preset: every other choice.
-        folds: number of folds, at least 2; images of one study never part.
-        generator: the source of every draw.
-        progress: told now and then.
-        method: how image scores become a study score.
-        held_out: all images of a study, where `images` holds only some of them. A score of the
-            highest of many images stands beside new studies only if it saw as many itself; and
-            the ends of a series are in scope only if they were seen.
+    progress: Progress,
+    method: Aggregate,
+    held_out: HeldOut | None,
+) -> CalibratedHead:
+    """Fit a head, and score every study by one fitted without its fold; see `fit_calibrated`.
 
     Raises:
         CalibrationError: fewer than 2 folds, or too few studies for them.
         ImageInputError, SupportSetError: as `Detector.fit`.
     """
     plan = _Plan.make(images, groups, folds=folds, backbone=backbone, generator=generator)
-    fit = _Fit(plan, backbone, preset, generator, progress or silent)
+    fit = _Fit(plan, backbone, preset, generator, progress)
     scores, farthest = _score_studies(fit, held_out=held_out, method=method)
-    return CalibratedFit(detector=fit.detector(None, farthest=farthest), normal_scores=scores)
+    return CalibratedHead(head=fit.head(None, farthest=farthest), normal_scores=scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +99,7 @@ class _Plan:
 
 
 class _Fit:
-    """Fits detectors on parts of one support set, on one shared pool where the preset pools."""
+    """Fits heads on parts of one support set, on one shared pool where the preset pools."""
 
     def __init__(
         self,
@@ -140,8 +123,8 @@ class _Fit:
             progress=progress,
         )
 
-    def detector(self, without: int | None, *, farthest: float = 0.0) -> Detector:
-        """A detector fitted on every fold but one, or on all of them.
+    def head(self, without: int | None, *, farthest: float = 0.0) -> Head:
+        """Fit a head on every fold but one, or on all of them.
 
         Its scope has room for a normal image that lies ``farthest`` from other studies.
         """
@@ -160,11 +143,7 @@ class _Fit:
             generator=self.generator,
             progress=_named(self.progress, stage),
         )
-        info = describe_fit(
-            support.images, backbone=self.backbone, preset=self.preset, generator=self.generator
-        )
-        head = replace(head, scope=head.scope.widened(farthest))
-        return Detector(head, backbone=self.backbone, info=info)
+        return replace(head, scope=head.scope.widened(farthest))
 
 
 def _score_studies(
@@ -176,12 +155,13 @@ def _score_studies(
     farthest = 0.0
     total = len(set(groups.tolist()))
     for fold in range(plan.count):
-        detector = fit.detector(fold)
+        head = fit.head(fold)
         for study in plan.studies_of(fold):
             others = plan.support.part(groups != study).encoded.embedding
             scores: list[float] = []
             for encoded in _encoded_study(fit, study, held_out):
-                scores += detector.score_encoded(encoded).scores.tolist()
+                _, found = score_tokens(head, encoded.tokens, preset=fit.preset)
+                scores += found.tolist()
                 farthest = max(farthest, farthest_distance(encoded.embedding, others))
             by_study[study] = aggregate(scores, method=method)
             fit.progress(FitProgress("calibrate", len(by_study), total))

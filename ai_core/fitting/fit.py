@@ -3,12 +3,11 @@
 import torch
 from torch import Tensor
 
-from ai_core.backbone.backbone import Backbone
-from ai_core.fitting.pool import Pool, build_pool, made_ahead, support_order
+from ai_core.backbone import Backbone
+from ai_core.fitting.pool import Pool, build_pool, prefetch, support_order
 from ai_core.fitting.support import Support
-from ai_core.fitting.trainer import Head, Trainer
-from ai_core.model.patch_bank import Memory, fit_memory
-from ai_core.model.scope import Scope, fit_scope
+from ai_core.fitting.trainer import Trainer
+from ai_core.model import Head, PatchBank, Scope, fit_patch_bank, fit_scope
 from ai_core.presets import Preset
 from ai_core.progress import FitProgress, Progress, silent
 
@@ -108,10 +107,10 @@ def train_on_pool(
     training = preset.training
     trainer = Trainer(backbone, preset, normal_tokens=support.encoded.tokens, generator=generator)
     scope = _scope(support, pool)
-    memory = _memory(support, preset=preset, generator=generator)
+    patch_bank = _patch_bank(support, preset=preset, generator=generator)
     if not trainer.learns:
-        return trainer.finish(scope, memory)
-    remember_from = round(training.updates * (1 - training.average_last))
+        return trainer.finish(scope, patch_bank)
+    average_from = round(training.updates * (1 - training.average_last))
     batches = -(-len(pool) // training.batch)
     for update in range(training.updates):
         turn = update % batches
@@ -119,11 +118,11 @@ def train_on_pool(
             order = torch.randperm(len(pool), generator=generator)
         chosen = order[turn * training.batch : (turn + 1) * training.batch]
         loss = trainer.update(*pool.batch(chosen))
-        if training.average_last and update >= remember_from:
-            trainer.remember()
+        if training.average_last and update >= average_from:
+            trainer.accumulate_average()
         if update % 10 == 9 or update + 1 == training.updates:
             progress(FitProgress("train", update + 1, training.updates, float(loss)))
-    return trainer.finish(scope, memory)
+    return trainer.finish(scope, patch_bank)
 
 
 def train_on_stream(
@@ -147,14 +146,14 @@ def train_on_stream(
     """
     training = preset.training
     trainer = Trainer(backbone, preset, normal_tokens=support.encoded.tokens, generator=generator)
-    memory = _memory(support, preset=preset, generator=generator)
+    patch_bank = _patch_bank(support, preset=preset, generator=generator)
     if not trainer.learns:
-        return trainer.finish(_scope(support, None), memory)
+        return trainer.finish(_scope(support, None), patch_bank)
     k = len(support)
     one_fold = torch.zeros(k, dtype=torch.int64)
     scope: Scope | None = None
     updates, done = training.epochs * -(-k // training.batch), 0
-    remember_from = round(updates * (1 - training.average_last))
+    average_from = round(updates * (1 - training.average_last))
     held = max(STREAM_IMAGES // k, 1)
     pools = (
         build_pool(
@@ -168,16 +167,16 @@ def train_on_stream(
         )
         for first in range(0, training.epochs, held)
     )
-    for pool in made_ahead(pools, device=backbone.device):
+    for pool in prefetch(pools, device=backbone.device):
         scope = scope or _scope(support, pool)
         for epoch in torch.split(torch.arange(len(pool)), k):
             for positions in torch.split(epoch, training.batch):
                 loss = trainer.update(*pool.batch(positions))
                 done += 1
-                if training.average_last and done > remember_from:
-                    trainer.remember()
+                if training.average_last and done > average_from:
+                    trainer.accumulate_average()
         progress(FitProgress("train", done, updates, float(loss)))
-    return trainer.finish(scope or _scope(support, None), memory)
+    return trainer.finish(scope or _scope(support, None), patch_bank)
 
 
 def _scope(support: Support, pool: Pool | None) -> Scope:
@@ -189,9 +188,11 @@ def _scope(support: Support, pool: Pool | None) -> Scope:
     )
 
 
-def _memory(support: Support, *, preset: Preset, generator: torch.Generator) -> Memory | None:
+def _patch_bank(
+    support: Support, *, preset: Preset, generator: torch.Generator
+) -> PatchBank | None:
     if preset.memory is None:
         return None
-    return fit_memory(
+    return fit_patch_bank(
         support.encoded.tokens, support.groups, settings=preset.memory, generator=generator
     )

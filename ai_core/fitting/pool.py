@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ai_core.backbone.backbone import Backbone
+from ai_core.backbone import Backbone
 from ai_core.fitting.support import Support
 from ai_core.progress import FitProgress, Progress, silent
 from ai_core.synthesis import SynthesisSettings, synthesise_seeded
@@ -124,7 +124,7 @@ def build_pool(
     )
 
 
-def made_ahead(pools: Iterator[Pool], *, device: torch.device) -> Iterator[Pool]:
+def prefetch(pools: Iterator[Pool], *, device: torch.device) -> Iterator[Pool]:
     """The same pools; on a GPU each is made in a thread of its own while the one before is used.
 
     Args:

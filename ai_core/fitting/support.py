@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ai_core.backbone.backbone import Backbone, Encoded
+from ai_core.backbone import Backbone, Encoded
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,38 +2,26 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ai_core.backbone.backbone import Backbone
-from ai_core.backbone.cuda_graphs import Replay
-from ai_core.model.anomaly_map import Adapters, FrozenProjection, fuse, similarities
-from ai_core.model.losses import medical_anomaly_loss
-from ai_core.model.patch_bank import Memory
-from ai_core.model.prompts import LearnablePrompts, TextTower
-from ai_core.model.scope import Scope
+from ai_core.backbone import Backbone, Replay
+from ai_core.model import (
+    Adapters,
+    FrozenProjection,
+    Head,
+    LearnablePrompts,
+    PatchBank,
+    Scope,
+    TextTower,
+    fuse,
+    medical_anomaly_loss,
+    similarities,
+)
 from ai_core.presets import Preset
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What fitting leaves.
-
-    Attributes:
-        adapters: one linear map per tapped block, or what stands in for them.
-        text: two unit vectors {normal, anomaly}, float32, shape (2, embed_dim).
-        scope: which images are of the support set's kind.
-        memory: normal patches, where the preset keeps any.
-    """
-
-    adapters: Adapters | FrozenProjection
-    text: Tensor
-    scope: Scope
-    memory: Memory | None = None
 
 
 class Trainer:
@@ -117,21 +105,24 @@ class Trainer:
         return loss.detach()
 
     @torch.no_grad()
-    def remember(self) -> None:
+    def accumulate_average(self) -> None:
         """Take the present weights into the average."""
         for total, parameter in zip(self._sums, self._parameters, strict=True):
             total += parameter
         self._summed += 1
 
     @torch.no_grad()
-    def finish(self, scope: Scope, memory: Memory | None) -> Head:
+    def finish(self, scope: Scope, patch_bank: PatchBank | None) -> Head:
         """The averaged weights, or the last ones where none were remembered."""
         if self._summed:
             for total, parameter in zip(self._sums, self._parameters, strict=True):
                 parameter.copy_(total / self._summed)
         self._adapters.requires_grad_(requires_grad=False)
         return Head(
-            adapters=self._adapters, text=self._prompts().detach(), scope=scope, memory=memory
+            adapters=self._adapters,
+            text=self._prompts().detach(),
+            scope=scope,
+            patch_bank=patch_bank,
         )
 
 

@@ -1,1 +1,5 @@
-"""Images."""
+"""Images: picture files, placement in the square input, checks and figures."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -3,14 +3,12 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Fusion = Literal["softmax-then-mean", "mean-then-softmax"]
-"""Order of Eq. 2: the paper's (softmax in each block) or the released code's (one softmax)."""
+from ai_core.model.settings import Fusion
 
 _TINY = 1e-12
 """Smallest length of an adapted token, so that a zero token has similarity 0."""

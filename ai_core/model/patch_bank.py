@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ai_core.presets import MemorySettings
+from ai_core.model.settings import PatchBankSettings
 
 CANDIDATES = 16384
 """Patches, drawn evenly, among which the coreset is picked: it costs candidates times bank."""
@@ -29,23 +29,24 @@ _FARTHEST = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """Normal patches, and how far normal patches lie from those of other studies.
+class PatchBank:
+    """Normal patch tokens, with the distances that normal patches of other studies have to them.
 
     Attributes:
         settings: what of a patch is compared.
         bank: features as `patch_features` makes them, float16, shape (m, features).
-        mean: mean distance of the support set's patches to the bank of other studies, shape ().
-        deviation: standard deviation of these distances, shape ().
+        distance_mean: mean distance of the support set's patches to those of other studies,
+            shape ().
+        distance_deviation: standard deviation of these distances, shape ().
     """
 
-    settings: MemorySettings
+    settings: PatchBankSettings
     bank: Tensor
-    mean: Tensor
-    deviation: Tensor
+    distance_mean: Tensor
+    distance_deviation: Tensor
 
-    def surprise(self, tokens: Tensor) -> Tensor:
-        """How many deviations farther than a normal patch each patch lies, (N, patches).
+    def deviation(self, tokens: Tensor) -> Tensor:
+        """Compute each patch's distance in standard deviations above normal, (N, patches).
 
         Beyond `_LINEAR` deviations it grows as a logarithm: a very uniform support set has tiny
         deviations, and what lies thousands of them away must not drown everything else.
@@ -54,12 +55,14 @@ class Memory:
             tokens: as `Encoded.tokens`, shape (N, blocks, patches, width).
         """
         distances = distances_to_bank(patch_features(tokens, self.settings), self.bank)
-        return _LINEAR * torch.asinh((distances - self.mean) / (_LINEAR * self.deviation))
+        return _LINEAR * torch.asinh(
+            (distances - self.distance_mean) / (_LINEAR * self.distance_deviation)
+        )
 
 
-def fit_memory(
-    tokens: Tensor, groups: Tensor, *, settings: MemorySettings, generator: torch.Generator
-) -> Memory:
+def fit_patch_bank(
+    tokens: Tensor, groups: Tensor, *, settings: PatchBankSettings, generator: torch.Generator
+) -> PatchBank:
     """Fill a bank from a support set.
 
     Args:
@@ -83,12 +86,15 @@ def fit_memory(
         ]
     )
     deviation, mean = torch.std_mean(distances)
-    return Memory(
-        settings=settings, bank=bank.half(), mean=mean, deviation=deviation.clamp_min(1e-6)
+    return PatchBank(
+        settings=settings,
+        bank=bank.half(),
+        distance_mean=mean,
+        distance_deviation=deviation.clamp_min(1e-6),
     )
 
 
-def patch_features(tokens: Tensor, settings: MemorySettings) -> Tensor:
+def patch_features(tokens: Tensor, settings: PatchBankSettings) -> Tensor:
     """What of each patch is compared, float32, shape (N, patches, features).
 
     The square of the distance between two patches is 2 - 2 cos of their tokens, and, by

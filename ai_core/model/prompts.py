@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ai_core.errors import DetectorError
+from ai_core.model.settings import PromptSettings
 
 NORMAL_CLASSES = (
     "normal",
@@ -41,26 +42,6 @@ ANOMALY_CLASSES = (
 
 _CONTEXT_STD = 0.02
 _PLACEHOLDER = "x"
-
-
-@dataclass(frozen=True, slots=True)
-class PromptSettings:
-    """How prompts are made from class tokens.
-
-    Attributes:
-        context: K, the learnable vectors of Eq. 1; 0 leaves plain words, and nothing to learn.
-        per_class: every class token has vectors of its own, instead of one set that all share.
-        ending: text behind each class token.
-        causal: with the text tower's own causal mask; else every position sees all others, the
-            empty ones behind the end of the text among them.
-        unit_features: bring each prompt's feature to unit length before the mean over its group.
-    """
-
-    context: int = 8
-    per_class: bool = False
-    ending: str = ""
-    causal: bool = True
-    unit_features: bool = True
 
 
 @dataclass(frozen=True, slots=True)

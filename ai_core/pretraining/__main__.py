@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from ai_core.backbone.backbone import load_backbone
+from ai_core.backbone import load_backbone
 from ai_core.errors import DetectorError
 from ai_core.pretraining.exclusion import read_exclusion
 from ai_core.pretraining.pictures import gather_pictures

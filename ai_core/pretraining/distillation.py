@@ -9,9 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ai_core.backbone.architecture import CLIP_MEAN, CLIP_STD
-from ai_core.backbone.backbone import Backbone
-from ai_core.backbone.tower import at_patches, run_tower
+from ai_core.backbone import CLIP_MEAN, CLIP_STD, Backbone, at_patches, run_tower
 from ai_core.pretraining.settings import PretrainingSettings
 from ai_core.pretraining.student import student_blocks
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ai_core.backbone.backbone import Backbone
+from ai_core.backbone import Backbone
 from ai_core.errors import PretrainingError
 from ai_core.files import write_bytes
 from ai_core.pretraining.augmentation import crops

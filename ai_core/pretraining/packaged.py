@@ -18,7 +18,7 @@ from PIL import Image
 
 from ai_core.errors import DetectorError, PretrainingError
 from ai_core.files import write_bytes
-from ai_core.images.picture_files import PICTURE_SUFFIXES, between_percentiles
+from ai_core.images import PICTURE_SUFFIXES, between_percentiles
 
 _PHOTOGRAPHS = {"skimage": "skimage.data", "sklearn": "sklearn.datasets.images"}
 _TEMPLATE = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"

@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 
 from ai_core.errors import PictureError, PretrainingError
-from ai_core.evaluation.data.folders import is_mask
-from ai_core.images.checks import IMAGE_SIZE
-from ai_core.images.picture_files import PICTURE_SUFFIXES, read_picture
-from ai_core.images.placement import Placement
+from ai_core.evaluation.data import is_mask
+from ai_core.images import IMAGE_SIZE, PICTURE_SUFFIXES, Placement, read_picture
 from ai_core.pretraining.exclusion import Exclusion, read_pool, sha256_of
 
 

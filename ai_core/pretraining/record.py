@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ai_core.backbone.backbone import Backbone
+from ai_core.backbone import Backbone
 from ai_core.files import write_bytes
 from ai_core.pretraining.distillation import Losses
 from ai_core.pretraining.exclusion import Exclusion, sha256_of

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ai_core.backbone.backbone import Backbone
+from ai_core.backbone import Backbone
 from ai_core.errors import PretrainingError
 from ai_core.pretraining.augmentation import crops
 from ai_core.pretraining.distillation import (

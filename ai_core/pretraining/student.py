@@ -21,10 +21,17 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from ai_core.backbone import untrained
-from ai_core.backbone.architecture import Architecture, build_model
-from ai_core.backbone.backbone import tapped_blocks
-from ai_core.backbone.checkpoint import SEEDED_TEXT, UNREADABLE, load_checkpoint
+from ai_core.backbone import (
+    SEEDED_TEXT,
+    UNREADABLE,
+    UNTRAINED_SEED,
+    VISION_PREFIX,
+    Architecture,
+    build_model,
+    initialise_untrained,
+    load_checkpoint,
+    tapped_blocks,
+)
 from ai_core.errors import PretrainingError
 from ai_core.files import write_bytes
 
@@ -72,7 +79,7 @@ def build_student(config: dict[str, Any], *, seed: int, start: Path | None = Non
     architecture = Architecture(name=NAME, config=config)
     if start is None:
         model = build_model(architecture)
-        untrained.initialise(model, seed=seed)
+        initialise_untrained(model, seed=seed)
     else:
         try:
             _, model = load_checkpoint(start, architecture)
@@ -97,10 +104,10 @@ def save_student(folder: Path, weights: dict[str, Tensor], config: dict[str, Any
         config: the open_clip config.
     """
     plain = {
-        f"{untrained.VISION_PREFIX}{name}": value.detach().to("cpu", torch.float16).contiguous()
+        f"{VISION_PREFIX}{name}": value.detach().to("cpu", torch.float16).contiguous()
         for name, value in weights.items()
     }
-    data = save_tensors(plain, metadata={SEEDED_TEXT: str(untrained.SEED)})
+    data = save_tensors(plain, metadata={SEEDED_TEXT: str(UNTRAINED_SEED)})
     text = json.dumps(config, indent=2) + "\n"
     write_bytes(folder / WEIGHTS_FILE, data)
     write_bytes(folder / CONFIG_FILE, text.encode())

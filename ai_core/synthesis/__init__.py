@@ -1,33 +1,5 @@
 """Synthetic anomalies from normal images alone (MediCLIP section 2.2)."""
 
-from ai_core.synthesis.laws import Law
-from ai_core.synthesis.sampler import Samples, synthesise, synthesise_seeded
-from ai_core.synthesis.settings import (
-    DEFAULT_SYNTHESIS,
-    OFFICIAL_SYNTHESIS,
-    PAPER_SYNTHESIS,
-    CutPasteSettings,
-    IntensitySettings,
-    PerlinSettings,
-    SourceSettings,
-    SynthesisSettings,
-    Task,
-    on_body,
-)
+import lazy_loader
 
-__all__ = [
-    "DEFAULT_SYNTHESIS",
-    "OFFICIAL_SYNTHESIS",
-    "PAPER_SYNTHESIS",
-    "CutPasteSettings",
-    "IntensitySettings",
-    "Law",
-    "PerlinSettings",
-    "Samples",
-    "SourceSettings",
-    "SynthesisSettings",
-    "Task",
-    "on_body",
-    "synthesise",
-    "synthesise_seeded",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

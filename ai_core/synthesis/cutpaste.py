@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ai_core.synthesis.boxes import Box, Matrix, Window, offsets, transform
-from ai_core.synthesis.draws import Draws
 from ai_core.synthesis.masks import Outline, draw_outline, perlin_masks
 from ai_core.synthesis.poisson import poisson_blend
+from ai_core.synthesis.seeded_stream import SeededStream
 from ai_core.synthesis.settings import CutPasteSettings
 
 _LARGEST_PIECE = 0.8
@@ -41,28 +41,28 @@ class Piece:
 
 
 def draw_piece(
-    box: Box, settings: CutPasteSettings, draws: Draws, *, height: int, width: int
+    box: Box, settings: CutPasteSettings, stream: SeededStream, *, height: int, width: int
 ) -> Piece:
     """Draw the outline, the turn, the scale and the piece's place, in this order."""
-    outline = draw_outline(box, settings.mask, draws)
-    angle = math.radians(draws.uniform(-settings.turn, settings.turn))
+    outline = draw_outline(box, settings.mask, stream)
+    angle = math.radians(stream.uniform(-settings.turn, settings.turn))
     cosine, sine = math.cos(angle), math.sin(angle)
     high, wide = box.extent
     tall, broad = high * abs(cosine) + wide * abs(sine), high * abs(sine) + wide * abs(cosine)
     smallest = max(tall / height, broad / width) * 2 / _LARGEST_PIECE
-    zoom = max(settings.scale.draw(draws), smallest)
-    row = _near(box.row, tall / zoom, settings.reach * height, height, draws)
-    column = _near(box.column, broad / zoom, settings.reach * width, width, draws)
+    zoom = max(settings.scale.draw(stream), smallest)
+    row = _near(box.row, tall / zoom, settings.reach * height, height, stream)
+    column = _near(box.column, broad / zoom, settings.reach * width, width, stream)
     view = (cosine / zoom, -sine / zoom, sine / zoom, cosine / zoom)
     return Piece(outline, row, column, view)
 
 
-def _near(place: float, extent: float, reach: float, size: int, draws: Draws) -> float:
+def _near(place: float, extent: float, reach: float, size: int, stream: SeededStream) -> float:
     """A centre within reach of a place, the piece wholly within the image."""
     first, last = extent, size - 1 - extent
     low, high = max(first, place - reach), min(last, place + reach)
     if low <= high:
-        return draws.uniform(low, high)
+        return stream.uniform(low, high)
     return min(max(place, first), max(first, last))
 
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ai_core.synthesis.boxes import Box, Window, offsets, transform
-from ai_core.synthesis.draws import Draws
 from ai_core.synthesis.masks import Shape, relative_radii
+from ai_core.synthesis.seeded_stream import SeededStream
 from ai_core.synthesis.settings import SourceSettings
 
 _OFF_CENTRE = 0.95
@@ -33,14 +33,14 @@ class Bulge:
     alpha: float
 
 
-def draw_bulge(box: Box, settings: SourceSettings, draws: Draws) -> Bulge:
+def draw_bulge(box: Box, settings: SourceSettings, stream: SeededStream) -> Bulge:
     """Draw shape, α and centre, in this order."""
-    shape: Shape = draws.choose(("ellipse", "rectangle"))
-    alpha = settings.alpha.draw(draws)
+    shape: Shape = stream.choose(("ellipse", "rectangle"))
+    alpha = settings.alpha.draw(stream)
     if settings.centre == "middle":
         return Bulge(box, shape, (0.0, 0.0), alpha)
     while True:
-        centre = (draws.uniform(-1, 1), draws.uniform(-1, 1))
+        centre = (stream.uniform(-1, 1), stream.uniform(-1, 1))
         if shape == "rectangle" or centre[0] ** 2 + centre[1] ** 2 <= 1:
             break
     return Bulge(box, shape, (centre[0] * _OFF_CENTRE, centre[1] * _OFF_CENTRE), alpha)

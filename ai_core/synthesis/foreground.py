@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ai_core.synthesis.draws import Draws
+from ai_core.synthesis.seeded_stream import SeededStream
 
 ndimage: Any = scipy.ndimage  # scipy ships no types
 
@@ -55,13 +55,13 @@ def body_pixels(cells: Sequence[Cells], *, height: int, width: int, device: torc
 
 
 def draw_centre(
-    cells: Cells, draws: Draws, *, depth: float, height: int, width: int
+    cells: Cells, stream: SeededStream, *, depth: float, height: int, width: int
 ) -> tuple[float, float]:
     """A place on the body, row and column in pixels.
 
     Args:
         cells: the body.
-        draws: the source of the draw.
+        stream: the source of the draw.
         depth: how far from the body's rim the place lies, in pixels; a body that isn't so deep
             gives its deepest places.
         height: of the image, in pixels.
@@ -72,9 +72,9 @@ def draw_centre(
     around = np.pad(cells, 1, mode="edge")
     depths = ndimage.distance_transform_edt(around, sampling=(high, wide))[1:-1, 1:-1]
     rows, columns = np.nonzero(cells & (depths >= min(depth, _DEEPEST * float(depths.max()))))
-    index = draws.choose(range(len(rows)))
-    row = (float(rows[index]) + draws.uniform()) * high
-    column = (float(columns[index]) + draws.uniform()) * wide
+    index = stream.choose(range(len(rows)))
+    row = (float(rows[index]) + stream.uniform()) * high
+    column = (float(columns[index]) + stream.uniform()) * wide
     return row - 0.5, column - 0.5
 
 

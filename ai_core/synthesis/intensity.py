@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from ai_core.synthesis.boxes import Box, Window, cut, offsets, transform
-from ai_core.synthesis.draws import Draws
 from ai_core.synthesis.filters import gaussian_filter
 from ai_core.synthesis.masks import Outline, draw_outline, perlin_masks, relative_radii
+from ai_core.synthesis.seeded_stream import SeededStream
 from ai_core.synthesis.settings import IntensitySettings
 
 
@@ -35,17 +35,17 @@ class Change:
 
 
 def draw_change(
-    box: Box, settings: IntensitySettings, draws: Draws, *, height: int, width: int
+    box: Box, settings: IntensitySettings, stream: SeededStream, *, height: int, width: int
 ) -> Change:
     """Draw the kind of mask and its outline, sign and size of γ, edge, and noise, in this order."""
-    plain = draws.uniform() < settings.ellipse_share
-    outline = None if plain else draw_outline(box, settings.mask, draws)
-    sign = draws.choose((-1.0, 1.0))
-    gamma = sign * settings.gamma.draw(draws)
-    edge_sigma = settings.edge_sigma.draw(draws)
-    flat = draws.uniform() < settings.flat_share
-    noise_sigma = settings.noise_sigma.draw(draws)
-    coins = None if flat else draws.coins(height, width)
+    plain = stream.uniform() < settings.ellipse_share
+    outline = None if plain else draw_outline(box, settings.mask, stream)
+    sign = stream.choose((-1.0, 1.0))
+    gamma = sign * settings.gamma.draw(stream)
+    edge_sigma = settings.edge_sigma.draw(stream)
+    flat = stream.uniform() < settings.flat_share
+    noise_sigma = settings.noise_sigma.draw(stream)
+    coins = None if flat else stream.coins(height, width)
     return Change(box, outline, gamma, edge_sigma, coins, noise_sigma)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ai_core.synthesis.boxes import Box, Matrix, Window, offsets, transform
-from ai_core.synthesis.draws import Draws
+from ai_core.synthesis.seeded_stream import SeededStream
 from ai_core.synthesis.settings import PerlinSettings
 
 Shape = Literal["ellipse", "rectangle"]
@@ -42,25 +42,25 @@ class Outline:
     share: float
 
 
-def draw_outline(box: Box, settings: PerlinSettings, draws: Draws) -> Outline:
+def draw_outline(box: Box, settings: PerlinSettings, stream: SeededStream) -> Outline:
     """Draw the noise of a mask: cells, a turn in an upright box, share, gradients.
 
     Args:
         box: turned already for an elliptic bound, upright for a box.
         settings: what to draw from.
-        draws: the source of every draw.
+        stream: the source of every draw.
     """
-    cells = (draws.choose(settings.cells), draws.choose(settings.cells))
+    cells = (stream.choose(settings.cells), stream.choose(settings.cells))
     noise = box.matrix
     if settings.bound == "box":
-        angle = draws.uniform(-_QUARTER_TURN, _QUARTER_TURN)
+        angle = stream.uniform(-_QUARTER_TURN, _QUARTER_TURN)
         cosine, sine = math.cos(angle), math.sin(angle)
         high, wide = 1 / box.extent[0], 1 / box.extent[1]
         noise = (cosine * high, sine * high, -sine * wide, cosine * wide)
-    share = draws.uniform(*settings.share)
+    share = stream.uniform(*settings.share)
     corners = max(settings.cells) + 1
     candidates = 1 if settings.threshold is None else _CANDIDATES
-    return Outline(box, noise, cells, draws.directions(candidates, corners, corners), share)
+    return Outline(box, noise, cells, stream.directions(candidates, corners, corners), share)
 
 
 def perlin_masks(

@@ -1,4 +1,4 @@
-"""Draws a synthesis task for each normal image of a batch and carries it out."""
+"""SeededStream a synthesis task for each normal image of a batch and carries it out."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from ai_core.errors import ImageInputError
 from ai_core.synthesis.boxes import Window, cut, window_around
 from ai_core.synthesis.cutpaste import Piece, cut_paste
 from ai_core.synthesis.deformation import Bulge, source_deformation
-from ai_core.synthesis.draws import Draws, draw_seeds
 from ai_core.synthesis.foreground import Cells, body_cells, body_pixels
 from ai_core.synthesis.intensity import Change, intensity_change
 from ai_core.synthesis.plans import Plan, draw_plan, label_of, margin_of
+from ai_core.synthesis.seeded_stream import SeededStream, draw_seeds
 from ai_core.synthesis.settings import SynthesisSettings, Task
 
 _LEAST_OF_IMAGE = 2e-4
@@ -87,9 +87,9 @@ def synthesise_seeded(
     batch = _Batch(
         targets[:, :1] if grey else targets, sources[:, :1] if grey else sources, settings
     )
-    draws = [Draws(seed) for seed in seeds.tolist()]
-    tasks = [stream.choose(settings.tasks) for stream in draws]
-    counts = [stream.choose(settings.anomalies) for stream in draws]
+    streams = [SeededStream(seed) for seed in seeds.tolist()]
+    tasks = [stream.choose(settings.tasks) for stream in streams]
+    counts = [stream.choose(settings.anomalies) for stream in streams]
     for turn in range(max(settings.anomalies)):
         pending = [
             index for index, task in enumerate(tasks) if task != "identity" and counts[index] > turn
@@ -97,7 +97,7 @@ def synthesise_seeded(
         for _ in range(max(settings.attempts, 1)):
             if not pending:
                 break
-            pending = batch.add(pending, tasks, draws)
+            pending = batch.add(pending, tasks, streams)
     changed = batch.labels.flatten(1).any(1).tolist()
     done: list[Task] = [
         task if hit else "identity" for task, hit in zip(tasks, changed, strict=True)
@@ -123,7 +123,9 @@ class _Batch:
                 self._cells, height=self._height, width=self._width, device=targets.device
             )
 
-    def add(self, pending: Sequence[int], tasks: Sequence[Task], draws: list[Draws]) -> list[int]:
+    def add(
+        self, pending: Sequence[int], tasks: Sequence[Task], streams: list[SeededStream]
+    ) -> list[int]:
         """Add an anomaly to some images; returns those in which it is not to be seen."""
         groups: defaultdict[tuple[Task, int, int], list[tuple[int, Plan, Window]]]
         groups = defaultdict(list)
@@ -131,7 +133,7 @@ class _Batch:
             plan = draw_plan(
                 tasks[index],
                 self._settings,
-                draws[index],
+                streams[index],
                 height=self._height,
                 width=self._width,
                 body=None if self._cells is None else self._cells[index],

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from ai_core.errors import PresetError
-from ai_core.synthesis.laws import Law
+from ai_core.synthesis.distributions import Distribution
 
 Task = Literal["cutpaste", "intensity", "source", "identity"]
 """A synthesis task: the paper's three, and none at all (the released code's fourth)."""
@@ -52,10 +52,10 @@ class CutPasteSettings:
         label: what is labelled.
     """
 
-    side: Law = field(default=Law("uniform", 0.1, 0.6))
+    side: Distribution = field(default=Distribution("uniform", 0.1, 0.6))
     mask: PerlinSettings = field(default_factory=PerlinSettings)
     turn: float = 45.0
-    scale: Law = field(default=Law("stretch", 0.5, 2.0))
+    scale: Distribution = field(default=Distribution("stretch", 0.5, 2.0))
     reach: float = 1.0
     blend: Literal["poisson", "paste"] = "poisson"
     label: Label = "mask"
@@ -77,11 +77,11 @@ class IntensitySettings:
         label: what is labelled.
     """
 
-    side: Law = field(default=Law("uniform", 0.3, 0.8))
+    side: Distribution = field(default=Distribution("uniform", 0.3, 0.8))
     mask: PerlinSettings = field(default_factory=PerlinSettings)
-    gamma: Law = field(default=Law("uniform", 0.4, 0.6))
-    noise_sigma: Law = field(default=Law("either", 4.0, 7.0))
-    edge_sigma: Law = field(default=Law("uniform", 0.0, 0.0))
+    gamma: Distribution = field(default=Distribution("uniform", 0.4, 0.6))
+    noise_sigma: Distribution = field(default=Distribution("either", 4.0, 7.0))
+    edge_sigma: Distribution = field(default=Distribution("uniform", 0.0, 0.0))
     edge: Literal["both", "inside"] = "both"
     ellipse_share: float = 0.0
     flat_share: float = 0.0
@@ -100,8 +100,8 @@ class SourceSettings:
         label: what is labelled.
     """
 
-    side: Law = field(default=Law("uniform", 0.2, 0.6))
-    alpha: Law = field(default=Law("uniform", 2**0.5, 4.0))
+    side: Distribution = field(default=Distribution("uniform", 0.2, 0.6))
+    alpha: Distribution = field(default=Distribution("uniform", 2**0.5, 4.0))
     centre: Literal["middle", "drawn"] = "middle"
     shear: float = 0.0
     label: Label = "mask"
@@ -153,11 +153,11 @@ OFFICIAL_SYNTHESIS = SynthesisSettings(
     attempts=0,
     cutpaste=CutPasteSettings(mask=_OFFICIAL_MASK, blend="paste", label="visible"),
     intensity=IntensitySettings(
-        mask=_OFFICIAL_MASK, edge_sigma=Law("uniform", 1.0, 4.0), edge="inside"
+        mask=_OFFICIAL_MASK, edge_sigma=Distribution("uniform", 1.0, 4.0), edge="inside"
     ),
     source=SourceSettings(
-        side=Law("gamma", 0.2, 0.6),
-        alpha=Law("log-uniform", 2**0.5, 4.0),
+        side=Distribution("gamma", 0.2, 0.6),
+        alpha=Distribution("log-uniform", 2**0.5, 4.0),
         centre="drawn",
         shear=0.2,
     ),

@@ -1,15 +1,15 @@
-"""What comes over an association once it is open: C-STORE goes its own short way.
+"""Messages of an open association: C-STORE bypasses pynetdicom.
 
-pynetdicom makes an object of every PDU, fragment, command set and element on the way from the
-network to the disk, which takes ten times as long as what has to be done. So the fragments of a
-C-STORE go from the socket's buffer to the file (PS3.8 9.3.5, E.2; PS3.7 6.3.1), and those of all
-other messages to pynetdicom.
+pynetdicom makes an object of every PDU, fragment, command set and element, which takes ten times as
+long as the rest of the work. So the fragments of a C-STORE go from the socket's buffer to the file
+(PS3.8 9.3.5, E.2; PS3.7 6.3.1), and those of all other messages to pynetdicom.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from pynetdicom.pdu_primitives import P_DATA
 
@@ -22,47 +22,83 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
     from pynetdicom.presentation import PresentationContext
 
-    from listener.pynetdicom_hooks.commands import Command
-    from listener.scp.c_store import Receiving, StoreProvider
+    from listener.pynetdicom_hooks.commands import CommandSet
 
 _PDV = struct.Struct(">LBB")
 _LENGTH_SIZE = 4
 _COMMAND, _LAST = 0x01, 0x02
 _COMMAND_LIMIT = 64 * 1024
-# What is not a C-STORE brings a list of references at most; ten thousand of them take 2 MB.
+# Other messages have lists of references at most; ten thousand of them take 2 MB.
 _OTHER_DATA_LIMIT = 16 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class StoreResponse:
+    """Answer to a C-STORE request.
+
+    Attributes:
+        status: DIMSE status.
+        comment: Error Comment (0000,0902) of a refusal, at most 64 characters.
+        delay_s: seconds to wait before it is sent, so that the peer keeps to its rate.
+    """
+
+    status: int
+    comment: str = ""
+    delay_s: float = 0.0
+
+
+class InstanceReceiver(Protocol):
+    """Receiver of one instance; only the thread that reads the association calls it."""
+
+    def write(self, fragment: memoryview) -> None:
+        """Take the next part of the data set."""
+
+    def finish(self) -> StoreResponse:
+        """Keep the complete data set, and return the answer."""
+
+    def close(self) -> None:
+        """Release all resources, whether the data set is complete or not."""
+
+
+class StoreService(Protocol):
+    """SCP of C-STORE."""
+
+    def begin(
+        self, association: Association, context: PresentationContext, request: CommandSet
+    ) -> InstanceReceiver:
+        """Begin to take an instance."""
+
+
 class IncomingMessages:
-    """Assembles messages from P-DATA-TF PDUs; used by the thread that reads the association alone.
+    """Assembler of messages from P-DATA-TF PDUs; only the thread that reads them uses it.
 
     Args:
-        association: whose messages they are.
-        provider: takes the C-STORE requests.
-        send: sends an encoded PDU, after so many seconds.
+        association: of the messages.
+        service: receives the C-STORE requests.
+        send: sends an encoded PDU after a delay in seconds.
     """
 
     def __init__(
         self,
         association: Association,
-        provider: StoreProvider,
+        service: StoreService,
         send: Callable[[bytes, float], None],
     ) -> None:
         self._association = association
-        self._provider = provider
+        self._service = service
         self._send = send
         self._contexts: dict[int | None, PresentationContext] = {}
         self._context_id = 0
         self._command = bytearray()
-        self._request: Command | None = None
-        self._receiving: Receiving | None = None
+        self._request: CommandSet | None = None
+        self._receiving: InstanceReceiver | None = None
         self._other: int | None = None  # bytes of the data set of another message that is coming
 
     def take(self, body: memoryview) -> None:
-        """Take what stands in a P-DATA-TF PDU after its header.
+        """Take the body of a P-DATA-TF PDU.
 
         Raises:
-            BrokenMessageError: it is not what the standard allows at this point.
+            BrokenMessageError: the standard does not allow it at this point.
         """
         position, end = 0, len(body)
         if not end:
@@ -82,7 +118,7 @@ class IncomingMessages:
             position = value_end
 
     def close(self) -> None:
-        """Drop what has not come to its end."""
+        """Drop an incomplete instance."""
         if self._receiving is not None:
             self._receiving.close()
             self._receiving = None
@@ -100,7 +136,7 @@ class IncomingMessages:
             encoded, self._command = bytes(self._command), bytearray()
             self._begin(read_command(encoded), encoded)
 
-    def _begin(self, command: Command, encoded: bytes) -> None:
+    def _begin(self, command: CommandSet, encoded: bytes) -> None:
         if command.field != C_STORE_RQ:
             self._pass_on(_COMMAND | _LAST, encoded)
             self._other = 0 if command.has_data_set else None
@@ -112,7 +148,7 @@ class IncomingMessages:
         if context is None:
             raise BrokenMessageError("a C-STORE in a presentation context that was not accepted")
         self._request = command
-        self._receiving = self._provider.begin(self._association, context, command)
+        self._receiving = self._service.begin(self._association, context, command)
         if not command.has_data_set:
             self._finish()
 
@@ -143,7 +179,7 @@ class IncomingMessages:
             max_length = self._association.requestor.maximum_length or 0
             self._send(p_data(self._context_id, command, max_length=max_length), answer.delay_s)
         finally:
-            self.close()  # after the answer, so that the sender need not wait for it
+            self.close()  # after the answer, so that the sender does not wait for it
 
     def _pass_on(self, control: int, fragment: bytes) -> None:
         primitive = P_DATA()
@@ -151,5 +187,5 @@ class IncomingMessages:
         primitive.presentation_data_value_list.append((self._context_id, value))
         try:
             self._association.dimse.receive_primitive(primitive)
-        except Exception as error:  # the library's parser meets whatever was sent
+        except Exception as error:  # pynetdicom's parser gets any bytes
             raise BrokenMessageError(f"{type(error).__name__} in a message") from error

@@ -1,10 +1,9 @@
-"""Accepts connections, each in a thread of its own from the first byte on."""
+"""Server that handles each connection in a thread of its own from its first byte."""
 
 from __future__ import annotations
 
 import socket
 import socketserver
-import ssl
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -14,29 +13,28 @@ import structlog
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from listener.errors import TLSError
-from listener.pynetdicom_hooks.dimse import Messages
+from listener.pynetdicom_hooks.dimse import DIMSEProvider
 from listener.pynetdicom_hooks.reactor import Reactor
-from listener.pynetdicom_hooks.socket import GuardedSocket
-from listener.tls import certificate_names
+from listener.pynetdicom_hooks.socket import PDUSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pynetdicom.association import Association
 
-    from listener.scp.c_store import StoreProvider
+    from listener.pynetdicom_hooks.c_store_messages import StoreService
     from listener.tls import ServerTLS
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 _WAIT_S = 0.05
 
 
 class ConnectionGate:
-    """Counts connections, so that a flood of them costs no more than a few threads.
+    """Limit of connections, so that a flood of them costs only a few threads.
 
     Args:
-        total: connections at one time.
-        unestablished_per_address: connections from one address that have no association yet.
+        total: connections at the same time.
+        unestablished_per_address: connections of one address without an association yet.
     """
 
     def __init__(self, *, total: int, unestablished_per_address: int) -> None:
@@ -47,7 +45,7 @@ class ConnectionGate:
         self._associations: list[tuple[str, Association]] = []
 
     def admit(self, address: str) -> bool:
-        """Whether one more connection may come; if so it counts as opening."""
+        """Count one more connection as opening; return False if there are too many."""
         with self._lock:
             self._associations = [
                 (known, association)
@@ -66,7 +64,7 @@ class ConnectionGate:
             return True
 
     def opened(self, address: str, association: Association | None) -> None:
-        """An opening connection has become an association, or nothing."""
+        """Count an opening connection as an association; None if it did not become one."""
         with self._lock:
             self._opening[address] -= 1
             if self._opening[address] <= 0:
@@ -76,113 +74,107 @@ class ConnectionGate:
 
 
 @dataclass(frozen=True, slots=True)
-class Doorway:
-    """What the listening sockets share.
+class ServerOptions:
+    """Options of all listening sockets.
 
     Attributes:
-        gate: counts connections.
-        max_pdu: bytes of a PDU that is taken.
-        pdu_timeout_s: seconds that a PDU may take.
-        provider: takes C-STORE requests.
-        share_port: other processes listen there too.
-        turned_away: called with a counter's name when a connection comes to nothing.
+        gate: limits connections.
+        max_pdu: largest PDU in bytes.
+        pdu_timeout_s: limit of one PDU in seconds.
+        service: receives the C-STORE requests.
+        share_port: True if other processes listen on the same port.
+        on_dropped: called with the counter's name when a connection is dropped.
     """
 
     gate: ConnectionGate
     max_pdu: int
     pdu_timeout_s: float
-    provider: StoreProvider
+    service: StoreService
     share_port: bool
-    turned_away: Callable[[str], None]
+    on_dropped: Callable[[str], None]
 
 
-class Connection(RequestHandler):
-    """Makes an association of a connection, with bounds on what the peer can send."""
+class ConnectionHandler(RequestHandler):
+    """Request handler that makes an association of a connection, with limits of its PDUs."""
 
     association: Association | None = None
 
     def _create_association(self) -> Association:
         association = super()._create_association()
-        doorway = cast("Server", self.server).doorway
-        association.dul = Reactor(association, doorway.provider)
+        options = cast("AssociationServer", self.server).options
+        association.dul = Reactor(association, options.service)
         association.acse_timeout = self.ae.acse_timeout  # which sets the new reactor's timers
         association.network_timeout = self.ae.network_timeout
-        association.dul.socket = GuardedSocket(
+        association.dul.socket = PDUSocket(
             association,
             self.request,
-            max_pdu=doorway.max_pdu,
-            pdu_timeout_s=doorway.pdu_timeout_s,
+            max_pdu=options.max_pdu,
+            pdu_timeout_s=options.pdu_timeout_s,
         )
-        association.dimse = Messages(association, wait_s=_WAIT_S)
+        association.dimse = DIMSEProvider(association, wait_s=_WAIT_S)
         self.association = association
         return association
 
 
-class Server(ThreadedAssociationServer):
-    """A listening socket, with or without TLS.
+class AssociationServer(ThreadedAssociationServer):
+    """Listening socket, with or without TLS.
 
     Args:
-        doorway: shared with the other listening sockets.
-        tls: shakes hands in the connection's own thread; None: no TLS.
-        listen_on: the library's own arguments, given by it.
+        args: arguments of pynetdicom's server.
+        options: of all listening sockets.
+        tls: for handshakes in the connection's own thread; None: no TLS.
+        listen_on: keyword arguments of pynetdicom's server.
     """
 
     request_queue_size = 128
     daemon_threads = True
 
     def __init__(
-        self, *args: Any, doorway: Doorway, tls: ServerTLS | None, **listen_on: Any
+        self, *args: Any, options: ServerOptions, tls: ServerTLS | None, **listen_on: Any
     ) -> None:
-        self.doorway = doorway
+        self.options = options
         self._tls = tls
-        super().__init__(*args, **{**listen_on, "request_handler": Connection})
+        super().__init__(*args, **{**listen_on, "request_handler": ConnectionHandler})
 
     def server_bind(self) -> None:
-        """Bind, beside other processes where they share the port."""
-        if self.doorway.share_port:
-            # The library's annotation says that there may be no socket; by now there is.
+        """Bind the socket; other processes may bind the same port if it is shared."""
+        if self.options.share_port:
+            # The annotation allows None, but the socket exists by now.
             cast("socket.socket", self.socket).setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         super().server_bind()
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
-        """Accept, without Nagle's delay, and notice in the end when the other side has gone."""
+        """Accept a connection, without Nagle's delay and with keep-alive."""
         client, address = super().get_request()
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return client, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
-        """Close at once what is too much."""
-        if self.doorway.gate.admit(client_address[0]):
+        """Check the limit of connections; too many are closed at once."""
+        if self.options.gate.admit(client_address[0]):
             return True
-        self.doorway.turned_away("connections_closed")
+        self.options.on_dropped("connections_closed")
         return False
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Shake hands if need be, then begin the association."""
+        """Do the TLS handshake if there is one, then start the association."""
         association: Association | None = None
         try:
-            request.settimeout(self.doorway.pdu_timeout_s)
+            request.settimeout(self.options.pdu_timeout_s)
             if self._tls is not None:
                 request = self._tls.accept(request)
-            association = Connection(request, client_address, self).association
+            association = ConnectionHandler(request, client_address, self).association
         except TLSError as error:
-            self.doorway.turned_away("tls_failures")
-            _log.warning("tls.refused", reason=str(error), address=client_address[0])
-        except Exception:  # noqa: BLE001  whatever one connection does, the others go on
-            _log.exception("connection.failed", address=client_address[0])
+            self.options.on_dropped("tls_failures")
+            log.warning("handshake.failed", reason=str(error), address=client_address[0])
+        except Exception:  # an error of one connection must not stop the others
+            log.exception("connection.failed", address=client_address[0])
             self.shutdown_request(request)
         finally:
-            self.doorway.gate.opened(client_address[0], association)
+            self.options.gate.opened(client_address[0], association)
 
     def stop_accepting(self) -> None:
-        """End `serve_forever` and close the listening socket; associations live on."""
+        """End `serve_forever` and close the listening socket; associations go on."""
         socketserver.BaseServer.shutdown(self)
         self.server_close()
-
-
-def tls_names(association: Association) -> frozenset[str] | None:
-    """Return the names in a peer's certificate; None where it did not come over TLS."""
-    transport = association.dul.socket
-    connection = None if transport is None else transport.socket
-    return certificate_names(connection) if isinstance(connection, ssl.SSLSocket) else None

@@ -1,36 +1,39 @@
-"""Who comes and goes: associations are admitted, turned away, and accounted for at their end."""
+"""Admission of associations, and the account of their ends."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import structlog
 
-from listener.access import AccessPolicy, AllowedPeer, Caller, Refusal
-from listener.contexts import contexts_for
-from listener.pynetdicom_hooks.server import tls_names
-from listener.settings import AssociationEnd, Counts
+from listener.access import AccessPolicy, AllowedPeer, Caller, Rejection
+from listener.contexts import supported_contexts
+from listener.pynetdicom_hooks import caller_of, end_without_request, reject
+from listener.scp.associations import AssociationEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pynetdicom import evt
     from pynetdicom.association import Association
-    from pynetdicom.pdu_primitives import A_ASSOCIATE
 
     from listener.scp.associations import Associations
-    from listener.spool.disk import LowDiskMark
+    from listener.spool import LowDiskMark
+    from listener.statistics import Counts
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 
-class Doorkeeper:
-    """Handles the events of associations.
+class AssociationAdmission:
+    """Handlers of the events of associations.
 
     Args:
-        access: who may come in.
-        on_end: called when an association that was accepted is over.
+        access: decides about callers.
+        associations: that are open.
+        mark: rejects associations while the disk is low.
+        counts: counters.
+        on_end: called when an accepted association has ended.
     """
 
     def __init__(
@@ -49,51 +52,42 @@ class Doorkeeper:
         self._on_association_end = on_end
 
     def on_requested(self, event: evt.Event) -> None:
-        """Let the caller in, or send it away."""
+        """Accept or reject the caller."""
         association = event.assoc
-        request = cast("A_ASSOCIATE", association.requestor.primitive)
-        names = tls_names(association)
-        caller = Caller(
-            ae_title=request.calling_ae_title,
-            called_ae_title=request.called_ae_title,
-            address=association.requestor.address,
-            tls=names is not None,
-            certificate_names=names,
-        )
+        caller = caller_of(association)
         answer = self._admit(association, caller)
-        if isinstance(answer, Refusal):
+        if isinstance(answer, Rejection):
             self._reject(association, caller, answer)
             return
-        association.acceptor.supported_contexts = contexts_for(answer.may)
+        association.acceptor.supported_contexts = supported_contexts(answer.may)
 
-    def _admit(self, association: Association, caller: Caller) -> AllowedPeer | Refusal:
+    def _admit(self, association: Association, caller: Caller) -> AllowedPeer | Rejection:
         peer = self._access.decide(caller)
-        if isinstance(peer, Refusal):
+        if isinstance(peer, Rejection):
             return peer
         if self._mark.is_low:
-            return Refusal.DISK_LOW
+            return Rejection.DISK_LOW
         record = self._associations.open(association, peer)
-        return record if isinstance(record, Refusal) else peer
+        return record if isinstance(record, Rejection) else peer
 
-    def _reject(self, association: Association, caller: Caller, refusal: Refusal) -> None:
-        self._counts.add("rejected_" + refusal.counter)
-        _log.warning(
+    def _reject(self, association: Association, caller: Caller, rejection: Rejection) -> None:
+        self._counts.add("rejected_" + rejection.counter)
+        log.warning(
             "association.rejected",
-            reason=refusal.name.lower(),
+            reason=rejection.name.lower(),
             calling_ae_title=caller.ae_title,
             called_ae_title=caller.called_ae_title,
             address=caller.address,
         )
-        association.acse.send_reject(refusal.result, refusal.source, refusal.reason)
-        association.kill()
+        reject(association, rejection)
 
     def on_established(self, event: evt.Event) -> None:
-        """Take note of an association."""
+        """Record an accepted association."""
         self._counts.add("associations")
         record = self._associations.get(event.assoc)
         if record is not None:
             record.established = True
-            _log.info(
+            log.info(
                 "association.accepted",
                 association=record.id,
                 peer=record.peer.name,
@@ -101,33 +95,30 @@ class Doorkeeper:
             )
 
     def on_rejected(self, event: evt.Event) -> None:
-        """Count what the library itself rejects: too many associations."""
+        """Count a rejection by pynetdicom itself: too many associations."""
         self._counts.add("rejected_other")
         self._associations.close(event.assoc)
-        _log.warning(
+        log.warning(
             "association.rejected",
-            reason="limit_of_associations",
+            reason="node_limit",
             calling_ae_title=event.assoc.requestor.ae_title,
         )
 
     def on_released(self, event: evt.Event) -> None:
-        """Take note of an orderly end."""
+        """Record an association that was released."""
         self._end(event.assoc, released=True)
 
     def on_aborted(self, event: evt.Event) -> None:
-        """Take note of an abort, or of a connection that broke."""
+        """Record an association that was aborted, or whose connection broke."""
         self._end(event.assoc, released=False)
 
     def on_closed(self, event: evt.Event) -> None:
-        """Forget a connection that was lost before it became an association."""
+        """Forget a connection that closed before it became an association."""
         association = event.assoc
         record = self._associations.get(association)
         if record is not None and not record.established:
             self._associations.close(association)
-        if association.requestor.primitive is None:
-            # Its thread waits for a request that can't come any more; nothing is how the queue
-            # says so.
-            association.dul.to_user_queue.put(None)
+        end_without_request(association)
 
     def _end(self, association: Association, *, released: bool) -> None:
         record = self._associations.close(association)
@@ -135,13 +126,13 @@ class Doorkeeper:
             return
         if not released:
             self._counts.add("aborted")
-        _log.log(
+        log.log(
             logging.INFO if released else logging.WARNING,
             "association.released" if released else "association.aborted",
             association=record.id,
             peer=record.peer.name,
             instances=record.instances,
-            studies=sorted(record.studies),
+            study_uids=sorted(record.studies),
         )
         if self._on_association_end is None:
             return
@@ -154,5 +145,5 @@ class Doorkeeper:
         )
         try:
             self._on_association_end(end)
-        except Exception:  # noqa: BLE001  a subscriber's failure is not the sender's
-            _log.exception("association.end_callback_failed", association=record.id)
+        except Exception:  # a failing subscriber must not disturb the sender
+            log.exception("association.callback_failed", association=record.id)

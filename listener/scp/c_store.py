@@ -1,15 +1,15 @@
-"""C-STORE as a provider: into the spool as it comes, then the answer."""
+"""C-STORE as an SCP: the data set goes into the spool, then the answer is sent."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
 from listener.contexts import is_storage
 from listener.errors import InvalidInstanceError, SpoolWriteError
-from listener.spool.part10 import Reception
+from listener.pynetdicom_hooks import StoreResponse
+from listener.spool import TransferInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,43 +17,31 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
     from pynetdicom.presentation import PresentationContext
 
-    from listener.pynetdicom_hooks.commands import Command
+    from listener.pynetdicom_hooks import CommandSet
     from listener.scp.associations import AssociationRecord, Associations
-    from listener.settings import Counts
-    from listener.spool.disk import LowDiskMark
-    from listener.spool.incoming import IncomingDataSet
-    from listener.spool.spool import Spool, StoredInstance
+    from listener.spool import IncomingDataSet, LowDiskMark, Spool, StoreReceipt
+    from listener.statistics import Counts
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 SUCCESS = 0x0000
 _SOP_CLASS_NOT_SUPPORTED = 0x0122
 _OUT_OF_RESOURCES = 0xA700
 _CANNOT_UNDERSTAND = 0xC000
 _NO_ROOM = "no space or disk failure, try again later"
-# Between two looks at the free space no more than this is written.
-_LOOK_EVERY = 16 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """To a C-STORE request.
-
-    Attributes:
-        comment: at most 64 characters, where it is refused.
-        delay_s: seconds to wait before it is sent, by the peer's rate.
-    """
-
-    status: int
-    comment: str = ""
-    delay_s: float = 0.0
+# Bytes that are written between two measurements of the free space.
+_MEASURE_EVERY = 16 * 1024 * 1024
 
 
 class StoreProvider:
-    """Takes C-STORE requests.
+    """SCP of C-STORE.
 
     Args:
-        ae_title: ours, for the file meta.
+        spool: for the instances.
+        ae_title: our AE title, for the File Meta Information.
+        mark: refuses instances while the disk is low.
+        associations: that are open.
+        counts: counters.
         on_stored: called when an instance is durable, before it is acknowledged.
     """
 
@@ -65,7 +53,7 @@ class StoreProvider:
         mark: LowDiskMark,
         associations: Associations,
         counts: Counts,
-        on_stored: Callable[[StoredInstance], None] | None,
+        on_stored: Callable[[StoreReceipt], None] | None,
     ) -> None:
         self.spool = spool
         self.mark = mark
@@ -75,33 +63,33 @@ class StoreProvider:
         self._on_stored = on_stored
 
     def begin(
-        self, association: Association, context: PresentationContext, request: Command
-    ) -> Receiving:
-        """Begin to take an instance."""
+        self, association: Association, context: PresentationContext, request: CommandSet
+    ) -> IncomingInstance:
+        """Begin to receive an instance."""
         record = self._associations.get(association)
-        reception = Reception(
+        transfer = TransferInfo(
             transfer_syntax_uid=str(context.transfer_syntax[0]),
             sop_class_uid=request.sop_class_uid,
             sop_instance_uid=request.sop_instance_uid,
             calling_ae_title=association.requestor.ae_title,
             receiving_ae_title=self._ae_title,
         )
-        if record is not None:  # the thread that calls serves this association and no other
+        if record is not None:  # the calling thread serves this association only
             structlog.contextvars.bind_contextvars(association=record.id, peer=record.peer.name)
-        receiving = Receiving(self, record, reception)
+        receiving = IncomingInstance(self, record, transfer)
         if not is_storage(context.abstract_syntax):
             receiving.refuse("mismatch", _SOP_CLASS_NOT_SUPPORTED, "not a context for instances")
         return receiving
 
     def delay_s(self, record: AssociationRecord) -> float:
-        """Return the seconds by which an answer is delayed, and count it if it is."""
+        """Return the seconds by which to delay an answer, and count it if it is delayed."""
         delay = self._associations.wait_s(record.peer)
         if delay:
             self.counts.add("delayed")
         return delay
 
-    def account(self, record: AssociationRecord, stored: StoredInstance) -> None:
-        """Take note of an instance that is durable."""
+    def account(self, record: AssociationRecord, stored: StoreReceipt) -> None:
+        """Count a durable instance and pass it to the subscriber."""
         self.counts.add("stored" if stored.new else "duplicates")
         self.counts.add("stored_bytes", stored.size if stored.new else 0)
         record.instances += 1
@@ -110,35 +98,35 @@ class StoreProvider:
             return
         try:
             self._on_stored(stored)
-        except Exception:  # noqa: BLE001  the instance is durable whatever the subscriber does
-            _log.exception("instance.callback_failed", sop_instance_uid=stored.sop_instance_uid)
+        except Exception:  # the instance is durable anyway
+            log.exception("instance.callback_failed", sop_uid=stored.sop_instance_uid)
 
 
-class Receiving:
-    """One instance that is coming in; used by the thread that reads the association alone.
+class IncomingInstance:
+    """Instance that is being received; only the thread that reads the association uses it.
 
-    Whatever is wrong, the rest of the data set is taken and dropped, so that the sender gets an
-    answer and the association lives.
+    The rest of a refused data set is read and dropped, so that the sender gets an answer and the
+    association goes on.
     """
 
     def __init__(
-        self, provider: StoreProvider, record: AssociationRecord | None, reception: Reception
+        self, provider: StoreProvider, record: AssociationRecord | None, transfer: TransferInfo
     ) -> None:
         self._provider = provider
         self._record = record
-        self._reception = reception
+        self._transfer = transfer
         self._incoming: IncomingDataSet | None = None
-        self._refusal: Answer | None = None
+        self._refusal: StoreResponse | None = None
         self._size = 0
-        self._looked_at = 0
+        self._measured_at = 0
         self._room: int | None = None
 
     def write(self, fragment: memoryview) -> None:
-        """Take the next part of the data set."""
+        """Write the next part of the data set."""
         self._size += len(fragment)
         if self._refusal is not None:
             return
-        if self._record is None:  # an abort came first: nobody is there to hear an answer
+        if self._record is None:  # an abort came first: there is nobody to answer
             self.refuse("resources", _OUT_OF_RESOURCES, "the association is over")
             return
         limit = self._record.peer.limits.object_bytes
@@ -152,48 +140,48 @@ class Receiving:
         else:
             self._append(fragment)
 
-    def finish(self) -> Answer:
-        """Keep what came; return the status, with a comment where refused. `close` comes next."""
+    def finish(self) -> StoreResponse:
+        """Keep the complete data set and return the answer; call `close` after it was sent."""
         if self._refusal is None and self._incoming is None:
             self._refuse_invalid(InvalidInstanceError("C-STORE without data set"))
         if self._refusal is None:
             self._keep()
-        answer = self._refusal or Answer(SUCCESS)
+        answer = self._refusal or StoreResponse(SUCCESS)
         delay_s = 0.0 if self._record is None else self._provider.delay_s(self._record)
-        return Answer(answer.status, answer.comment, delay_s)
+        return StoreResponse(answer.status, answer.comment, delay_s)
 
     def close(self) -> None:
-        """Drop what came and was not kept."""
+        """Delete the data set unless it was kept."""
         if self._incoming is not None:
             self._incoming.close()
             self._incoming = None
 
     def refuse(self, counter: str, status: int, comment: str, *, why: str = "") -> None:
-        """Take no more of it; `why` goes to the log instead of the comment for the sender."""
+        """Refuse the instance; `why` goes to the log instead of the comment for the sender."""
         self.close()
-        self._refusal = Answer(status, comment[:64])
+        self._refusal = StoreResponse(status, comment[:64])
         self._provider.counts.add("refused_" + counter)
-        log = _log.error if counter == "resources" else _log.warning
-        log(
+        report = log.error if counter == "resources" else log.warning
+        report(
             "instance.refused",
             status=f"{status:04X}",
             reason=why or comment,
-            sop_instance_uid=self._reception.sop_instance_uid,
+            sop_uid=self._transfer.sop_instance_uid,
         )
 
     def _has_room(self) -> bool:
-        if self._room is None or self._size - self._looked_at > _LOOK_EVERY:
+        if self._room is None or self._size - self._measured_at > _MEASURE_EVERY:
             left = self._provider.mark.room()
             if left is None:
                 return False
             written = 0 if self._incoming is None else self._incoming.size
-            self._looked_at, self._room = self._size, written + left
+            self._measured_at, self._room = self._size, written + left
         return self._size <= self._room
 
     def _append(self, fragment: memoryview) -> None:
         try:
             if self._incoming is None:
-                self._incoming = self._provider.spool.receive(self._reception)
+                self._incoming = self._provider.spool.receive(self._transfer)
             self._incoming.write(fragment)
         except SpoolWriteError as error:
             self.refuse("resources", _OUT_OF_RESOURCES, _NO_ROOM, why=str(error))
@@ -203,7 +191,7 @@ class Receiving:
         assert incoming is not None
         assert record is not None
         try:
-            stored = self._provider.spool.keep(incoming, self._reception)
+            stored = self._provider.spool.keep(incoming, self._transfer)
         except InvalidInstanceError as error:
             self._refuse_invalid(error)
         except (SpoolWriteError, OSError) as error:

@@ -1,7 +1,7 @@
-"""Storage Commitment as a provider: requests are written down before they are answered.
+"""Storage Commitment as an SCP: requests are durable before they are answered.
 
-What a peer asks is kept in a file until the peer has taken the report, so that a node that is
-killed in between still reports after its next start.
+A request is kept in a file until the peer has accepted the report, so a node that is killed in
+between reports after its next start.
 """
 
 from __future__ import annotations
@@ -14,93 +14,115 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from listener.errors import ListenerError
-from listener.periodic import Repeating
-from listener.scu.commitment import (
+from listener.access import Permission
+from listener.errors import InvalidInstanceError, ListenerError
+from listener.lifecycle import Lifecycle, RepeatingTimer
+from listener.scu import (
     CLASS_CONFLICT,
     NO_SUCH_INSTANCE,
     CommitmentReport,
-    Reference,
-    decoded,
-    report_on,
+    SOPReference,
+    decode_report,
     send_report,
+    send_report_over,
 )
-from listener.spool.durable import sync_folder, write_temporary
-from listener.spool.part10 import read_header
+from listener.spool import read_header, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from pydicom.dataset import Dataset
+    from pynetdicom import evt
     from pynetdicom.association import Association
 
     from listener.access import AllowedPeer
-    from listener.scu.association import Peer
-    from listener.spool.spool import Spool
+    from listener.scp.associations import AssociationRecord, Associations
+    from listener.scu import Peer
+    from listener.spool import Spool
+    from listener.statistics import Counts
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
+
+_SUCCESS = 0x0000
+_PROCESSING_FAILURE = 0x0110
+_INVALID_ARGUMENT = 0x0115
+_NO_SUCH_ACTION = 0x0123
+_NOT_AUTHORISED = 0x0124
 
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A request that waits for its report to be taken; `asked_at` in seconds since the epoch."""
+    """Request whose report was not accepted yet; `asked_at` in seconds since the epoch."""
 
     peer: str
     transaction_uid: str
-    references: tuple[Reference, ...]
+    references: tuple[SOPReference, ...]
     asked_at: float
 
 
-class CommitmentProvider:
-    """Answers storage commitment requests from what the spool holds.
+class CommitmentProvider(Lifecycle):
+    """SCP of Storage Commitment for the instances in a spool.
 
-    The report goes over the association that asked, if that is still open, else over a new one to
-    where the peer listens, and is tried again until it is taken.
+    A report is sent over a new association to the peer's report address. A peer without one gets
+    it over the association of its request, while that is open. A failed report is repeated.
 
     Args:
-        spool: what is asked about.
-        call_back: gives the peer to call for a name of ours; None where it has no address.
+        spool: with the instances.
+        report_address: returns the peer to send reports to by our name of it; None if it has no
+            address.
         retry_s: seconds between two tries.
         give_up_s: seconds after which a report is dropped.
+
+    Example:
+        >>> may = frozenset({Permission.STORE, Permission.COMMITMENT})
+        >>> ct = AllowedPeer("ct1", "CT1", may=may)
+        >>> addresses = {"ct1": Peer("CT1", "ct1.clinic.example", 104)}
+        >>> with Spool(tmp_path) as spool:
+        ...     with CommitmentProvider(spool, report_address=addresses.get) as provider:
+        ...         scp = StorageSCP(
+        ...             ListenerSettings("NODE", port=0, peers=(ct,)), spool, commitment=provider
+        ...         )
+        ...         provider.waiting()
+        []
     """
 
     def __init__(
         self,
         spool: Spool,
         *,
-        call_back: Callable[[str], Peer | None],
+        report_address: Callable[[str], Peer | None],
         retry_s: float = 60.0,
         give_up_s: float = 7 * 86400.0,
     ) -> None:
         self._spool = spool
         self._folder = spool.root / "commitments"
         self._folder.mkdir(exist_ok=True)
-        self._call_back = call_back
+        self._report_address = report_address
         self._retry_s = retry_s
         self._give_up_s = give_up_s
-        self._repeating = Repeating(self._report_waiting, name="commitment", every_s=retry_s)
+        self._timer = RepeatingTimer(self._report_waiting, name="commitment", every_s=retry_s)
 
     def start(self) -> None:
-        """Start sending the reports that wait."""
-        self._repeating.start()
+        """Start to repeat failed reports."""
+        self._timer.start()
 
     def stop(self) -> None:
-        """Stop sending; what waits is sent after the next start."""
-        self._repeating.stop()
+        """Stop to repeat; reports that wait are sent after the next start."""
+        self._timer.stop()
 
     def take(self, information: Dataset, peer: AllowedPeer, association: Association) -> None:
-        """Write down a request, and report on the same association after the answer to it.
+        """Write a request to the disk, and report in a thread of its own.
 
         Raises:
-            InvalidUIDError: the request holds something that is no UID.
-            OSError: it can't be written down; nothing was promised.
+            InvalidUIDError: a UID in the request is not valid.
+            OSError: it can't be written.
         """
-        asked = decoded(information)
+        asked = decode_report(information)
         request = _Request(peer.name, asked.transaction_uid, asked.committed, time.time())
         self._write(request)
-        _log.info(
-            "commitment.asked",
+        log.info(
+            "commitment.requested",
             peer=peer.name,
             transaction_uid=request.transaction_uid,
             instances=len(request.references),
@@ -113,10 +135,10 @@ class CommitmentProvider:
         ).start()
 
     def report(self, request: _Request) -> CommitmentReport:
-        """Look into the spool now."""
+        """Return the report on a request by the content of the spool now."""
         held = self._spool.find_instances({r.sop_instance_uid for r in request.references})
-        committed: list[Reference] = []
-        failed: list[tuple[Reference, int]] = []
+        committed: list[SOPReference] = []
+        failed: list[tuple[SOPReference, int]] = []
         for reference in request.references:
             path = held.get(reference.sop_instance_uid)
             header = None if path is None else read_header(path)
@@ -129,25 +151,25 @@ class CommitmentProvider:
         return CommitmentReport(request.transaction_uid, tuple(committed), tuple(failed))
 
     def waiting(self) -> list[_Request]:
-        """Return the requests whose report has not been taken."""
+        """Return the requests whose report was not accepted yet."""
         return [self._read(path) for path in sorted(self._folder.glob("*.json"))]
 
     def _report(self, request: _Request, association: Association | None = None) -> None:
         report = self.report(request)
-        peer = self._call_back(request.peer)
+        peer = self._report_address(request.peer)
         try:
             if peer is not None:
                 send_report(peer, report)
             elif association is not None and association.is_established:
-                report_on(association, request.peer, report)
+                send_report_over(association, request.peer, report)
             else:
                 return
         except (ListenerError, RuntimeError, ValueError) as error:
-            _log.warning("commitment.report_failed", peer=request.peer, reason=str(error))
+            log.warning("report.failed", peer=request.peer, reason=str(error))
             return
         self._path(request.transaction_uid).unlink(missing_ok=True)
-        _log.info(
-            "commitment.reported",
+        log.info(
+            "report.sent",
             peer=request.peer,
             transaction_uid=request.transaction_uid,
             committed=len(report.committed),
@@ -157,7 +179,7 @@ class CommitmentProvider:
     def _report_waiting(self) -> None:
         for request in self.waiting():
             if time.time() - request.asked_at > self._give_up_s:
-                _log.error("commitment.given_up", peer=request.peer)
+                log.error("commitment.dropped", peer=request.peer)
                 self._path(request.transaction_uid).unlink(missing_ok=True)
             elif time.time() - request.asked_at > self._retry_s:
                 self._report(request)
@@ -166,14 +188,72 @@ class CommitmentProvider:
         return self._folder / f"{transaction_uid}.json"
 
     def _write(self, request: _Request) -> None:
-        text = json.dumps(asdict(request)).encode()
-        temporary = write_temporary(
-            self._spool.root / "incoming", (text,), modified_ns=time.time_ns()
+        write_atomically(
+            self._path(request.transaction_uid),
+            (json.dumps(asdict(request)).encode(),),
+            temporary=self._spool.incoming,
         )
-        temporary.rename(self._path(request.transaction_uid))
-        sync_folder(self._folder)
 
     def _read(self, path: Path) -> _Request:
         record = json.loads(path.read_text(encoding="utf-8"))
-        references = tuple(Reference(**reference) for reference in record.pop("references"))
+        references = tuple(SOPReference(**reference) for reference in record.pop("references"))
         return _Request(references=references, **record)
+
+
+class CommitmentMessages:
+    """Handlers of N-ACTION and N-EVENT-REPORT; the arguments are those of `StorageSCP`."""
+
+    def __init__(
+        self,
+        provider: CommitmentProvider | None,
+        on_report: Callable[[CommitmentReport], None] | None,
+        *,
+        associations: Associations,
+        counts: Counts,
+    ) -> None:
+        self._provider = provider
+        self._on_report = on_report
+        self._associations = associations
+        self._counts = counts
+
+    def on_action(self, event: evt.Event) -> tuple[int, Dataset | None]:
+        """Handle a request; its report follows."""
+        record = self._allowed(event, Permission.COMMITMENT)
+        if record is None or self._provider is None:
+            return _NOT_AUTHORISED, None
+        if event.action_type != 1:  # PS3.4 table J.3-1
+            return _NO_SUCH_ACTION, None
+        try:
+            with structlog.contextvars.bound_contextvars(association=record.id):
+                self._provider.take(event.action_information, record.peer, event.assoc)
+        except InvalidInstanceError as error:
+            log.warning("commitment.refused", association=record.id, reason=error.reason)
+            return _INVALID_ARGUMENT, None
+        except OSError as error:
+            log.error("commitment.failed", association=record.id, reason=str(error))
+            return _PROCESSING_FAILURE, None
+        self._counts.add("commitments")
+        return _SUCCESS, None
+
+    def on_event_report(self, event: evt.Event) -> tuple[int, Dataset | None]:
+        """Handle a report on a request of ours."""
+        record = self._allowed(event, Permission.REPORT)
+        if record is None or self._on_report is None:
+            return _NOT_AUTHORISED, None
+        try:
+            report = decode_report(event.event_information)
+            with structlog.contextvars.bound_contextvars(
+                association=record.id, peer=record.peer.name
+            ):
+                self._on_report(report)
+        except InvalidInstanceError as error:
+            log.warning("report.refused", association=record.id, reason=error.reason)
+            return _INVALID_ARGUMENT, None
+        except Exception:  # answered as a failure, so that the peer repeats the report
+            log.exception("report.callback_failed", association=record.id)
+            return _PROCESSING_FAILURE, None
+        return _SUCCESS, None
+
+    def _allowed(self, event: evt.Event, permission: Permission) -> AssociationRecord | None:
+        record = self._associations.get(event.assoc)
+        return record if record is not None and permission in record.peer.may else None

@@ -1,4 +1,4 @@
-"""How fast one peer may send."""
+"""Rate limit of one peer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from listener.spool.durable import locked
+from listener.spool import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,14 +16,12 @@ if TYPE_CHECKING:
 _TIME = struct.Struct("d")
 
 
-class Pace:
-    """Says how long an answer has to wait so that a peer keeps to its rate over all associations.
-
-    One second's worth may come in a burst.
+class RateLimit:
+    """Delays of the answers to one peer over all its associations; a burst of one second is free.
 
     Args:
         per_s: instances per second.
-        clock: seconds that never go back.
+        clock: monotonic clock in seconds.
     """
 
     def __init__(self, per_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,18 +31,18 @@ class Pace:
         self._next = clock()
 
     def wait_s(self) -> float:
-        """Return the seconds to wait before the answer to the instance that has come now."""
+        """Return the seconds by which to delay the answer to an instance that is complete now."""
         with self._lock:
             now = self._clock()
             self._next = _after(self._next, now=now, step=self._step)
             return max(self._next - now, 0.0)
 
 
-class SharedPace:
-    """The same for a peer whose associations are spread over processes of one machine.
+class SharedRateLimit:
+    """Rate limit of one peer over several processes of one machine.
 
     Args:
-        path: of a file that they share and that is as old as they are at most.
+        path: file shared by this run's processes; must be new at every start.
         per_s: instances per second.
     """
 
@@ -53,7 +51,7 @@ class SharedPace:
         self._step = 1 / per_s
 
     def wait_s(self) -> float:
-        """Return the seconds to wait before the answer to the instance that has come now."""
+        """Return the seconds by which to delay the answer to an instance that is complete now."""
         with locked(self._path.with_suffix(".lock")):
             now = time.monotonic()
             try:

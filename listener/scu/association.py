@@ -1,16 +1,13 @@
-"""A peer Application Entity that we associate with, and the association itself."""
+"""Associations that we request from a peer."""
 
 from __future__ import annotations
 
-import socket
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydicom.uid import UID
 from pynetdicom import AE, evt
-from pynetdicom.pdu_primitives import A_ABORT, A_P_ABORT
 
 from listener.errors import (
     AssociationAbortedError,
@@ -19,18 +16,17 @@ from listener.errors import (
     PeerTLSError,
     PeerUnreachableError,
 )
-from listener.pynetdicom_hooks.dimse import Messages
-from listener.pynetdicom_hooks.options import set_switches
-from listener.spool.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from listener.pynetdicom_hooks import RequestorEvents, configure_libraries
+from listener.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from listener.tls import ClientHandshake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pynetdicom.association import Association
-    from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
     from pynetdicom.presentation import PresentationContext
 
+    from listener.pynetdicom_hooks import RoleSelection
     from listener.tls import TLSFiles
 
 _MAX_PDU = 128 * 1024
@@ -39,15 +35,21 @@ _TRANSIENT = 0x02
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A remote Application Entity and how we call it.
+    """Remote Application Entity, its address and our time limits.
 
     Attributes:
         ae_title: its Application Entity title, at most 16 characters.
-        calling_ae_title: ours.
+        host: its address or host name.
+        port: its TCP port.
+        calling_ae_title: our own AE title.
         connect_timeout_s: seconds for the TCP connection.
         acse_timeout_s: seconds for the answer to an association or release request.
         dimse_timeout_s: seconds for each answer of the peer.
-        tls: our certificate and whom we trust, where the peer is called over TLS.
+        tls: our certificate and the trusted issuers; None: no TLS.
+
+    Example:
+        >>> print(Peer("PACS", "pacs.clinic.example", 11112, calling_ae_title="NODE"))
+        PACS at pacs.clinic.example:11112
     """
 
     ae_title: str
@@ -63,60 +65,36 @@ class Peer:
         return f"{self.ae_title} at {self.host}:{self.port}"
 
 
-class _Connection:
-    """Notes what becomes of a connection, and sets it up: no packet waits, no answer is lost."""
-
-    def __init__(self, handshake: ClientHandshake | None) -> None:
-        self.handshake = handshake
-        self.opened = threading.Event()
-        self.ended_by_peer = threading.Event()
-
-    def on_open(self, event: evt.Event) -> None:
-        self.opened.set()
-        event.assoc.dimse = Messages(event.assoc)
-        transport = event.assoc.dul.socket
-        if transport is not None and transport.socket is not None:
-            transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def on_primitive(self, event: evt.Event) -> None:
-        """Take note of an abort by the peer, or of a connection that broke (A-P-ABORT)."""
-        if isinstance(vars(event).get("primitive"), (A_ABORT, A_P_ABORT)):
-            self.ended_by_peer.set()
-
-
 @contextmanager
 def associate(
     peer: Peer,
     contexts: Sequence[PresentationContext],
     *,
-    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+    roles: Sequence[RoleSelection] = (),
     on_c_store: Callable[[evt.Event], int] | None = None,
     on_event_report: Callable[[evt.Event], tuple[int, None]] | None = None,
 ) -> Iterator[Association]:
-    """Open an association, release it at the end, and abort it when the work raises.
+    """Request an association, release it at the end, and abort it when the work raises.
 
     Args:
-        peer: whom to call.
-        contexts: what to propose, at most 128.
-        roles: role selections to propose, for a C-GET.
-        on_c_store: answers the C-STORE requests that a C-GET brings.
-        on_event_report: answers an N-EVENT-REPORT that follows an N-ACTION.
+        peer: to associate with.
+        contexts: to propose, at most 128.
+        roles: role selections to propose.
+        on_c_store: handler of the C-STORE requests of a C-GET.
+        on_event_report: handler of an N-EVENT-REPORT that follows an N-ACTION.
 
     Raises:
         PeerUnreachableError: no connection or no answer.
-        AssociationRejectedError: the peer said no.
-        NoPresentationContextError: the peer said yes, and took none of the contexts.
+        AssociationRejectedError: the peer rejected it.
+        NoPresentationContextError: the peer accepted it, but none of the contexts.
         AssociationAbortedError: the peer ended it during negotiation.
         PeerTLSError: the TLS handshake failed.
         TLSError: our certificates can't be used.
     """
-    set_switches()
+    configure_libraries()
     handshake = None if peer.tls is None else ClientHandshake(peer.tls)
-    connection = _Connection(handshake)
-    handlers: list[Any] = [
-        (evt.EVT_CONN_OPEN, connection.on_open),
-        (evt.EVT_ACSE_RECV, connection.on_primitive),
-    ]
+    events = RequestorEvents()
+    handlers: list[Any] = events.handlers()
     if on_c_store is not None:
         handlers.append((evt.EVT_C_STORE, on_c_store))
     if on_event_report is not None:
@@ -131,7 +109,7 @@ def associate(
         evt_handlers=handlers,
         tls_args=None if handshake is None else (handshake.context, peer.host),
     )
-    _raise_unless_established(association, peer, connection)
+    _raise_unless_established(association, peer, events=events, handshake=handshake)
     try:
         yield association
     except BaseException:
@@ -153,13 +131,17 @@ def _entity(peer: Peer) -> AE:
 
 
 def _raise_unless_established(
-    association: Association, peer: Peer, connection: _Connection
+    association: Association,
+    peer: Peer,
+    *,
+    events: RequestorEvents,
+    handshake: ClientHandshake | None,
 ) -> None:
     if association.is_established:
         return
-    if connection.handshake is not None and connection.handshake.failure is not None:
-        raise PeerTLSError(f"no TLS with {peer}: {connection.handshake.failure}")
-    if not connection.opened.is_set():
+    if handshake is not None and handshake.failure is not None:
+        raise PeerTLSError(f"no TLS with {peer}: {handshake.failure}")
+    if not events.opened.is_set():
         raise PeerUnreachableError(f"{peer} can't be reached; check its address and that it runs")
     answer = association.acceptor.primitive
     if association.is_rejected and answer is not None:
@@ -169,6 +151,6 @@ def _raise_unless_established(
         )
     if association.rejected_contexts and not association.accepted_contexts:
         raise NoPresentationContextError(f"{peer} accepts none of the proposed contexts")
-    if not connection.ended_by_peer.is_set():
+    if not events.ended_by_peer.is_set():
         raise PeerUnreachableError(f"{peer} did not answer the association request in time")
     raise AssociationAbortedError(f"{peer} aborted while the association was negotiated")

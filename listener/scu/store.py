@@ -1,11 +1,10 @@
-"""What we ask of a peer: C-ECHO and C-STORE here, C-FIND, C-MOVE and C-GET from `query`."""
+"""C-ECHO and C-STORE as an SCU."""
 
 from __future__ import annotations
 
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from pydicom.errors import InvalidDicomError
@@ -20,7 +19,7 @@ from listener.errors import (
 )
 from listener.scu.association import Peer, associate
 from listener.scu.deflated import inflated
-from listener.scu.query import MoveResult, find, get, move
+from listener.scu.outcome import StoreAbortedError, StoreCategory, StoreOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,54 +28,27 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
     from pynetdicom.presentation import PresentationContext
 
-__all__ = [
-    "EchoResult",
-    "MoveResult",
-    "Peer",
-    "StoreCategory",
-    "StoreOutcome",
-    "echo",
-    "find",
-    "get",
-    "move",
-    "store",
-]
-
 _VERIFICATION = UID("1.2.840.10008.1.1")
 # An association has at most 128 contexts, and a kind may need two.
 _MAX_KINDS = 64
 _SOP_CLASS_NOT_SUPPORTED = 0x0122
 
 
-class StoreCategory(Enum):
-    """What a C-STORE status means (PS3.4 table B.2-1)."""
-
-    SUCCESS = "success"
-    WARNING = "warning"
-    REFUSED = "refused"
-
-
 @dataclass(frozen=True, slots=True)
 class EchoResult:
-    """An answered C-ECHO: seconds from request to answer, and seconds with the association."""
+    """Times of an answered C-ECHO.
+
+    Attributes:
+        round_trip_s: seconds from the request to the answer.
+        total_s: seconds with the association.
+
+    Example:
+        >>> EchoResult(round_trip_s=0.002, total_s=0.01).total_s
+        0.01
+    """
 
     round_trip_s: float
     total_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class StoreOutcome:
-    """What became of one instance.
-
-    Attributes:
-        status: the DIMSE status of the peer; 0122H too when it took no context for the instance.
-        comment: the peer's error comment, or ours.
-    """
-
-    sop_instance_uid: str
-    status: int
-    category: StoreCategory
-    comment: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +64,17 @@ class _Outgoing:
 
 
 def echo(peer: Peer) -> EchoResult:
-    """Ask a peer for a C-ECHO.
+    """Send a C-ECHO to a peer.
 
     Raises:
-        PeerError: it can't be reached, rejects us, does not take Verification, or aborts.
+        PeerError: it can't be reached, rejects us, does not accept Verification, or aborts.
+
+    Example:
+        >>> settings = ListenerSettings("NODE", port=0, anonymous_peer=AllowedPeer("any", ""))
+        >>> with Spool(tmp_path) as spool, StorageSCP(settings, spool) as scp:
+        ...     node = Peer("NODE", "127.0.0.1", scp.port)
+        ...     echo(node).round_trip_s < 60
+        True
     """
     begun = time.perf_counter()
     with associate(peer, [build_context(_VERIFICATION)]) as association:
@@ -113,18 +92,18 @@ def store(
     *,
     on_answer: Callable[[StoreOutcome], None] | None = None,
 ) -> tuple[StoreOutcome, ...]:
-    """Send Part 10 files as they are encoded, over one association.
+    """Send Part 10 files by C-STORE as they are encoded, over one association.
 
-    Contexts are proposed for what is sent and no more; over 64 kinds are sent over several
-    associations. What is deflated is proposed inflated too, and sent so where the peer takes it
-    only so. An instance whose kind the peer does not take is an outcome, not an error, as long as
-    it takes another one.
+    A context is proposed for each pair of SOP class and transfer syntax; more than 64 pairs need
+    several associations. Deflated files are proposed inflated, too, and are inflated for a peer
+    that accepts nothing else. An instance without an accepted context is an outcome, not an error,
+    as long as the peer accepts another one.
 
     Args:
-        peer: where to.
-        paths: files; the File Meta Information must name SOP class, SOP instance and syntax.
-        on_answer: told each outcome before the next instance goes out, so that what a peer has
-            taken is known whatever happens to us; what it raises ends the association.
+        peer: to send to.
+        paths: files; the File Meta Information must have SOP class, SOP instance and syntax.
+        on_answer: called with each outcome before the next instance is sent, so that no answer is
+            lost if this process is killed; an error in it ends the association.
 
     Returns:
         One outcome per path, in their order.
@@ -132,8 +111,18 @@ def store(
     Raises:
         InvalidInstanceError: a file is not Part 10 or lacks one of these UIDs; nothing was sent.
         PeerUnreachableError, AssociationRejectedError: nothing was sent.
-        NoPresentationContextError: the peer takes none of the kinds; nothing was sent.
-        AssociationAbortedError: it ended in the middle, `outcomes` has what was answered.
+        NoPresentationContextError: the peer accepts no context; nothing was sent.
+        StoreAbortedError: the association ended too early; `outcomes` has the answers until then.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> path = Path(get_testdata_file("CT_small.dcm", download=False))
+        >>> settings = ListenerSettings("NODE", port=0, anonymous_peer=AllowedPeer("any", ""))
+        >>> with Spool(tmp_path) as spool, StorageSCP(settings, spool) as scp:
+        ...     node = Peer("NODE", "127.0.0.1", scp.port)
+        ...     outcomes = store(node, [path])
+        >>> outcomes[0].category
+        <StoreCategory.SUCCESS: 'success'>
     """
     outgoing = [_outgoing(path) for path in paths]
     outcomes = _Outcomes(on_answer)
@@ -143,7 +132,7 @@ def store(
         try:
             _store_batch(peer, kinds, batch, outcomes=outcomes)
         except AssociationAbortedError as error:
-            raise AssociationAbortedError(str(error), outcomes=outcomes.in_order()) from error
+            raise StoreAbortedError(str(error), outcomes=outcomes.in_order()) from error
         except NoPresentationContextError as error:
             refused = error
             for index, item in batch:
@@ -156,19 +145,19 @@ def store(
 
 
 class _Outcomes:
-    """Gathers outcomes by the place of their paths, and passes each on."""
+    """Outcomes by the index of their paths; each is also passed to a callback."""
 
     def __init__(self, on_answer: Callable[[StoreOutcome], None] | None) -> None:
-        self._by_place: dict[int, StoreOutcome] = {}
+        self._by_index: dict[int, StoreOutcome] = {}
         self._on_answer = on_answer
 
-    def add(self, place: int, outcome: StoreOutcome) -> None:
-        self._by_place[place] = outcome
+    def add(self, index: int, outcome: StoreOutcome) -> None:
+        self._by_index[index] = outcome
         if self._on_answer is not None:
             self._on_answer(outcome)
 
     def in_order(self) -> tuple[StoreOutcome, ...]:
-        return tuple(self._by_place[place] for place in sorted(self._by_place))
+        return tuple(self._by_index[index] for index in sorted(self._by_index))
 
 
 def _outgoing(path: Path) -> _Outgoing:
@@ -190,7 +179,7 @@ def _batches(kinds: Sequence[tuple[UID, UID]]) -> Iterator[Sequence[tuple[UID, U
 
 
 def _encodings(transfer_syntax: UID) -> tuple[UID, ...]:
-    """The transfer syntaxes that a file can be sent in, the better one first."""
+    """Return the transfer syntaxes to send a file in, the preferred one first."""
     if transfer_syntax.is_deflated:
         return transfer_syntax, ExplicitVRLittleEndian
     return (transfer_syntax,)
@@ -219,8 +208,8 @@ def _store_batch(
             if not usable:
                 outcomes.add(index, _no_context(item))
                 continue
-            plain = usable[0] != item.transfer_syntax_uid
-            with inflated(item.path) if plain else nullcontext(item.path) as path:
+            inflate = usable[0] != item.transfer_syntax_uid
+            with inflated(item.path) if inflate else nullcontext(item.path) as path:
                 answer = _send(association, peer, item, path, message_id=message_id % 0xFFFF + 1)
             outcomes.add(index, answer)
 

@@ -1,45 +1,55 @@
-"""Is there room? Receiving stops before the disk is full, and goes on by itself."""
+"""Space and folders of the disk; receiving pauses while the space is low."""
 
 from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
-_log = structlog.get_logger()
-# Without a distance between "low" and "enough again" a node at the mark would change its mind
-# with every file that something else writes.
+log = structlog.get_logger()
+# Hysteresis: otherwise a node at the mark would switch with every file that another program writes.
 _RESUME_FACTOR = 1.05
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Bytes of a file system: what this user may still write, and how large it is."""
+    """Space of a file system.
+
+    Attributes:
+        free: bytes that this user may still write.
+        total: bytes of the file system.
+
+    Example:
+        >>> with Spool(tmp_path, measure=lambda root: Space(free=5, total=100)) as spool:
+        ...     spool.space().free
+        5
+    """
 
     free: int
     total: int
 
 
 def measure(root: Path) -> Space:
-    """Return the space of the file system that a folder is on."""
+    """Measure the file system of a folder."""
     status = os.statvfs(root)
     return Space(free=status.f_bavail * status.f_frsize, total=status.f_blocks * status.f_frsize)
 
 
 class LowDiskMark:
-    """The free space below which nothing more is taken.
+    """Free space below which nothing is received.
 
     Args:
         look: measures the space.
-        min_free_bytes: the mark.
-        min_free_percent: the mark as a share of the file system; the larger of the two counts.
+        min_free_bytes: the mark in bytes.
+        min_free_percent: the mark in percent of the file system; the larger of the two counts.
     """
 
     def __init__(
@@ -53,11 +63,11 @@ class LowDiskMark:
 
     @property
     def is_low(self) -> bool:
-        """Whether the disk is low; measured now, so it ends by itself when there is room."""
+        """Whether the disk is low, as measured now."""
         return self.room() is None
 
     def room(self) -> int | None:
-        """Return the bytes that may be written and leave what must stay free; None: it is low."""
+        """Return the bytes above the mark that may be written; None if the disk is low."""
         space = self._look()
         mark = max(self._bytes, int(space.total * self._percent / 100))
         with self._lock:
@@ -65,7 +75,35 @@ class LowDiskMark:
             self._low = space.free < (mark * _RESUME_FACTOR if was_low else mark)
             low = self._low
         if low and not was_low:
-            _log.error("disk.low", free_bytes=space.free, mark_bytes=mark)
+            log.error("disk.low", free_bytes=space.free, mark_bytes=mark)
         elif was_low and not low:
-            _log.info("disk.has_room_again", free_bytes=space.free, mark_bytes=mark)
+            log.info("disk.recovered", free_bytes=space.free, mark_bytes=mark)
         return None if low else space.free - mark
+
+
+def entries_in(folder: Path) -> list[os.DirEntry[str]]:
+    """Return the entries of a folder; none if it does not exist."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        return []
+
+
+def folders_in(folder: Path) -> list[os.DirEntry[str]]:
+    """Return the folders in a folder, links not followed."""
+    return [entry for entry in entries_in(folder) if entry.is_dir(follow_symlinks=False)]
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of the files below a folder."""
+    return sum(_sizes(folder))
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    for entry in entries_in(folder):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _sizes(Path(entry.path))
+            continue
+        with suppress(FileNotFoundError):
+            yield entry.stat(follow_symlinks=False).st_size

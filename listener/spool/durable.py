@@ -1,4 +1,4 @@
-"""Writing so that what was reported as written is there after a crash or a power cut."""
+"""Writes and locks that survive a crash or a power cut."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-_REMEMBERED_FOLDERS = 4096
+_MAX_KNOWN_FOLDERS = 4096
 
 
 def sync_folder(folder: Path) -> None:
@@ -43,42 +43,47 @@ def write_errors() -> Iterator[None]:
 
 
 def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
-    """Write all of it to a file, however little one call takes."""
+    """Write all bytes to a file, with as many calls as it takes."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def write_temporary(folder: Path, parts: Sequence[bytes | memoryview], *, modified_ns: int) -> Path:
-    """Write a new file and fsync it; on any error no file is left.
+def write_atomically(path: Path, parts: Sequence[bytes | memoryview], *, temporary: Path) -> None:
+    """Write a file that is there as a whole or not at all, and durable when this returns.
 
     Args:
-        folder: where, on the file system that the file will stay on.
-        parts: what, one after the other.
-        modified_ns: the file's modification time, nanoseconds since the epoch.
+        path: final name; a file of that name is replaced.
+        parts: content, one part after the other.
+        temporary: folder to write in first, on the same file system; no file stays there, except
+            after a crash one whose name ends in ".part".
+
+    Raises:
+        OSError: the disk failed; nothing was written.
     """
-    path = folder / f"{uuid.uuid4().hex}.part"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+    unfinished = temporary / f"{uuid.uuid4().hex}.part"
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
     try:
-        for part in parts:
-            write_all(descriptor, part)
-        os.utime(descriptor, ns=(modified_ns, modified_ns))
-        os.fsync(descriptor)
+        try:
+            for part in parts:
+                write_all(descriptor, part)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        unfinished.rename(path)
     except BaseException:
         with suppress(OSError):
-            path.unlink()
+            unfinished.unlink()
         raise
-    finally:
-        os.close(descriptor)
-    return path
+    sync_folder(path.parent)
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock between processes and threads alone; it ends with its holder, however that ends.
+    """Hold an exclusive lock between processes and threads; it ends with its holder.
 
     Args:
-        path: a file that is made if missing and never removed.
+        path: lock file; made if missing, never removed.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
     try:
@@ -89,12 +94,12 @@ def locked(path: Path) -> Iterator[None]:
 
 
 class SharedLock:
-    """The shared side of `locked`, which all threads of a process hold as one.
+    """Shared lock of all threads of a process, against the exclusive one of `locked`.
 
-    The first of them takes it and the last gives it back; the file stays open until `close`.
+    The first thread takes it and the last one releases it; the file stays open until `close`.
 
     Attributes:
-        path: of the file, for who wants the lock alone.
+        path: lock file, for `locked`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -105,7 +110,7 @@ class SharedLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold it, together with whoever else shares it."""
+        """Hold the lock, together with other threads and processes that share it."""
         with self._guard:
             if self._file is None:
                 self._file = self.path.open("ab")
@@ -122,17 +127,17 @@ class SharedLock:
                     fcntl.flock(file, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Let go of the file; nobody may hold the lock."""
+        """Close the file; no thread may hold the lock."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
 
 class DurableFolders:
-    """Makes folders below a root so that they survive a power cut, once per folder.
+    """Folders below a root that survive a power cut.
 
-    A folder that merely exists may have been made a moment ago by someone who was killed before
-    the entry was synced; so a folder counts as durable only when this object has synced it.
+    A folder that exists may have been made by a process that was killed before it synced the
+    entry; so a folder counts as durable only after this object has synced it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -141,7 +146,7 @@ class DurableFolders:
         self._known: OrderedDict[Path, None] = OrderedDict()
 
     def ensure(self, folder: Path) -> None:
-        """Make a folder and its parents up to the root, and sync every entry on the way."""
+        """Make a folder and its parents up to the root, and sync every entry."""
         with self._lock:
             if folder in self._known:
                 self._known.move_to_end(folder)
@@ -152,10 +157,10 @@ class DurableFolders:
                 if parent == self._root:
                     break
             self._known[folder] = None
-            if len(self._known) > _REMEMBERED_FOLDERS:
+            if len(self._known) > _MAX_KNOWN_FOLDERS:
                 self._known.popitem(last=False)
 
     def forget(self, folder: Path) -> None:
-        """Look again next time: someone removed this folder."""
+        """Sync a folder again next time, since it was removed."""
         with self._lock:
             self._known.pop(folder, None)

@@ -1,8 +1,7 @@
-"""What the names in the spool say: which contents there are of which instances."""
+"""Names of the files in the spool: contents (versions) of SOP instances."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,23 +10,44 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from listener.errors import InvalidUIDError
+from listener.spool.disk import entries_in, folders_in
 from listener.uids import clean_uid
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Sequence
 
 SUFFIX = ".dcm"
-"""Ends the name of every file that holds an instance."""
+"""Suffix of every file that holds an instance."""
 
 
 @dataclass(frozen=True, slots=True)
-class SpooledInstance:
-    """One version of an instance, as its file's name and status tell.
+class InstanceFile:
+    """File of one version of an instance, known without opening it.
 
     Attributes:
         digest: hex BLAKE3 of the data set as received, without file meta.
+        path: of the Part 10 file.
         size: bytes of the file, file meta included.
         received_at: UTC.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> from pynetdicom.dsutils import split_dataset
+        >>> path = Path(get_testdata_file("CT_small.dcm", download=False))
+        >>> meta, offset = split_dataset(path)
+        >>> transfer = TransferInfo(
+        ...     transfer_syntax_uid=meta.TransferSyntaxUID,
+        ...     sop_class_uid=meta.MediaStorageSOPClassUID,
+        ...     sop_instance_uid=meta.MediaStorageSOPInstanceUID,
+        ...     calling_ae_title="CT1",
+        ...     receiving_ae_title="NODE",
+        ... )
+        >>> with Spool(tmp_path) as spool:
+        ...     receipt = spool.store(path.read_bytes()[offset:], transfer)
+        ...     (file,) = spool.instances(receipt.study_instance_uid)
+        >>> file.path.name == f"{file.sop_instance_uid}.{file.digest}.dcm"
+        True
     """
 
     sop_instance_uid: str
@@ -38,20 +58,84 @@ class SpooledInstance:
     received_at: datetime
 
 
-def newest(versions: Sequence[SpooledInstance]) -> SpooledInstance:
-    """Return the version whose content arrived last; the digest breaks a tie."""
+@dataclass(frozen=True, slots=True)
+class StoreReceipt:
+    """Receipt of an instance that is durable in the spool.
+
+    Attributes:
+        digest: hex BLAKE3 of the data set as received, without file meta.
+        size: bytes of the data set as received, without file meta.
+        path: of the Part 10 file.
+        received_at: UTC.
+        new: False if the same content with the same UIDs was there before.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> from pynetdicom.dsutils import split_dataset
+        >>> path = Path(get_testdata_file("CT_small.dcm", download=False))
+        >>> meta, offset = split_dataset(path)
+        >>> transfer = TransferInfo(
+        ...     transfer_syntax_uid=meta.TransferSyntaxUID,
+        ...     sop_class_uid=meta.MediaStorageSOPClassUID,
+        ...     sop_instance_uid=meta.MediaStorageSOPInstanceUID,
+        ...     calling_ae_title="CT1",
+        ...     receiving_ae_title="NODE",
+        ... )
+        >>> with Spool(tmp_path) as spool:
+        ...     receipts = [spool.store(path.read_bytes()[offset:], transfer) for _ in range(2)]
+        >>> [receipt.new for receipt in receipts]
+        [True, False]
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    calling_ae_title: str
+    digest: str
+    size: int
+    path: Path
+    received_at: datetime
+    new: bool
+
+
+def newest(versions: Sequence[InstanceFile]) -> InstanceFile:
+    """Return the version whose content arrived last; the digest breaks a tie.
+
+    Example:
+        >>> from datetime import datetime
+        >>> def version(digest: str, hour: int) -> InstanceFile:
+        ...     received = datetime(2026, 11, 28, hour)
+        ...     return InstanceFile("1.2.3.1", "1.2.3", digest, Path(digest), 1, received)
+        >>> newest([version("aa", 8), version("bb", 9)]).digest
+        'bb'
+    """
     return max(versions, key=lambda version: (version.received_at, version.digest))
 
 
-def oldest(versions: Sequence[SpooledInstance]) -> SpooledInstance:
-    """Return the version whose content arrived first; the digest breaks a tie."""
+def oldest(versions: Sequence[InstanceFile]) -> InstanceFile:
+    """Return the version whose content arrived first; the digest breaks a tie.
+
+    Example:
+        A spool that keeps to the first content under a SOP Instance UID:
+
+        >>> with Spool(tmp_path, choose_current=oldest) as spool:
+        ...     spool.instances("1.2.3")
+        ()
+    """
     return min(versions, key=lambda version: (version.received_at, version.digest))
 
 
-def content_digest(instances: Iterable[SpooledInstance]) -> str:
+def content_digest(instances: Iterable[InstanceFile]) -> str:
     """Return a hex BLAKE3 over the (SOP Instance UID, digest) pairs of a study's instances.
 
-    Equal for equal content, whatever the time of arrival; the order is that of the UIDs.
+    Equal content has an equal digest, in whatever order and whenever it arrived.
+
+    Example:
+        >>> with Spool(tmp_path) as spool:
+        ...     content_digest(spool.instances("1.2.3"))[:16]  # of no instance
+        'af1349b9f5f9a1a6'
     """
     digest = blake3()
     for instance in sorted(instances, key=lambda instance: instance.sop_instance_uid):
@@ -59,22 +143,8 @@ def content_digest(instances: Iterable[SpooledInstance]) -> str:
     return digest.hexdigest()
 
 
-def entries_in(folder: Path) -> list[os.DirEntry[str]]:
-    """Return the entries of a folder, none if it is not there."""
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except FileNotFoundError:
-        return []
-
-
-def folders_in(folder: Path) -> list[os.DirEntry[str]]:
-    """Return the folders in a folder, links not followed."""
-    return [entry for entry in entries_in(folder) if entry.is_dir(follow_symlinks=False)]
-
-
-def versions_in(study: Path) -> tuple[SpooledInstance, ...]:
-    """Return every content of every instance in a study's folder; no file is opened."""
+def versions_in(study: Path) -> tuple[InstanceFile, ...]:
+    """Return every version of every instance in a study's folder; no file is opened."""
     found = [
         version
         for series in folders_in(study)
@@ -84,10 +154,8 @@ def versions_in(study: Path) -> tuple[SpooledInstance, ...]:
     return tuple(sorted(found, key=_version_order))
 
 
-def _spooled_instance(
-    entry: os.DirEntry[str], *, series_instance_uid: str
-) -> SpooledInstance | None:
-    """Read a file's name and status; None for a file that is not ours or has just gone."""
+def _spooled_instance(entry: os.DirEntry[str], *, series_instance_uid: str) -> InstanceFile | None:
+    """Read the name and status of a file; None if it is not ours or was deleted meanwhile."""
     stem = entry.name.removesuffix(SUFFIX)
     uid, _, digest = stem.rpartition(".")
     if stem == entry.name or len(digest) != blake3.digest_size * 2:
@@ -97,7 +165,7 @@ def _spooled_instance(
         uid = clean_uid(uid, name="SOPInstanceUID")
     except (FileNotFoundError, InvalidUIDError):
         return None
-    return SpooledInstance(
+    return InstanceFile(
         sop_instance_uid=uid,
         series_instance_uid=series_instance_uid,
         digest=digest,
@@ -107,7 +175,7 @@ def _spooled_instance(
     )
 
 
-def _version_order(version: SpooledInstance) -> tuple[str, datetime, str, str]:
+def _version_order(version: InstanceFile) -> tuple[str, datetime, str, str]:
     return (
         version.sop_instance_uid,
         version.received_at,

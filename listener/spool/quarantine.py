@@ -1,4 +1,4 @@
-"""Where refused data sets are kept for an administrator to look at."""
+"""Quarantine of refused data sets, for an administrator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from listener.errors import InvalidUIDError
-from listener.spool.durable import sync_folder, write_temporary
+from listener.spool.durable import write_atomically
 from listener.uids import clean_uid
 
 if TYPE_CHECKING:
@@ -16,20 +16,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from listener.errors import InvalidInstanceError
-    from listener.spool.part10 import Reception
+    from listener.spool.part10 import TransferInfo
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedDataSet:
-    """A refused data set: why, from whom, when. Holds no patient data.
+    """Refused data set: reason, sender and time, without patient data.
 
     Attributes:
-        path: the data set as received, without preamble and file meta.
-        reason: what was wrong with it.
-        status: what the sender was answered, for example "C000".
-        sop_class_uid, sop_instance_uid: as announced, empty where that was no UID.
-        size: bytes.
-        received_at: UTC, of the first time that this content came.
+        path: of the data set as received, without preamble and file meta.
+        reason: of the refusal.
+        status: answered to the sender, for example "C000".
+        sop_class_uid: as in the request; empty if that is not a valid UID.
+        sop_instance_uid: likewise.
+        transfer_syntax_uid: as negotiated.
+        digest: hex BLAKE3 of the data set.
+        size: in bytes.
+        received_at: UTC, of the first time that this content was received.
+
+    Example:
+        >>> explicit, ct = "1.2.840.10008.1.2.1", "1.2.840.10008.5.1.4.1.1.2"
+        >>> with Spool(tmp_path) as spool:
+        ...     try:
+        ...         spool.store(b"not DICOM", TransferInfo(explicit, ct, "1.2.3", "CT1", "NODE"))
+        ...     except ListenerError:
+        ...         (refused,) = spool.quarantined()
+        >>> refused.status, refused.calling_ae_title, refused.size
+        ('C000', 'CT1', 9)
     """
 
     path: Path
@@ -45,11 +58,11 @@ class QuarantinedDataSet:
 
 
 class Quarantine:
-    """Refused data sets in one folder, each kept once however often it is sent.
+    """Folder of refused data sets; each content is kept once.
 
     Args:
-        folder: where they are kept.
-        temporary: where they are written first, on the same file system.
+        folder: of the data sets.
+        temporary: folder to write in first, on the same file system.
     """
 
     def __init__(self, folder: Path, *, temporary: Path) -> None:
@@ -59,12 +72,12 @@ class Quarantine:
     def add(
         self,
         data: bytes | memoryview,
-        reception: Reception,
+        transfer: TransferInfo,
         *,
         digest: str,
         error: InvalidInstanceError,
     ) -> None:
-        """Keep a data set and a JSON file beside it that says why it was refused."""
+        """Keep a data set, with the reason of its refusal in a JSON file of the same name."""
         path = self._folder / f"{digest}.raw"
         note = path.with_suffix(".json")
         if note.exists():
@@ -74,28 +87,26 @@ class Quarantine:
             path=path,
             reason=error.reason,
             status=f"{error.status:04X}",
-            calling_ae_title=reception.calling_ae_title,
-            sop_class_uid=_uid_or_nothing(reception.sop_class_uid),
-            sop_instance_uid=_uid_or_nothing(reception.sop_instance_uid),
-            transfer_syntax_uid=_uid_or_nothing(reception.transfer_syntax_uid),
+            calling_ae_title=transfer.calling_ae_title,
+            sop_class_uid=_uid_or_nothing(transfer.sop_class_uid),
+            sop_instance_uid=_uid_or_nothing(transfer.sop_instance_uid),
+            transfer_syntax_uid=_uid_or_nothing(transfer.transfer_syntax_uid),
             digest=digest,
             size=len(data),
             received_at=now,
         )
         record = asdict(entry) | {"path": path.name, "received_at": now.isoformat()}
         text = json.dumps(record, indent=2).encode()
-        modified_ns = int(now.timestamp() * 1e9)
         for target, content in ((path, data), (note, text)):
-            write_temporary(self._temporary, (content,), modified_ns=modified_ns).rename(target)
-        sync_folder(self._folder)
+            write_atomically(target, (content,), temporary=self._temporary)
 
     def entries(self) -> Iterator[QuarantinedDataSet]:
-        """Yield what is in quarantine, oldest first."""
+        """Yield the refused data sets, oldest first."""
         found = [self._read(note) for note in self._folder.glob("*.json")]
         yield from sorted(found, key=lambda entry: (entry.received_at, entry.digest))
 
     def clear(self, *, before: datetime) -> int:
-        """Remove data sets that came before a moment, and return how many."""
+        """Delete data sets that were received before a time, and return their number."""
         old = [entry for entry in self.entries() if entry.received_at < before]
         for entry in old:
             entry.path.unlink(missing_ok=True)

@@ -1,13 +1,13 @@
-"""The durable inbox. The file system is the index: a file's path says which instance it is.
+"""Durable inbox. The file system is the index: the path of a file identifies its instance.
 
     <root>/studies/<study uid>/<series uid>/<sop uid>.<BLAKE3 of the data set as received>.dcm
     <root>/incoming/      being written; never acknowledged
-    <root>/quarantine/    refused data sets, each with a JSON file that says why
-    <root>/removing/      studies on their way out
+    <root>/quarantine/    refused data sets, each with the reason in a JSON file
+    <root>/removing/      studies that are being deleted
 
-An instance is reported as stored only after its bytes and every folder entry that leads to it have
-been synced. A name holds the digest of the content, so a repeat is known by its name, and the same
-UID with other content can never overwrite anything.
+An instance is reported as stored only after its bytes and every folder entry of its path are
+synced. A name has the digest of the content: a repeat has the same name, and the same UID with
+other content never overwrites a file.
 """
 
 from __future__ import annotations
@@ -15,85 +15,75 @@ from __future__ import annotations
 import fcntl
 import itertools
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listener.errors import InvalidInstanceError
-from listener.spool.disk import Space, measure
+from listener.spool.commit import Committer
+from listener.spool.disk import Space, folders_in, measure, size_of
 from listener.spool.durable import DurableFolders, write_errors
 from listener.spool.incoming import IncomingDataSet
 from listener.spool.inspection import DEFAULT_INFLATED_LIMIT, inspect
 from listener.spool.layout import (
     SUFFIX,
-    SpooledInstance,
-    folders_in,
+    InstanceFile,
+    StoreReceipt,
     newest,
-    oldest,
     utc,
     versions_in,
 )
-from listener.spool.part10 import Reception, file_header
-from listener.spool.publishing import Publisher
+from listener.spool.part10 import TransferInfo, file_header
 from listener.spool.quarantine import Quarantine, QuarantinedDataSet
-from listener.spool.removal import StudyRemoval, size_of
+from listener.spool.removal import StudyRemoval
 from listener.uids import clean_uid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from types import TracebackType
+    from typing import BinaryIO
 
     from listener.spool.inspection import InstanceIdentity
-
-__all__ = ["Spool", "SpooledInstance", "StoredInstance", "newest", "oldest"]
 
 _DATA_SET_DOES_NOT_MATCH = 0xA900
 
 
-@dataclass(frozen=True, slots=True)
-class StoredInstance:
-    """An instance that is durable in the spool.
-
-    Attributes:
-        digest: hex BLAKE3 of the data set as received, without file meta.
-        size: bytes of the data set as received, without file meta.
-        received_at: UTC.
-        new: False when the same content under the same UIDs was there before.
-    """
-
-    study_instance_uid: str
-    series_instance_uid: str
-    sop_instance_uid: str
-    sop_class_uid: str
-    transfer_syntax_uid: str
-    calling_ae_title: str
-    digest: str
-    size: int
-    path: Path
-    received_at: datetime
-    new: bool
-
-
 class Spool:
-    """The durable inbox below one folder. Safe for many threads; many processes may share it.
+    """Durable inbox below one folder. Safe for many threads; many processes may share it.
 
     Args:
-        root: made if missing. All of it must be on one file system.
-        choose_current: which of several contents under one SOP Instance UID counts.
-        measure: gives the space of the file system that `root` is on.
-        inflated_limit: bytes that a deflated data set may inflate to.
-        section: the part of `incoming/` that one of several processes has to itself.
+        root: made if missing; all of it must be on one file system.
+        choose_current: chooses one of several contents under one SOP Instance UID.
+        measure: measures the file system of `root`.
+        inflated_limit: largest size in bytes that a deflated data set may inflate to.
+        section: folder of `incoming/` for this process alone; needed if several processes receive.
 
     Raises:
         SpoolWriteError: the folders can't be made.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> from pynetdicom.dsutils import split_dataset
+        >>> path = Path(get_testdata_file("CT_small.dcm", download=False))
+        >>> meta, offset = split_dataset(path)
+        >>> transfer = TransferInfo(
+        ...     transfer_syntax_uid=meta.TransferSyntaxUID,
+        ...     sop_class_uid=meta.MediaStorageSOPClassUID,
+        ...     sop_instance_uid=meta.MediaStorageSOPInstanceUID,
+        ...     calling_ae_title="CT1",
+        ...     receiving_ae_title="NODE",
+        ... )
+        >>> with Spool(tmp_path) as spool:
+        ...     receipt = spool.store(path.read_bytes()[offset:], transfer)
+        ...     [file.sop_instance_uid for file in spool.instances(receipt.study_instance_uid)]
+        ['1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322']
     """
 
     def __init__(
         self,
         root: Path,
         *,
-        choose_current: Callable[[Sequence[SpooledInstance]], SpooledInstance] = newest,
+        choose_current: Callable[[Sequence[InstanceFile]], InstanceFile] = newest,
         measure: Callable[[Path], Space] = measure,
         inflated_limit: int = DEFAULT_INFLATED_LIMIT,
         section: str = "",
@@ -117,10 +107,9 @@ class Spool:
                 locks=self.root / "locks",
             )
             self._removal.finish()
-            self._publisher = Publisher(folders=self._folders, removal=self._removal)
-            lock = f"in-use-{section}.lock" if section else "in-use.lock"
-            self._in_use = (self.root / lock).open("ab")
-            self._remove_leftovers()
+            self._committer = Committer(folders=self._folders, removal=self._removal)
+            self._in_use = self._lock_file(section)
+            self._remove_leftovers(section)
 
     def __enter__(self) -> Spool:
         return self
@@ -133,63 +122,68 @@ class Spool:
     ) -> None:
         self.close()
 
+    @property
+    def incoming(self) -> Path:
+        """Folder of files that are being written; what is left in it is deleted at a start."""
+        return self._incoming
+
     def close(self) -> None:
-        """Let go of the lock files; one of them keeps others from clearing `incoming/`."""
+        """Close the lock files; one of them prevents that another process clears `incoming/`."""
         self._in_use.close()
         self._removal.close()
 
-    def receive(self, reception: Reception) -> IncomingDataSet:
-        """Begin to write a data set as it comes in; `keep` ends it.
+    def receive(self, transfer: TransferInfo) -> IncomingDataSet:
+        """Begin to write a data set; `keep` completes it.
 
         Args:
-            reception: what the network says about it.
+            transfer: of the data set.
         """
         try:
-            clean_uid(reception.sop_class_uid, name="AffectedSOPClassUID")
-            clean_uid(reception.sop_instance_uid, name="AffectedSOPInstanceUID")
-            header = file_header(reception)
+            clean_uid(transfer.sop_class_uid, name="AffectedSOPClassUID")
+            clean_uid(transfer.sop_instance_uid, name="AffectedSOPInstanceUID")
+            header = file_header(transfer)
         except InvalidInstanceError:
-            header = b""  # it will go into quarantine, where there is none
+            header = b""  # it goes into quarantine, without header
         return IncomingDataSet(self._incoming / next(self._part_names), header)
 
-    def keep(self, incoming: IncomingDataSet, reception: Reception) -> StoredInstance:
-        """Make a data set that is all there durable; it is on disk when this returns.
+    def keep(self, incoming: IncomingDataSet, transfer: TransferInfo) -> StoreReceipt:
+        """Make a complete data set durable; it is on disk when this returns.
 
         Args:
             incoming: from `receive`.
-            reception: the same as it was begun with.
+            transfer: as given to `receive`.
 
         Raises:
-            InvalidInstanceError: it is not one whole SOP instance of the announced UIDs. It is in
-                quarantine, `status` is the C-STORE status to answer with.
+            InvalidInstanceError: it is not one complete SOP instance of the requested UIDs. It is
+                in quarantine; `status` is the C-STORE status to answer with.
             StorageFullError: the disk is full. Nothing was kept.
             SpoolWriteError: the disk failed. Nothing was kept.
         """
         data, digest = incoming.content(), incoming.digest
         try:
-            identity = self._identify(data, reception)
+            identity = self._identify(data, transfer)
             path = self._studies.joinpath(
                 identity.study_instance_uid,
                 identity.series_instance_uid,
                 f"{identity.sop_instance_uid}.{digest}{SUFFIX}",
             )
-            new, received_ns = self._publisher.publish(
+            new, received_ns = self._committer.commit(
                 incoming,
                 path,
                 study=identity.study_instance_uid,
-                transfer_syntax_uid=reception.transfer_syntax_uid,
+                transfer_syntax_uid=transfer.transfer_syntax_uid,
             )
         except InvalidInstanceError as error:
             with write_errors():
-                self._quarantine.add(data, reception, digest=digest, error=error)
+                self._quarantine.add(data, transfer, digest=digest, error=error)
             raise
-        return StoredInstance(
+        return StoreReceipt(
             study_instance_uid=identity.study_instance_uid,
             series_instance_uid=identity.series_instance_uid,
             sop_instance_uid=identity.sop_instance_uid,
             sop_class_uid=identity.sop_class_uid,
-            transfer_syntax_uid=reception.transfer_syntax_uid,
-            calling_ae_title=reception.calling_ae_title,
+            transfer_syntax_uid=transfer.transfer_syntax_uid,
+            calling_ae_title=transfer.calling_ae_title,
             digest=digest,
             size=incoming.size,
             path=path,
@@ -197,39 +191,42 @@ class Spool:
             new=new,
         )
 
-    def store(self, data: bytes | memoryview, reception: Reception) -> StoredInstance:
+    def store(self, data: bytes | memoryview, transfer: TransferInfo) -> StoreReceipt:
         """Make a data set that is in memory durable: `receive` and `keep` in one.
 
         Args:
-            data: the encoded data set exactly as received, without preamble and file meta.
-            reception: what the network said about it.
+            data: the encoded data set as received, without preamble and file meta.
+            transfer: of the data set.
+
+        Raises:
+            InvalidInstanceError, StorageFullError, SpoolWriteError: as from `keep`.
         """
-        with self.receive(reception) as incoming:
+        with self.receive(transfer) as incoming:
             incoming.write(data)
-            return self.keep(incoming, reception)
+            return self.keep(incoming, transfer)
 
     def studies(self) -> Iterator[str]:
         """Yield the UIDs of the studies, sorted."""
         yield from sorted(entry.name for entry in folders_in(self._studies))
 
-    def versions(self, study_instance_uid: str) -> tuple[SpooledInstance, ...]:
-        """Return every content of every instance of a study, sorted by UIDs and time of receipt.
+    def versions(self, study_instance_uid: str) -> tuple[InstanceFile, ...]:
+        """Return every version of every instance of a study, sorted by UIDs and time of receipt.
 
-        No file is opened. A study that is not here has no instances.
+        No file is opened. An unknown study has no instances.
 
         Raises:
-            InvalidUIDError: the argument is no UID.
+            InvalidUIDError: the argument is not a valid UID.
         """
         study = clean_uid(study_instance_uid, name="StudyInstanceUID")
         return versions_in(self._studies / study)
 
-    def instances(self, study_instance_uid: str) -> tuple[SpooledInstance, ...]:
+    def instances(self, study_instance_uid: str) -> tuple[InstanceFile, ...]:
         """Return the current content of every instance of a study, sorted by SOP Instance UID.
 
         Raises:
-            InvalidUIDError: the argument is no UID.
+            InvalidUIDError: the argument is not a valid UID.
         """
-        by_uid: dict[str, list[SpooledInstance]] = {}
+        by_uid: dict[str, list[InstanceFile]] = {}
         for version in self.versions(study_instance_uid):
             by_uid.setdefault(version.sop_instance_uid, []).append(version)
         return tuple(
@@ -238,9 +235,9 @@ class Spool:
         )
 
     def find_instances(self, sop_instance_uids: set[str]) -> dict[str, Path]:
-        """Return where instances are, by SOP Instance UID; those that are not here are left out.
+        """Return the paths of instances by SOP Instance UID, without those that are missing.
 
-        Looks through the names of the files, the studies that changed last first.
+        Searches the names of the files, in the latest changed studies first.
         """
         wanted = set(sop_instance_uids)
         found: dict[str, Path] = {}
@@ -257,28 +254,28 @@ class Spool:
         return found
 
     def remove_study(self, study_instance_uid: str, *, is_as_expected: Callable[[], bool]) -> bool:
-        """Remove a study, unless its content is no longer what the caller has dealt with.
+        """Remove a study, unless its content has changed.
 
         Args:
-            study_instance_uid: which.
-            is_as_expected: asked while nothing can come into the study.
+            study_instance_uid: the study.
+            is_as_expected: checks the content, while no instance can be stored into the study.
 
         Returns:
             Whether it was removed.
 
         Raises:
-            InvalidUIDError: the argument is no UID.
-            OSError: the disk failed. What is half deleted is deleted at the next start.
+            InvalidUIDError: the argument is not a valid UID.
+            OSError: the disk failed. The deletion goes on at the next start.
         """
         study = clean_uid(study_instance_uid, name="StudyInstanceUID")
         return self._removal.remove(study, is_as_expected=is_as_expected)
 
     def study_bytes(self, study_instance_uid: str) -> int:
-        """Return the bytes that a study takes."""
+        """Return the size of a study on the disk in bytes."""
         return size_of(self._studies / clean_uid(study_instance_uid, name="StudyInstanceUID"))
 
     def clear_quarantine(self, *, before: datetime) -> int:
-        """Remove what was refused before a moment; return how many data sets."""
+        """Delete data sets that were refused before a time, and return their number."""
         return self._quarantine.clear(before=before)
 
     def quarantined(self) -> Iterator[QuarantinedDataSet]:
@@ -289,15 +286,15 @@ class Spool:
         """Return the space of the file system of the spool."""
         return self._measure(self.root)
 
-    def _identify(self, data: bytes | memoryview, reception: Reception) -> InstanceIdentity:
+    def _identify(self, data: bytes | memoryview, transfer: TransferInfo) -> InstanceIdentity:
         identity = inspect(
             data,
-            transfer_syntax_uid=reception.transfer_syntax_uid,
+            transfer_syntax_uid=transfer.transfer_syntax_uid,
             inflated_limit=self._inflated_limit,
         )
         announced = (
-            clean_uid(reception.sop_class_uid, name="AffectedSOPClassUID"),
-            clean_uid(reception.sop_instance_uid, name="AffectedSOPInstanceUID"),
+            clean_uid(transfer.sop_class_uid, name="AffectedSOPClassUID"),
+            clean_uid(transfer.sop_instance_uid, name="AffectedSOPInstanceUID"),
         )
         if announced != (identity.sop_class_uid, identity.sop_instance_uid):
             raise InvalidInstanceError(
@@ -305,13 +302,18 @@ class Spool:
             )
         return identity
 
-    def _remove_leftovers(self) -> None:
-        """Clear `incoming/`, unless another spool object is open on it and may be writing."""
-        try:
-            fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass
-        else:
-            for unfinished in self._incoming.rglob("*.part"):
-                unfinished.unlink(missing_ok=True)
+    def _lock_file(self, section: str) -> BinaryIO:
+        name = f"in-use-{section}.lock" if section else "in-use.lock"
+        return (self.root / name).open("ab")
+
+    def _remove_leftovers(self, own_section: str) -> None:
+        """Clear `incoming/`, except the sections of spool objects that are open."""
+        for section in {own_section, "", *(e.name for e in folders_in(self.root / "incoming"))}:
+            with self._lock_file(section) as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                for unfinished in (self.root / "incoming" / section).glob("*.part"):
+                    unfinished.unlink(missing_ok=True)
         fcntl.flock(self._in_use, fcntl.LOCK_SH)

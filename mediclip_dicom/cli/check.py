@@ -1,17 +1,27 @@
 """`mediclip-dicom check`: a line for each thing that the node needs."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from mediclip_dicom.cli.context import CliContext, settings_of
-from mediclip_dicom.cli.display import console, make_table, plain
+from mediclip_dicom.cli.display import console, escape_markup, make_table
 from mediclip_dicom.errors import ConfigError
-from mediclip_dicom.node.checks import CheckResult, CheckState, check_node
 
-STYLES = {CheckState.OK: "green", CheckState.WARN: "yellow", CheckState.FAIL: "bold red"}
+if TYPE_CHECKING:
+    from mediclip_dicom.node.checks import CheckResult
+
+STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def run_checks(context: typer.Context) -> None:
-    """Print the lines; exit code 1 if one says fail."""
+def check(context: typer.Context) -> None:
+    """Look at everything the node needs, and say what is missing.
+
+    One line each: ok, warn (works, but look at it) or fail (`serve` would not start). Exit code 1
+    if a line says fail.
+    """
+    from mediclip_dicom.node.checks import CheckResult, CheckState, check_node
+
     try:
         settings = settings_of(context)
     except ConfigError as error:
@@ -25,10 +35,10 @@ def run_checks(context: typer.Context) -> None:
         raise typer.Exit(1)
 
 
-def _print(results: list[CheckResult]) -> None:
+def _print(results: list["CheckResult"]) -> None:
     table = make_table(None, "", "what", "found")
     table.show_header = False
     for result in results:
-        state = f"[{STYLES[result.state]}]{result.state.value}[/]"
-        table.add_row(state, plain(result.what), plain(result.found))
+        state = f"[{STYLES[result.state.value]}]{result.state.value}[/]"
+        table.add_row(state, escape_markup(result.what), escape_markup(result.found))
     console.print(table, highlight=False)

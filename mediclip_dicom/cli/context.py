@@ -1,17 +1,12 @@
-"""Which configuration and which preset a command uses."""
+"""Configuration that a command uses."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
-from mediclip_dicom.node.logs import configure_logging
-from mediclip_dicom.settings.load import load_settings
-from mediclip_dicom.settings.settings import Settings
-
-if TYPE_CHECKING:
-    from ai_core import Preset
+from mediclip_dicom.node import configure_logging
+from mediclip_dicom.settings import Settings, load_settings
 
 DEFAULT_FILE = Path("config.toml")
 
@@ -39,17 +34,3 @@ def settings_of(context: typer.Context) -> Settings:
     settings = load_settings(context.ensure_object(CliContext).file)
     configure_logging(settings.logging)
     return settings
-
-
-def preset_named(name: str) -> "Preset":
-    """The preset that an option names.
-
-    Raises:
-        typer.BadParameter: There is none of that name.
-    """
-    from ai_core import PresetError, get_preset
-
-    try:
-        return get_preset(name)
-    except PresetError as error:
-        raise typer.BadParameter(str(error), param_hint="--preset") from error

@@ -24,10 +24,12 @@ def retry(
     The node does it at once, or at its next start.
     """
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.delivery.queue import retry as retry_delivery
+    from mediclip_dicom.engine.operations import retry as retry_delivery
 
     settings = settings_of(context)
-    found = retry_delivery(settings, open_database(settings.database_url), run, destination)
+    found = retry_delivery(
+        settings, open_database(settings.database_url), run=run, destination=destination
+    )
     console.print(
         f"{found.objects} objects of run {found.run_id[:12]} are on their way to {destination}",
         highlight=False,
@@ -42,10 +44,12 @@ def cancel(
 ) -> None:
     """Stop trying to deliver; what was taken stays delivered. `retry` takes it up again."""
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.delivery.queue import cancel as cancel_delivery
+    from mediclip_dicom.engine.operations import cancel as cancel_delivery
 
     settings = settings_of(context)
-    found = cancel_delivery(settings, open_database(settings.database_url), run, destination)
+    found = cancel_delivery(
+        settings, open_database(settings.database_url), run=run, destination=destination
+    )
     console.print(
         f"{found.objects} objects of run {found.run_id[:12]} are not sent to {destination}",
         highlight=False,

@@ -23,8 +23,8 @@ def make_table(title: str | None, *columns: str) -> Table:
     return table
 
 
-def plain(text: object) -> str:
-    """Text from elsewhere, so that Rich prints its brackets rather than obeying them."""
+def escape_markup(text: object) -> str:
+    """Escape the brackets of a text that others wrote, so that Rich prints them."""
     return escape(str(text))
 
 

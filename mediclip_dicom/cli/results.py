@@ -1,16 +1,58 @@
-"""`mediclip-dicom render` and `mediclip-dicom export`."""
+"""`mediclip-dicom queue`, `render` and `export`: results of studies, waiting or stored."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mediclip_dicom.cli.context import settings_of
+from mediclip_dicom.cli.display import console, escape_markup, local_time, make_table
+from mediclip_dicom.errors import StudyNotFoundError
+
+if TYPE_CHECKING:
+    from mediclip_dicom.results import ImageReading, Reading
+    from mediclip_dicom.settings import Settings
 
 STUDY = Annotated[str, typer.Argument(help="Study Instance UID (0020,000D); see study list.")]
 TASK = Annotated[
     str | None, typer.Option("--task", help="Whose reading, where several tasks read the study.")
 ]
+
+_WAITS_FOR = {
+    "pending": "to be delivered",
+    "delivered": "to be confirmed",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
+
+
+def queue(context: typer.Context) -> None:
+    """Show what waits: studies to be read, results to be delivered or confirmed."""
+    from mediclip_dicom.database import open_database
+    from mediclip_dicom.studies.queries import open_deliveries, waiting_runs
+
+    settings = settings_of(context)
+    confirming = [destination.name for destination in settings.confirming]
+    with open_database(settings.database_url)() as session:
+        runs, deliveries = waiting_runs(session), open_deliveries(session, confirming=confirming)
+    table = make_table(None, "run", "study", "waits", "where to", "since", "objects", "tries", "")
+    for run in runs:
+        table.add_row(run.run_id[:12], run.study_uid, run.state.value, "", local_time(run.since))
+    for delivery in deliveries:
+        table.add_row(
+            delivery.run_id[:12],
+            delivery.study_uid,
+            _WAITS_FOR[delivery.state.value],
+            delivery.destination,
+            local_time(delivery.since),
+            str(delivery.objects),
+            str(delivery.attempts),
+            escape_markup(delivery.comment),
+        )
+    if not runs and not deliveries:
+        console.print("nothing waits")
+        return
+    console.print(table)
 
 
 def render(
@@ -23,9 +65,18 @@ def render(
 
     The study is one that the node has read. The picture names no patient.
     """
-    from mediclip_dicom.cli.stored import render_study
+    from PIL import Image
 
-    render_study(settings_of(context), study, task=task, out=out)
+    from mediclip_dicom.results import draw_fused
+
+    readings, _ = _stored(settings_of(context), study, task=task)
+    reading = readings[0]
+    picture = draw_fused(reading, _leading(reading))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(out)
+    console.print(
+        f"{escape_markup(out)}: {reading.verdict}. Not for diagnostic use.", highlight=False
+    )
 
 
 def export(
@@ -40,6 +91,34 @@ def export(
     `maps` (frames, 224, 224; float32 in 0 to 1), `sop_instance_uid`, `frame`, and `box`: top, left,
     bottom and right of the image in its map.
     """
-    from mediclip_dicom.cli.stored import export_study
+    from mediclip_dicom.cli.export import write_export
 
-    export_study(settings_of(context), study, task=task, out=out)
+    readings, objects = _stored(settings_of(context), study, task=task)
+    write_export(readings, objects, out)
+    console.print(
+        f"{len(objects)} objects, {len(readings)} readings in {escape_markup(out)}",
+        highlight=False,
+    )
+
+
+def _stored(
+    settings: "Settings", study: str, *, task: str | None
+) -> tuple[tuple["Reading", ...], tuple[Path, ...]]:
+    """Read the newest readings of a study, one for each task, and the files of its objects."""
+    from mediclip_dicom.database import open_database
+    from mediclip_dicom.studies.queries import newest_reading
+    from mediclip_dicom.studies.reading import stored_reading
+
+    with open_database(settings.database_url)() as session:
+        found = newest_reading(session, study, task=task)
+        readings = tuple(
+            stored_reading(session, settings, run_id, version_id)
+            for run_id, version_id in found.sources
+        )
+    return readings, tuple(settings.storage.results / path for path in found.objects)
+
+
+def _leading(reading: "Reading") -> "ImageReading":
+    if (image := reading.leading_image) is None:
+        raise StudyNotFoundError("no image of the study could be scored; see study show")
+    return image

@@ -5,20 +5,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mediclip_dicom.cli.context import preset_named, settings_of
+from mediclip_dicom.cli.context import settings_of
 from mediclip_dicom.cli.display import (
     console,
     count_progress,
+    escape_markup,
     fit_progress,
     local_time,
     make_table,
-    plain,
     progress_bars,
     score_text,
 )
+from mediclip_dicom.cli.options import get_preset_option, make_window
 
 if TYPE_CHECKING:
-    from mediclip_dicom.imaging import Window
+    from mediclip_dicom.tasks import TaskVersionRow
 
 app = typer.Typer(no_args_is_help=True, help="Teach the node what normal looks like.")
 
@@ -66,17 +67,15 @@ def register(
     Example: `mediclip-dicom task register brain-mr --modality MR --body-part BRAIN normals/`
     """
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.node.node import open_backbone
-    from mediclip_dicom.tasks.registration import TaskRequest, register_from_paths
-    from mediclip_dicom.tasks.routing import Route
+    from mediclip_dicom.tasks import Route, TaskRequest, open_backbone, register_from_paths
 
     settings = settings_of(context)
     defaults = settings.tasks
     request = TaskRequest(
         name=name,
         route=Route(modality, body_part, view, series),
-        window=None if window is None else window_option(*window),
-        preset=preset_named(preset or defaults.preset),
+        window=make_window(window),
+        preset=get_preset_option(preset or defaults.preset),
         false_positive_rate=(
             defaults.false_positive_rate if false_positive_rate is None else false_positive_rate
         ),
@@ -97,10 +96,12 @@ def register(
         )
     console.print(
         f"task {name} version {registered.version.number} is active: {registered.images} images of "
-        f"{registered.version.k} normal studies, {plain(request.route)}"
+        f"{registered.version.k} normal studies, {escape_markup(request.route)}"
     )
     for reason, count in registered.left_out:
-        console.print(f"[yellow]left out:[/] {count} files: {plain(reason)}", highlight=False)
+        console.print(
+            f"[yellow]left out:[/] {count} files: {escape_markup(reason)}", highlight=False
+        )
     point = registered.version.operating_point
     if point.calibrated:
         console.print(
@@ -117,51 +118,36 @@ def register(
         )
 
 
-def window_option(center: float, width: float) -> "Window":
-    """The --window of a command line.
-
-    Raises:
-        typer.BadParameter: It is no window.
-    """
-    from mediclip_dicom.imaging import Window
-
-    try:
-        return Window(center=center, width=width)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--window") from error
-
-
 @app.command("list")
 def list_tasks(context: typer.Context) -> None:
     """List the tasks and their active versions."""
-    from sqlalchemy import select
+    from mediclip_dicom.database import open_database
+    from mediclip_dicom.tasks import list_tasks as read_tasks
 
-    from mediclip_dicom.database import Task, TaskVersionState, open_database
-
-    sessions = open_database(settings_of(context).database_url)
-    table = make_table(None, "task", "reads", "version", "k", "preset", "backbone", "registered")
-    with sessions() as session:
-        tasks = session.scalars(select(Task).order_by(Task.id)).all()
-        for task in tasks:
-            reads = ", ".join(
-                filter(None, (task.modality, task.body_part, task.view, task.series_description))
-            )
-            active = [v for v in task.versions if v.state is TaskVersionState.ACTIVE]
-            for version in active:
-                table.add_row(
-                    task.name,
-                    plain(reads),
-                    str(version.number),
-                    str(version.k),
-                    version.preset,
-                    version.backbone,
-                    local_time(version.created_at),
-                )
-            if not active:
-                table.add_row(task.name, plain(reads), "retired", "", "", "", "")
+    with open_database(settings_of(context).database_url)() as session:
+        tasks = read_tasks(session)
     if not tasks:
         console.print("no task is registered; see mediclip-dicom task register --help")
         return
+    table = make_table(None, "task", "reads", "version", "k", "preset", "backbone", "registered")
+    for task in tasks:
+        route = task.route
+        reads = ", ".join(
+            filter(None, (route.modality, route.body_part, route.view, route.series_description))
+        )
+        if task.active is None:
+            table.add_row(task.name, escape_markup(reads), "retired", "", "", "", "")
+            continue
+        version = task.active.info
+        table.add_row(
+            task.name,
+            escape_markup(reads),
+            str(version.number),
+            str(version.k),
+            version.preset,
+            version.backbone,
+            local_time(task.active.created_at),
+        )
     console.print(table)
 
 
@@ -170,38 +156,40 @@ def show(
     context: typer.Context, name: Annotated[str, typer.Argument(help="Name of the task.")]
 ) -> None:
     """Show every version of a task: what it was fitted on and what it promises."""
-    from ai_core import OperatingPoint
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.tasks.versions import find_task
+    from mediclip_dicom.tasks import list_versions
 
-    sessions = open_database(settings_of(context).database_url)
-    with sessions() as session:
-        task = find_task(session, name)
-        for version in task.versions:
-            point = OperatingPoint(tuple(version.normal_scores), version.false_positive_rate)
-            table = make_table(f"{task.name} version {version.number}", "", "")
-            table.show_header = False
-            rows = {
-                "state": version.state.value,
-                "reads": task.modality,
-                "body part": task.body_part,
-                "view": task.view,
-                "series description": task.series_description,
-                "preset": version.preset,
-                "backbone": f"{version.backbone} ({version.backbone_sha256[:12]})",
-                "weights": version.weights_sha256[:12],
-                "support set": f"{version.k} studies, {len(version.support_items)} images",
-                "scores of the normals": ", ".join(map(score_text, sorted(version.normal_scores))),
-                "false-positive rate": f"{version.false_positive_rate:.1%} asked, "
-                f"{point.floor:.1%} is the least that k = {version.k} can promise",
-                "operating point": score_text(point.threshold) or "none: uncalibrated, never flags",
-                "seed": str(version.seed),
-                "registered": local_time(version.created_at),
-            }
-            for key, value in rows.items():
-                if value:
-                    table.add_row(key, plain(value))
-            console.print(table)
+    with open_database(settings_of(context).database_url)() as session:
+        versions = list_versions(session, name)
+    for version in versions:
+        table = make_table(f"{name} version {version.info.number}", "", "")
+        table.show_header = False
+        for key, value in _describe(version).items():
+            if value:
+                table.add_row(key, escape_markup(value))
+        console.print(table)
+
+
+def _describe(version: "TaskVersionRow") -> dict[str, str | None]:
+    info = version.info
+    route, point = info.definition.route, info.operating_point
+    return {
+        "state": version.state.value,
+        "reads": route.modality,
+        "body part": route.body_part,
+        "view": route.view,
+        "series description": route.series_description,
+        "preset": info.preset,
+        "backbone": f"{info.backbone} ({info.backbone_sha256[:12]})",
+        "weights": info.weights_sha256[:12],
+        "support set": f"{info.k} studies, {version.support_images} images",
+        "scores of the normals": ", ".join(map(score_text, sorted(point.normal_scores))),
+        "false-positive rate": f"{point.false_positive_rate:.1%} asked, "
+        f"{point.floor:.1%} is the least that k = {info.k} can promise",
+        "operating point": score_text(point.threshold) or "none: uncalibrated, never flags",
+        "seed": str(version.seed),
+        "registered": local_time(version.created_at),
+    }
 
 
 @app.command()
@@ -210,7 +198,7 @@ def retire(
 ) -> None:
     """Stop using a task; what it has read stays. Register it again to bring it back."""
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.tasks.versions import retire_task
+    from mediclip_dicom.tasks import retire_task
 
     retire_task(open_database(settings_of(context).database_url), name)
     console.print(f"task {name} is retired")

@@ -1,6 +1,6 @@
 """The application's database: tables, sessions and migrations."""
 
-from mediclip_dicom.database.engine import connect, is_current, is_known, open_database
+from mediclip_dicom.database.engine import Sessions, connect, is_current, is_known, open_database
 from mediclip_dicom.database.models import (
     Base,
     Delivery,
@@ -28,6 +28,7 @@ __all__ = [
     "RevisionInstance",
     "Run",
     "RunState",
+    "Sessions",
     "Study",
     "StudyRevision",
     "SupportItem",

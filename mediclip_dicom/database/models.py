@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DateTime, ForeignKey, LargeBinary, MetaData, String, UniqueConstraint
+from sqlalchemy import (
+    DateTime,
+    ForeignKey,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    true,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import JSON, Enum, TypeDecorator
 
@@ -102,7 +111,11 @@ class Task(Base):
 
 
 class TaskVersion(Base):
-    """One fitted, calibrated detector of a task, weights inside."""
+    """One fitted, calibrated detector of a task, weights inside.
+
+    `geometry` and `backbone_trained` repeat what the weights say, so that a stored result is read
+    without them.
+    """
 
     __tablename__ = "task_version"
     __table_args__ = (UniqueConstraint("task_id", "number"),)
@@ -115,7 +128,9 @@ class TaskVersion(Base):
     window_center: Mapped[float | None]
     window_width: Mapped[float | None]
     preset: Mapped[str] = mapped_column(String(32))
+    geometry: Mapped[str] = mapped_column(String(16), default="pad", server_default="pad")
     backbone: Mapped[str] = mapped_column(String(256))
+    backbone_trained: Mapped[bool] = mapped_column(default=True, server_default=true())
     backbone_sha256: Mapped[str] = mapped_column(DIGEST)
     weights: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
     weights_sha256: Mapped[str] = mapped_column(DIGEST)
@@ -182,7 +197,12 @@ class StudyRevision(Base):
 
 
 class RevisionInstance(Base):
-    """One SOP instance of a study revision; the path is relative to the spool."""
+    """One SOP instance of a study revision; the path is relative to the spool.
+
+    `header` holds the header facts of an image, parsed once when the study was gathered (see
+    `imaging.header_json`); `not_an_image` says why there are none. Both are NULL in revisions of
+    releases before 0.2, whose files are parsed when they are needed.
+    """
 
     __tablename__ = "revision_instance"
 
@@ -191,6 +211,8 @@ class RevisionInstance(Base):
     series_instance_uid: Mapped[str] = mapped_column(UID)
     digest: Mapped[str] = mapped_column(DIGEST)
     path: Mapped[str] = mapped_column(String(512))
+    header: Mapped[str | None] = mapped_column(Text)
+    not_an_image: Mapped[str | None] = mapped_column(String(512))
     revision: Mapped[StudyRevision] = relationship(back_populates="instances")
 
 
@@ -206,13 +228,19 @@ class Run(Base):
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     revision: Mapped[StudyRevision] = relationship(back_populates="runs")
-    verdicts: Mapped[list["TaskVerdict"]] = relationship(back_populates="run")
+    verdicts: Mapped[list["TaskVerdict"]] = relationship(
+        back_populates="run", foreign_keys="TaskVerdict.run_id"
+    )
     image_scores: Mapped[list["ImageScore"]] = relationship(back_populates="run")
     results: Mapped[list["ResultFile"]] = relationship(back_populates="run")
 
 
 class TaskVerdict(Base):
-    """What one task version says of the study in one run."""
+    """Verdict of one task version on the study in one run.
+
+    `read_in_run_id` is the earlier run of the same revision that scored the images and holds maps
+    and result objects; NULL where this run did.
+    """
 
     __tablename__ = "task_verdict"
 
@@ -222,7 +250,8 @@ class TaskVerdict(Base):
     score: Mapped[float | None]
     p_value: Mapped[float | None]
     operating_point: Mapped[float | None]
-    run: Mapped[Run] = relationship(back_populates="verdicts")
+    read_in_run_id: Mapped[str | None] = mapped_column(ForeignKey("run.id"))
+    run: Mapped[Run] = relationship(back_populates="verdicts", foreign_keys=[run_id])
     task_version: Mapped[TaskVersion] = relationship()
 
 

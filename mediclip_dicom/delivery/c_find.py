@@ -9,7 +9,7 @@ from sqlalchemy.orm import selectinload, sessionmaker
 
 from listener import FindQuery
 from mediclip_dicom.database import DeliveryState, ResultFile, Run, Study, StudyRevision, connect
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 
 _THERE = (DeliveryState.DELIVERED, DeliveryState.CONFIRMED)
 

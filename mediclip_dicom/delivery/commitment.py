@@ -7,10 +7,10 @@ from pydicom.uid import generate_uid
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import CommitmentReport, ListenerError, Reference, request_commitment
+from listener import CommitmentReport, ListenerError, SOPReference, request_commitment
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile
 from mediclip_dicom.delivery.peers import destination_peer
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.runs import logged_as
 
 log = structlog.get_logger()
@@ -41,7 +41,7 @@ class Confirming:
             for delivery in delivered:
                 delivery.transaction_uid = transaction_uid
             references = [
-                Reference(delivery.result.sop_class_uid, delivery.sop_instance_uid)
+                SOPReference(delivery.result.sop_class_uid, delivery.sop_instance_uid)
                 for delivery in delivered
             ]
         if not references:

@@ -1,4 +1,4 @@
-"""The configuration's peers, destinations and certificates as the listener knows them."""
+"""Peers, destinations and certificates of the configuration, in the listener's types."""
 
 from dataclasses import replace
 
@@ -11,15 +11,14 @@ from listener import (
     TLSFiles,
     TLSPort,
 )
-from mediclip_dicom.settings.peers import DestinationSettings, PeerSettings
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import DestinationSettings, PeerSettings, Settings
 
 STRANGER = "stranger"
 """The name in logs and metrics of a peer that an open node let in."""
 
 
 def listener_settings(settings: Settings) -> ListenerSettings:
-    """How the node listens, and to whom."""
+    """Settings of the listener, with the peers that may call."""
     node, tls = settings.node, settings.tls
     files = tls_files(settings)
     return ListenerSettings(
@@ -27,7 +26,7 @@ def listener_settings(settings: Settings) -> ListenerSettings:
         host=node.host,
         port=None if tls.only else node.port,
         peers=_peers(settings),
-        stranger=_stranger(node.max_associations) if node.open else None,
+        anonymous_peer=_stranger(node.max_associations) if node.open else None,
         tls=None if files is None else TLSPort(files, tls.port, tls.handshake_timeout_s),
         max_associations=node.max_associations,
         network_timeout_s=node.network_timeout_s,
@@ -37,12 +36,12 @@ def listener_settings(settings: Settings) -> ListenerSettings:
 
 
 def destination_peer(settings: Settings, destination: DestinationSettings) -> Peer:
-    """The destination as the DICOM network knows it."""
-    return _called(settings, destination, port=destination.port)
+    """Address of a destination."""
+    return _peer(settings, destination, port=destination.port)
 
 
 def tls_files(settings: Settings) -> TLSFiles | None:
-    """Where the certificates are; None without TLS."""
+    """Files of the certificates; None without TLS."""
     tls = settings.tls
     if tls.certificate is None or tls.private_key is None or tls.trusted is None:
         return None
@@ -54,15 +53,15 @@ def tls_files(settings: Settings) -> TLSFiles | None:
     )
 
 
-def call_back(settings: Settings, name: str) -> Peer | None:
-    """Where a peer listens itself, to be told of storage commitment; None where it is not said."""
+def report_address(settings: Settings, name: str) -> Peer | None:
+    """Address for commitment reports to a peer; None if no port is configured."""
     for peer in settings.peers:
         if peer.name == name and peer.port is not None and not peer.is_network:
-            return _called(settings, peer, port=peer.port)
+            return _peer(settings, peer, port=peer.port)
     return None
 
 
-def _called(settings: Settings, block: PeerSettings | DestinationSettings, *, port: int) -> Peer:
+def _peer(settings: Settings, block: PeerSettings | DestinationSettings, *, port: int) -> Peer:
     return Peer(
         ae_title=block.ae_title,
         host=block.host,
@@ -73,14 +72,8 @@ def _called(settings: Settings, block: PeerSettings | DestinationSettings, *, po
     )
 
 
-def callers_back(settings: Settings) -> dict[str, Peer]:
-    """Where each peer listens itself, by our name for it, for those of which it is said."""
-    found = {peer.name: call_back(settings, peer.name) for peer in settings.peers}
-    return {name: peer for name, peer in found.items() if peer is not None}
-
-
 def _peers(settings: Settings) -> tuple[AllowedPeer, ...]:
-    """Who may call; a destination that we ask for storage commitment may call to report."""
+    """Peers that may call; a destination that is asked for commitment may call to report."""
     reporting = {d.ae_title: d for d in settings.confirming}
     peers = [_allowed(peer) for peer in settings.peers]
     named = [

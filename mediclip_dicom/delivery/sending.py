@@ -12,16 +12,16 @@ from listener.errors import NoPresentationContextError
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, RunState
 from mediclip_dicom.delivery.peers import destination_peer
 from mediclip_dicom.errors import ConfigError, DeliveryError
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.runs import set_state
 
 log = structlog.get_logger()
 
 
-def may_pass_by_itself(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether the same attempt may succeed later without anyone doing something about it."""
     if isinstance(error, DeliveryError):
-        return not error.for_good
+        return not error.permanent
     return not isinstance(error, NoPresentationContextError | ConfigError)
 
 
@@ -103,7 +103,7 @@ class Delivering:
             raise DeliveryError(
                 f"destination {destination_name} refused {len(refused)} of {len(outcomes)} objects "
                 f"(status {refused[0].status:04X}H)",
-                for_good=not any(_is_for_now(outcome) for outcome in refused),
+                permanent=not any(_is_for_now(outcome) for outcome in refused),
             )
         log.info("results delivered", destination=destination_name, objects=len(outcomes))
 

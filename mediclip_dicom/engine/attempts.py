@@ -1,4 +1,4 @@
-"""What needs a destination is tried again while that may help, with growing pauses.
+"""Retries of deliveries and commitment requests, with exponential back-off.
 
 An attempt is a workflow of its own and the next one is enqueued with a delay, so that what waits
 holds no place in the queue: one study that can't be sent keeps no other from being sent.
@@ -11,8 +11,8 @@ from enum import StrEnum
 import structlog
 from dbos import DBOS
 
-from mediclip_dicom.delivery.sending import may_pass_by_itself
-from mediclip_dicom.settings.settings import DeliverySettings
+from mediclip_dicom.delivery.sending import is_transient
+from mediclip_dicom.settings import DeliverySettings
 from mediclip_dicom.studies.runs import reason_of
 
 log = structlog.get_logger()
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 LONGEST_PAUSE_S = 3600.0
 
 
-class Attempt(StrEnum):
+class AttemptResult(StrEnum):
     """How an attempt ended."""
 
     DONE = "done"
@@ -28,25 +28,34 @@ class Attempt(StrEnum):
     NEVER = "never"
 
 
-def attempt(function: Callable[[str, str], None], run_id: str, destination: str) -> Attempt:
-    """Run a step that needs a destination, once, whatever happens to it."""
+def try_once(
+    step: str, function: Callable[[str, str], None], run_id: str, destination: str
+) -> AttemptResult:
+    """Run a step that needs a destination once; an error becomes the result, never an exception.
+
+    Args:
+        step: its name in the engine's tables.
+        function: called with the run and the destination.
+        run_id: the run.
+        destination: the name of the destination.
+    """
 
     def tried() -> str:
         try:
             function(run_id, destination)
         except Exception as error:  # noqa: BLE001  told in the log, and tried again
-            ended = Attempt.LATER if may_pass_by_itself(error) else Attempt.NEVER
+            ended = AttemptResult.LATER if is_transient(error) else AttemptResult.NEVER
             log.warning(
                 "attempt failed",
-                step=function.__name__,
+                step=step,
                 destination=destination,
                 again=ended,
                 reason=reason_of(error),
             )
             return ended
-        return Attempt.DONE
+        return AttemptResult.DONE
 
-    return Attempt(DBOS.run_step({"name": function.__name__, "retries_allowed": False}, tried))
+    return AttemptResult(DBOS.run_step({"name": step, "retries_allowed": False}, tried))
 
 
 def pause_s(settings: DeliverySettings, run_id: str, destination: str, attempts: int) -> float:

@@ -1,13 +1,19 @@
-"""What other processes may ask of the running node, through the engine's own tables."""
+"""Requests to the worker through the engine's tables, from processes that run no workflow.
+
+A process that launches the engine takes work off its queues, so the listener, the console and the
+command line use this client instead: it only writes requests.
+"""
 
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
-from dbos import DBOSClient
+from dbos import DBOSClient, DebouncerClient
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from mediclip_dicom.engine.library_log import forward_library_log
 from mediclip_dicom.engine.names import (
     APPLICATION_NAME,
     DELIVER,
@@ -20,80 +26,128 @@ from mediclip_dicom.engine.names import (
 )
 from mediclip_dicom.engine.sqlite import check_sqlite
 from mediclip_dicom.errors import DatabaseError
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
+
+_OPEN_STATES = ["PENDING", "ENQUEUED", "DELAYED"]
 
 
-def complete_now(settings: Settings, study_instance_uid: str) -> None:
-    """Gather a study at once, whatever may still come; the node does it when it runs.
+class EngineClient:
+    """Requests to the worker; safe for many threads and many processes.
+
+    Args:
+        settings: the configuration.
 
     Raises:
-        DatabaseError: The workflow database can't be used.
+        DatabaseError: the workflow database can't be used by this Python's SQLite.
     """
-    with _client(settings) as client:
-        client.enqueue(
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.workflow_database_url
+        self._quiet_period_s = settings.gathering.quiet_period_s
+        check_sqlite(self._url)
+        forward_library_log()
+        # Nothing waits inside for a database that is away: every caller has its own way to retry.
+        self._client = DBOSClient(
+            system_database_url=self._url,
+            application_name=APPLICATION_NAME,
+            lazy=True,
+            retry_connection_errors=False,
+        )
+        self._debouncer = DebouncerClient(
+            self._client,
             {
                 "queue_name": GATHER_QUEUE,
                 "workflow_name": GATHER,
                 "app_version": WORKFLOW_VERSION,
             },
-            study_instance_uid,
+            debounce_timeout_sec=settings.gathering.longest_wait_s,
+            queue=GATHER_QUEUE,
         )
 
+    def __enter__(self) -> Self:
+        return self
 
-def deliver_again(settings: Settings, run_id: str, destination: str) -> None:
-    """Send what is pending of a run to a destination; the node does it when it runs.
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-    Raises:
-        DatabaseError: The workflow database can't be used.
-    """
-    with _client(settings) as client:
-        _cancel(client, run_id, destination)
-        client.enqueue(
-            {
-                "queue_name": delivery_queue(destination),
-                "workflow_name": DELIVER,
-                "workflow_id": delivery_id(run_id, destination, again=uuid.uuid4().hex[:8]),
-                "app_version": WORKFLOW_VERSION,
-            },
-            run_id,
-            destination,
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.destroy()
+
+    def study_changed(self, study_instance_uid: str, *, quiet_s: float | None = None) -> None:
+        """Have a study gathered once it has been quiet for long enough.
+
+        Args:
+            study_instance_uid: the study of which an instance has arrived.
+            quiet_s: seconds from now without another call; None takes the configuration's.
+
+        Raises:
+            DatabaseError: the workflow database can't be used; call again later.
+        """
+        wait_s = self._quiet_period_s if quiet_s is None else quiet_s
+        with self._database_errors():
+            self._debouncer.debounce(study_instance_uid, wait_s, study_instance_uid)
+
+    def complete_study(self, study_instance_uid: str) -> None:
+        """Have a study gathered at once, whatever may still arrive.
+
+        Raises:
+            DatabaseError: the workflow database can't be used.
+        """
+        with self._database_errors():
+            self._client.enqueue(
+                {
+                    "queue_name": GATHER_QUEUE,
+                    "workflow_name": GATHER,
+                    "app_version": WORKFLOW_VERSION,
+                },
+                study_instance_uid,
+            )
+
+    def deliver_again(self, run_id: str, destination: str) -> None:
+        """Have the pending results of a run sent to a destination, with all attempts again.
+
+        Raises:
+            DatabaseError: the workflow database can't be used.
+        """
+        with self._database_errors():
+            self._cancel(run_id, destination)
+            self._client.enqueue(
+                {
+                    "queue_name": delivery_queue(destination),
+                    "workflow_name": DELIVER,
+                    "workflow_id": delivery_id(run_id, destination, again=uuid.uuid4().hex[:8]),
+                    "app_version": WORKFLOW_VERSION,
+                },
+                run_id,
+                destination,
+            )
+
+    def cancel_delivery(self, run_id: str, destination: str) -> None:
+        """Stop the attempts to deliver a run to a destination, waiting or running.
+
+        Raises:
+            DatabaseError: the workflow database can't be used.
+        """
+        with self._database_errors():
+            self._cancel(run_id, destination)
+
+    def _cancel(self, run_id: str, destination: str) -> None:
+        known = self._client.list_workflows(
+            workflow_id_prefix=delivery_id(run_id, destination), status=_OPEN_STATES
         )
+        for workflow in known:
+            if is_delivery(workflow.workflow_id, run_id, destination):
+                self._client.cancel_workflow(workflow.workflow_id)
 
-
-def cancel_delivery(settings: Settings, run_id: str, destination: str) -> None:
-    """Stop the attempts to deliver a run to a destination, asleep or running.
-
-    Raises:
-        DatabaseError: The workflow database can't be used.
-    """
-    with _client(settings) as client:
-        _cancel(client, run_id, destination)
-
-
-def _cancel(client: DBOSClient, run_id: str, destination: str) -> None:
-    known = client.list_workflows(
-        workflow_id_prefix=delivery_id(run_id, destination),
-        status=["PENDING", "ENQUEUED", "DELAYED"],
-    )
-    for workflow in known:
-        if is_delivery(workflow.workflow_id, run_id, destination):
-            client.cancel_workflow(workflow.workflow_id)
-
-
-@contextmanager
-def _client(settings: Settings) -> Iterator[DBOSClient]:
-    url = settings.workflow_database_url
-    check_sqlite(url)
-    try:
-        client = DBOSClient(system_database_url=url, application_name=APPLICATION_NAME)
+    @contextmanager
+    def _database_errors(self) -> Iterator[None]:
         try:
-            yield client
-        finally:
-            client.destroy()
-    except (SQLAlchemyError, OSError) as error:
-        shown = make_url(url).render_as_string(hide_password=True)
-        raise DatabaseError(
-            f"the workflow database at {shown} can't be used: "
-            f"{getattr(error, 'orig', None) or error}; start the node once, or see [database] "
-            "workflow_url"
-        ) from error
+            yield
+        except (SQLAlchemyError, OSError) as error:
+            shown = make_url(self._url).render_as_string(hide_password=True)
+            raise DatabaseError(
+                f"the workflow database at {shown} can't be used: "
+                f"{getattr(error, 'orig', None) or error}; start the node once, or see [database] "
+                "workflow_url"
+            ) from error

@@ -1,4 +1,8 @@
-"""The names under which the engine knows our workflows and queues; they outlive a release."""
+"""Names of workflows, steps and queues in the engine's tables; they outlive a release.
+
+A run that an older release began is finished by this one only where every name is the same: a
+renamed step strands it. Change nothing here without a plan for the runs that are half done.
+"""
 
 import re
 
@@ -10,6 +14,18 @@ GATHER = "gather"
 ANALYZE = "analyze"
 DELIVER = "deliver"
 CONFIRM = "confirm"
+TAKE_REVISION = "take_revision"
+ROUTE = "route"
+TASK_VERSIONS = "task_versions"
+SCORE = "score"
+WRITE = "write"
+PLAN_DELIVERIES = "plan_deliveries"
+FAIL = "fail"
+DELIVER_ONCE = "deliver"
+GIVE_UP_DELIVERY = "give_up_delivery"
+FINISH = "finish"
+ASK_COMMITMENT = "ask"
+
 GATHER_QUEUE = "gather"
 ANALYZE_QUEUE = "analyze"
 

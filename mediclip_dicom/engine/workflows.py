@@ -6,27 +6,39 @@ same workflow; the analysis enqueues one delivery (`deliver`) per destination, e
 a queue of its own, so that none blocks another.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
-from dbos import DBOS, DBOSConfig, Debouncer, SetEnqueueOptions, SetWorkflowID
+from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from mediclip_dicom.delivery.commitment import Confirming
 from mediclip_dicom.delivery.sending import Delivering
-from mediclip_dicom.engine.attempts import Attempt, attempt, pause_s
+from mediclip_dicom.engine.attempts import AttemptResult, pause_s, try_once
+from mediclip_dicom.engine.library_log import forward_library_log
 from mediclip_dicom.engine.names import (
     ANALYZE,
     ANALYZE_QUEUE,
     APPLICATION_NAME,
+    ASK_COMMITMENT,
     CONFIRM,
     DELIVER,
+    DELIVER_ONCE,
+    FAIL,
+    FINISH,
     GATHER,
     GATHER_QUEUE,
+    GIVE_UP_DELIVERY,
+    PLAN_DELIVERIES,
+    ROUTE,
+    SCORE,
+    TAKE_REVISION,
+    TASK_VERSIONS,
     WORKFLOW_VERSION,
+    WRITE,
     confirmation_queue,
     delivery_id,
     delivery_queue,
@@ -34,7 +46,7 @@ from mediclip_dicom.engine.names import (
 )
 from mediclip_dicom.engine.sqlite import check_sqlite
 from mediclip_dicom.errors import DatabaseError, StudyNotFoundError
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.intake import Intake
 from mediclip_dicom.studies.runs import fail, logged_as
 from mediclip_dicom.studies.scoring import Scoring
@@ -53,6 +65,14 @@ class WorkflowEngine:
     """Runs the steps of every study, and runs them again after a crash.
 
     There is one per process: the engine below keeps one registry per process.
+
+    Args:
+        settings: the configuration.
+        sessions: of the application's database.
+        executor_id: names this process in the engine's tables; never used by another process, or
+            both run the same workflows.
+        predecessors: executor ids of processes that are dead for certain; their unfinished
+            workflows are taken over at the start.
     """
 
     def __init__(
@@ -60,6 +80,8 @@ class WorkflowEngine:
         settings: Settings,
         sessions: sessionmaker[Session],
         *,
+        executor_id: str,
+        predecessors: Sequence[str] = (),
         intake: Intake,
         scoring: Scoring,
         delivering: Delivering,
@@ -71,17 +93,13 @@ class WorkflowEngine:
         self._scoring = scoring
         self._delivering = delivering
         self._confirming = confirming
-        DBOS(config=_engine_config(settings))
-        # Methods can't be workflows that are debounced, so the engine is given plain functions.
+        self._predecessors = [name for name in predecessors if name != executor_id]
+        forward_library_log()
+        DBOS(config=_engine_config(settings, executor_id))
         self._gather = DBOS.workflow(name=GATHER)(lambda study: self._run_gather(study))
         self._analyze = DBOS.workflow(name=ANALYZE)(self._about_run(self._run_analyze))
         self._deliver = DBOS.workflow(name=DELIVER)(self._about_run(self._run_deliver))
         self._confirm = DBOS.workflow(name=CONFIRM)(self._about_run(self._run_confirm))
-        self._debouncer: Debouncer[[str], None] = Debouncer.create(
-            self._gather,
-            queue=GATHER_QUEUE,
-            debounce_timeout_sec=settings.gathering.longest_wait_s,
-        )
 
     def start(self) -> None:
         """Start the engine: what a crash left unfinished goes on from its last finished step.
@@ -112,27 +130,14 @@ class WorkflowEngine:
                 polling_interval_sec=POLLING_INTERVAL_S,
                 on_conflict="always_update",
             )
+        if self._predecessors:
+            # Unlike resuming by the client, this keeps a workflow's queue and count of recoveries.
+            taken = DBOS._recover_pending_workflows(self._predecessors)
+            log.info("workflows.recovered", count=len(taken))
 
     def stop(self) -> None:
         """Stop taking up work; a step that does not end soon runs again at the next start."""
         DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=STOP_LIMIT_S)
-
-    def study_changed(self, study_instance_uid: str, *, quiet_s: float | None = None) -> None:
-        """An instance of the study has come: gather it once it has been quiet for long enough.
-
-        Args:
-            study_instance_uid: The study.
-            quiet_s: Seconds from now without another call; None takes the configuration's.
-        """
-        if quiet_s is None:
-            quiet_s = self._settings.gathering.quiet_period_s
-        self._debouncer.debounce(study_instance_uid, quiet_s, study_instance_uid)
-
-    def resume_unread(self) -> None:
-        """Gather every study whose present content was never analysed."""
-        for study_uid in self._intake.unread_studies():
-            log.info("study resumed", study=study_uid)
-            self.study_changed(study_uid)
 
     def _about_run(self, workflow: Callable[..., None]) -> Callable[..., None]:
         def about_run(run_id: str, *arguments: Any) -> None:
@@ -146,26 +151,26 @@ class WorkflowEngine:
     def _run_gather(self, study_instance_uid: str) -> None:
         with structlog.contextvars.bound_contextvars(study=study_instance_uid):
             try:
-                revision_id = _step(self._intake.take_revision, study_instance_uid)
+                revision_id = _step(TAKE_REVISION, self._intake.take_revision, study_instance_uid)
             except StudyNotFoundError as error:
                 log.warning("study gone", reason=str(error))
                 return
-            run_id = _step(self._intake.route, revision_id)
+            run_id = _step(ROUTE, self._intake.route, revision_id)
         with SetWorkflowID(run_id):
             DBOS.enqueue_workflow(ANALYZE_QUEUE, self._analyze, run_id)
 
     def _run_analyze(self, run_id: str) -> None:
         try:
-            version_ids = _step(self._scoring.task_versions, run_id)
+            version_ids = _step(TASK_VERSIONS, self._scoring.task_versions, run_id)
             if not version_ids:
                 return
             for version_id in version_ids:
-                _step(self._scoring.score, run_id, version_id)
-                _step(self._scoring.write, run_id, version_id)
-            destinations = _step(self._delivering.plan_deliveries, run_id)
+                _step(SCORE, self._scoring.score, run_id, version_id)
+                _step(WRITE, self._scoring.write, run_id, version_id)
+            destinations = _step(PLAN_DELIVERIES, self._delivering.plan_deliveries, run_id)
         except Exception as error:  # noqa: BLE001  written down, in the database and the log
             # Not raised on: the engine would log it, and others' words may be a patient's.
-            _step(fail, self._sessions, run_id, error)
+            _step(FAIL, fail, self._sessions, run_id, error)
             return
         for destination in destinations:
             with SetWorkflowID(delivery_id(run_id, destination)):
@@ -174,22 +179,23 @@ class WorkflowEngine:
                 )
 
     def _run_deliver(self, run_id: str, destination: str, number: int = 1) -> None:
-        ended = attempt(self._delivering.deliver, run_id, destination)
-        if ended is Attempt.LATER and self._enqueue_next(
+        ended = try_once(DELIVER_ONCE, self._delivering.deliver, run_id, destination)
+        if ended is AttemptResult.LATER and self._enqueue_next(
             self._deliver, delivery_queue(destination), run_id, destination, number
         ):
             return
-        if ended is not Attempt.DONE:
-            _step(self._delivering.give_up_delivery, run_id, destination)
-        _step(self._delivering.finish, run_id)
-        if ended is Attempt.DONE and self._settings.destination(destination).commitment:
+        if ended is not AttemptResult.DONE:
+            _step(GIVE_UP_DELIVERY, self._delivering.give_up_delivery, run_id, destination)
+        _step(FINISH, self._delivering.finish, run_id)
+        if ended is AttemptResult.DONE and self._settings.destination(destination).commitment:
             # On a queue of its own: who does not answer must not keep others from being sent.
             DBOS.enqueue_workflow(
                 confirmation_queue(destination), self._confirm, run_id, destination
             )
 
     def _run_confirm(self, run_id: str, destination: str, number: int = 1) -> None:
-        if attempt(self._confirming.ask, run_id, destination) is Attempt.LATER:
+        ended = try_once(ASK_COMMITMENT, self._confirming.ask, run_id, destination)
+        if ended is AttemptResult.LATER:
             self._enqueue_next(
                 self._confirm, confirmation_queue(destination), run_id, destination, number
             )
@@ -215,11 +221,11 @@ class WorkflowEngine:
         return True
 
 
-def _step(function: Callable[..., Any], *args: Any) -> Any:
+def _step(name: str, function: Callable[..., Any], *args: Any) -> Any:
     """Run a step of the workflow; what may pass by itself (disk, database) is tried again."""
     return DBOS.run_step(
         {
-            "name": function.__name__,
+            "name": name,
             "retries_allowed": True,
             "interval_seconds": STEP_FIRST_RETRY_S,
             "max_attempts": STEP_ATTEMPTS,
@@ -230,10 +236,11 @@ def _step(function: Callable[..., Any], *args: Any) -> Any:
     )
 
 
-def _engine_config(settings: Settings) -> DBOSConfig:
+def _engine_config(settings: Settings, executor_id: str) -> DBOSConfig:
     return {
         "name": APPLICATION_NAME,
         "system_database_url": settings.workflow_database_url,
         "application_version": WORKFLOW_VERSION,
-        "log_level": "ERROR",
+        "executor_id": executor_id,
+        "log_level": "WARNING",
     }

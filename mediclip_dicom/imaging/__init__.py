@@ -1,19 +1,48 @@
 """DICOM files to what a radiologist sees, to the detector's input, and back to the source grid."""
 
-from ai_core.images.picture_files import PICTURE_SUFFIXES, read_picture
-from ai_core.images.placement import Mode, Placement
+from ai_core.images import PICTURE_SUFFIXES, Mode, Placement, read_picture
 from mediclip_dicom.imaging.display import Window
 from mediclip_dicom.imaging.frames import Frame, iter_frames
+from mediclip_dicom.imaging.geometry_checks import find_contradictions, rounded_position
 from mediclip_dicom.imaging.header import ImageHeader, read_header
+from mediclip_dicom.imaging.header_json import header_from_json, header_to_json
+from mediclip_dicom.imaging.planes import ENHANCED_SOP_CLASSES, Plane, plane_attribute
+from mediclip_dicom.imaging.series import (
+    INPUT_SIZE,
+    InputFrame,
+    SkippedFile,
+    SourceImage,
+    iter_input_frames,
+    place,
+    read_headers,
+    reading_order,
+    sample_evenly,
+)
 
 __all__ = [
+    "ENHANCED_SOP_CLASSES",
+    "INPUT_SIZE",
     "PICTURE_SUFFIXES",
     "Frame",
     "ImageHeader",
+    "InputFrame",
     "Mode",
     "Placement",
+    "Plane",
+    "SkippedFile",
+    "SourceImage",
     "Window",
+    "find_contradictions",
+    "header_from_json",
+    "header_to_json",
     "iter_frames",
+    "iter_input_frames",
+    "place",
+    "plane_attribute",
     "read_header",
+    "read_headers",
     "read_picture",
+    "reading_order",
+    "rounded_position",
+    "sample_evenly",
 ]

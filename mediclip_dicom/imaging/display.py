@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut, apply_rescale, apply_windowing
 
-from ai_core.images.picture_files import between_percentiles
+from ai_core.images import between_percentiles
 from mediclip_dicom.imaging.planes import first_item, functional_groups
 
 Image = npt.NDArray[np.float32]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-from mediclip_dicom.imaging import ImageHeader
+from mediclip_dicom.imaging.header import ImageHeader
 from mediclip_dicom.imaging.planes import SLICE_SOP_CLASSES
 
 SAME_PLACE = (
@@ -63,13 +63,13 @@ def _shared_places(stack: list[ImageHeader]) -> Iterable[tuple[ImageHeader, str]
     places: dict[tuple[object, ...], list[ImageHeader]] = defaultdict(list)
     for header in stack:
         if (plane := header.planes[0]) is not None:
-            places[(*rounded(plane.position), header.repetition)].append(header)
+            places[(*rounded_position(plane.position), header.repetition)].append(header)
     for sharing in places.values():
         if len({header.sop_instance_uid for header in sharing}) > 1:
             yield from ((header, SAME_PLACE) for header in sharing)
 
 
-def rounded(position: tuple[float, ...]) -> tuple[float, ...]:
+def rounded_position(position: tuple[float, ...]) -> tuple[float, ...]:
     """A position in mm, near enough to be the same place."""
     # Adding zero makes a negative zero a positive one.
     return tuple(round(value, _POSITION_DIGITS) + 0.0 for value in position)

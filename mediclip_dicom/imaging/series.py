@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ai_core.images import Mode, Placement
 from mediclip_dicom.errors import UndecodableFrameError, UnsupportedImageError
-from mediclip_dicom.imaging import ImageHeader, Mode, Placement, Window, iter_frames, read_header
+from mediclip_dicom.imaging.display import Window
+from mediclip_dicom.imaging.frames import iter_frames
+from mediclip_dicom.imaging.header import ImageHeader, read_header
 
 INPUT_SIZE = 224
 
@@ -22,7 +25,7 @@ class SourceImage:
 
 
 @dataclass(frozen=True, slots=True)
-class SkippedInstance:
+class SkippedFile:
     """One SOP instance that is not analysed, and why."""
 
     path: Path
@@ -37,20 +40,18 @@ class InputFrame:
         image: The SOP instance that it belongs to.
         frame: Frame number, from 1.
         pixels: float32, shape (3, 224, 224), in [0, 1]; None where it can't be decoded.
-        placement: Where the source grid lies in `pixels`; None where it can't be decoded.
         skipped: Why it can't be decoded, else None.
     """
 
     image: SourceImage
     frame: int
     pixels: npt.NDArray[np.float32] | None
-    placement: Placement | None
     skipped: str | None = None
 
 
 def read_headers(
     paths: Iterable[Path], *, own_device_uid: str | None = None
-) -> tuple[tuple[SourceImage, ...], tuple[SkippedInstance, ...]]:
+) -> tuple[tuple[SourceImage, ...], tuple[SkippedFile, ...]]:
     """Read the headers of DICOM files, images apart from the rest.
 
     Args:
@@ -62,13 +63,13 @@ def read_headers(
         instances that hold no image for us (Segmentation, report, our own output, …).
     """
     images: list[SourceImage] = []
-    skipped: list[SkippedInstance] = []
+    skipped: list[SkippedFile] = []
     for path in paths:
         try:
             images.append(SourceImage(path, read_header(path, own_device_uid=own_device_uid)))
         except UnsupportedImageError as error:
-            skipped.append(SkippedInstance(path, str(error)))
-    return tuple(sorted(images, key=_reading_order)), tuple(skipped)
+            skipped.append(SkippedFile(path, str(error)))
+    return tuple(sorted(images, key=reading_order)), tuple(skipped)
 
 
 def iter_input_frames(
@@ -86,11 +87,11 @@ def iter_input_frames(
         try:
             for frame in iter_frames(image.path, window=window):
                 placement = place(image.header, mode=mode)
-                yield InputFrame(image, frame.number, placement.to_input(frame.rgb), placement)
+                yield InputFrame(image, frame.number, placement.to_input(frame.rgb))
                 decoded = frame.number
         except (UndecodableFrameError, UnsupportedImageError) as error:
             for number in range(decoded + 1, image.header.number_of_frames + 1):
-                yield InputFrame(image, number, None, None, skipped=str(error))
+                yield InputFrame(image, number, None, skipped=str(error))
 
 
 def place(header: ImageHeader, *, mode: Mode) -> Placement:
@@ -112,7 +113,8 @@ def sample_evenly(images: Sequence[SourceImage], count: int) -> tuple[SourceImag
     return tuple(images[int(position)] for position in positions)
 
 
-def _reading_order(image: SourceImage) -> tuple[str, float, int, str]:
+def reading_order(image: SourceImage) -> tuple[str, float, int, str]:
+    """Return the sort key of an image: series, place along the slice normal, instance number."""
     header = image.header
     position = 0.0
     if header.image_position is not None and header.image_orientation is not None:

@@ -14,15 +14,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import DetectorError
-from ai_core.backbone import bundled
+from ai_core.backbone import BUNDLED
 from listener import ListenerError, echo
 from mediclip_dicom.database import connect, is_current, is_known
 from mediclip_dicom.delivery.peers import destination_peer, tls_files
 from mediclip_dicom.engine.sqlite import check_sqlite
 from mediclip_dicom.errors import NodeError
-from mediclip_dicom.node.node import open_backbone
-from mediclip_dicom.settings.settings import Settings
-from mediclip_dicom.tasks.versions import DetectorStore, active_tasks, versions_of_another_backbone
+from mediclip_dicom.settings import Settings
+from mediclip_dicom.tasks import DetectorStore, active_tasks, incompatible_versions, open_backbone
 
 
 class CheckState(StrEnum):
@@ -166,7 +165,7 @@ def _weights(settings: Settings) -> Finding:
         engine = connect(settings.database_url)
         if is_current(engine):
             with Session(engine) as session:
-                if strangers := versions_of_another_backbone(session, backbone):
+                if strangers := incompatible_versions(session, backbone):
                     return CheckState.FAIL, (
                         f"{found} did not fit {'; '.join(strangers)}: set [backbone] to what did, "
                         "or register them again, or retire them"
@@ -174,7 +173,7 @@ def _weights(settings: Settings) -> Finding:
             DetectorStore(sessionmaker(engine), backbone).load_active()
     if not backbone.trained:
         return CheckState.WARN, f"{found}: untrained, for demonstration only"
-    if backbone.weights == bundled.NAME:
+    if backbone.weights == BUNDLED:
         return CheckState.WARN, f"{found}: the small one in the box, for trying the node"
     return CheckState.OK, found
 

@@ -5,10 +5,10 @@ import sys
 
 import structlog
 
-from mediclip_dicom.settings.settings import LoggingSettings
+from mediclip_dicom.settings import LoggingSettings
 
-# What matters of theirs reaches us as typed errors, said once and better in our own events.
-CHATTY_LIBRARIES = ("pynetdicom", "pydicom", "highdicom", "dbos", "alembic", "httpx", "PIL")
+# Their failures reach us as typed errors. The engine has a log of its own: engine.library_log.
+CHATTY_LIBRARIES = ("pynetdicom", "pydicom", "highdicom", "alembic", "httpx", "PIL")
 
 
 def configure_logging(settings: LoggingSettings) -> None:

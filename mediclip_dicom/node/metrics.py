@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import ListenerStatistics, Receiver, Spool
+from listener import ListenerStatistics, Spool
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, RunState
-from mediclip_dicom.delivery.queue import WAITING_RUNS
+from mediclip_dicom.studies.queries import WAITING_RUNS
 
 REJECTIONS = (
     "calling_ae", "called_ae", "address", "tls_needed", "certificate_host", "peer_limit",
@@ -19,32 +20,65 @@ REJECTIONS = (
 REFUSALS = ("invalid", "mismatch", "resources", "too_large")
 
 
+class ListenerStatus(Protocol):
+    """State of a listener, in this process or in several."""
+
+    @property
+    def statistics(self) -> ListenerStatistics:
+        """Counts since the start."""
+
+    @property
+    def open_associations(self) -> int:
+        """Associations that are open now."""
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether every port is being listened on."""
+
+    @property
+    def is_disk_low(self) -> bool:
+        """Whether instances are refused because the disk is low."""
+
+    @property
+    def port(self) -> int | None:
+        """The TCP port without TLS."""
+
+    @property
+    def tls_port(self) -> int | None:
+        """The TCP port for TLS."""
+
+
 class NodeCollector(Collector):
     """Reads the numbers at the moment when they are asked for."""
 
-    def __init__(self, scp: Receiver, spool: Spool, sessions: sessionmaker[Session]) -> None:
-        self._scp = scp
+    def __init__(
+        self,
+        listener: ListenerStatus | None,
+        spool: Spool,
+        sessions: sessionmaker[Session],
+    ) -> None:
+        self._listener = listener
         self._spool = spool
         self._sessions = sessions
 
     def collect(self) -> Iterator[Metric]:
         """The metrics, as the library's registry wants them."""
-        yield from _network(self._scp.statistics)
-        yield _gauge(
-            "associations_open", "Associations at the moment.", self._scp.open_associations
-        )
+        if self._listener is not None:
+            yield from _network(self._listener)
         space = self._spool.space()
         yield _gauge("spool_free_bytes", "Free bytes of the spool's file system.", space.free)
         yield _gauge("spool_size_bytes", "Size of the spool's file system.", space.total)
-        yield _gauge(
-            "disk_low", "1 while instances are refused for want of space.", self._scp.is_disk_low
-        )
         with self._sessions() as session:
             yield from _runs(session)
             yield from _deliveries(session)
 
 
-def _network(counts: ListenerStatistics) -> Iterator[Metric]:
+def _network(listener: ListenerStatus) -> Iterator[Metric]:
+    counts = listener.statistics
+    yield _gauge("associations_open", "Associations at the moment.", listener.open_associations)
+    yield _gauge(
+        "disk_low", "1 while instances are refused for want of space.", listener.is_disk_low
+    )
     yield _counter("associations", "Associations accepted.", counts.associations)
     yield _counter("associations_aborted", "Associations without a release.", counts.aborted)
     yield _counter("tls_failures", "TLS handshakes that failed.", counts.tls_failures)

@@ -15,9 +15,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import Receiver, Spool
-from mediclip_dicom.node.metrics import NodeCollector
-from mediclip_dicom.settings.settings import MonitoringSettings
+from listener import Spool
+from mediclip_dicom.node.metrics import ListenerStatus, NodeCollector
+from mediclip_dicom.settings import MonitoringSettings
 
 _LAST_ANSWERS_S = 5
 _METHODS = ["GET", "HEAD"]
@@ -42,7 +42,7 @@ class Monitor:
 
     Args:
         settings: Where.
-        scp: Asked whether it listens and what it counted.
+        listener: Asked whether it listens and what it counted; None in a process without one.
         spool: Asked for its space.
         sessions: Asked for queues and deliveries.
     """
@@ -51,24 +51,24 @@ class Monitor:
         self,
         settings: MonitoringSettings,
         *,
-        scp: Receiver,
+        listener: ListenerStatus | None,
         spool: Spool,
         sessions: sessionmaker[Session],
     ) -> None:
         self._settings = settings
-        self._scp = scp
+        self._listener = listener
         self._sessions = sessions
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(NodeCollector(scp, spool, sessions))
+        self._registry.register(NodeCollector(listener, spool, sessions))
         self._running: tuple[uvicorn.Server, threading.Thread, socket.socket] | None = None
 
     @property
     def health(self) -> Health:
         """How the node is now."""
         return Health(
-            listening=self._scp.is_listening,
+            listening=self._listener is None or self._listener.is_listening,
             database=self._is_database_there(),
-            disk=not self._scp.is_disk_low,
+            disk=self._listener is None or not self._listener.is_disk_low,
         )
 
     def start(self) -> None:

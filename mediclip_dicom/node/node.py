@@ -1,191 +1,123 @@
-"""The node as a whole: started and stopped in an order that loses nothing."""
+"""The node: its roles, started and stopped in an order that loses nothing."""
 
-from collections.abc import Callable
-from functools import partial
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import structlog
 
-from ai_core import Backbone, load_backbone
-from ai_core.backbone.malloc import keep_freed_memory
-from listener import (
-    Arrivals,
-    AssociationEnd,
-    CommitmentProvider,
-    CommitmentReport,
-    ListenerProcesses,
-    Receiver,
-    Running,
-    Spool,
-    StorageSCP,
-    StudyActivity,
-    newest,
-    oldest,
-)
-from listener.errors import TLSError
+from listener import Lifecycle
 from mediclip_dicom.database import open_database
-from mediclip_dicom.delivery.c_find import FindableResults
-from mediclip_dicom.delivery.commitment import Confirming
-from mediclip_dicom.delivery.peers import call_back, callers_back, listener_settings
-from mediclip_dicom.delivery.sending import Delivering
-from mediclip_dicom.engine.workflows import WorkflowEngine
-from mediclip_dicom.errors import NodeStartError, TaskError
-from mediclip_dicom.node.logs import configure_logging
+from mediclip_dicom.errors import NodeStartError
+from mediclip_dicom.node.listener_role import ListenerRole
+from mediclip_dicom.node.maintenance_role import MaintenanceRole
 from mediclip_dicom.node.monitoring import Monitor
-from mediclip_dicom.settings.settings import BackboneSettings, Settings
-from mediclip_dicom.studies.completion import Completion
-from mediclip_dicom.studies.intake import Intake
-from mediclip_dicom.studies.retention import Retention
-from mediclip_dicom.studies.scoring import Scoring
-from mediclip_dicom.tasks.versions import DetectorStore, versions_of_another_backbone
+from mediclip_dicom.node.roles import ALL_ROLES, Role, RoleHold
+from mediclip_dicom.studies.content import open_spool
+
+if TYPE_CHECKING:
+    from ai_core import Backbone
+    from mediclip_dicom.settings import Settings
 
 log = structlog.get_logger()
 
 
-def open_backbone(settings: BackboneSettings) -> Backbone:
-    """The backbone that the configuration names, for a process that is going to fit or score.
+class Node(Lifecycle):
+    """A list of roles in this process; each opens only the things that it needs.
 
-    From here on the process keeps the memory that it frees.
+    The listener starts last and stops first: nothing is received before everything behind it runs.
+
+    Args:
+        settings: the configuration.
+        roles: the roles of this process.
+        backbone: one that is loaded already, for the worker; None loads the configuration's.
 
     Raises:
-        ai_core.BackboneUnavailableError: Its weights can't be had; the message says what to do.
-    """
-    keep_freed_memory()
-    return load_backbone(
-        settings.model,
-        settings.weights,
-        device=settings.device,
-        cache_dir=settings.cache_dir,
-        blocks=settings.blocks,
-        precision=settings.precision,
-    )
-
-
-class Node(Running):
-    """The running node: a Storage SCP in front, the workflows of studies behind it.
-
-    Nothing is received before everything that handles it runs; at the end receiving stops first.
+        NodeStartError: another process holds one of the roles on the same storage.
+        NodeError: the database or a task can't be used.
+        ai_core.DetectorError: the backbone can't be had.
     """
 
-    def __init__(self, settings: Settings, *, backbone: Backbone | None = None) -> None:
-        """Open the storage, the database and the backbone.
-
-        Args:
-            settings: The configuration.
-            backbone: One that is loaded already; None loads what the configuration names.
-
-        Raises:
-            NodeError: The database or a task can't be used.
-            ai_core.DetectorError: The backbone can't be had.
-        """
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        roles: Collection[Role] = ALL_ROLES,
+        backbone: Backbone | None = None,
+    ) -> None:
         self._settings = settings
-        sessions = open_database(settings.database_url)
-        backbone = backbone or open_backbone(settings.backbone)
-        with sessions() as session:
-            if strangers := versions_of_another_backbone(session, backbone):
-                raise TaskError(
-                    f"the backbone {settings.backbone.model} ({settings.backbone.weights}) did not "
-                    f"fit these tasks: {'; '.join(strangers)}. Set [backbone] to what fitted them, "
-                    "or register them again, or retire them"
-                )
-        detectors = DetectorStore(sessions, backbone)
-        detectors.load_active()
-        self._completion = Completion(settings)
-        self._spool = Spool(
-            settings.storage.spool,
-            choose_current=newest if settings.gathering.same_uid == "replace" else oldest,
-        )
-        self._engine = WorkflowEngine(
-            settings,
-            sessions,
-            intake=Intake(settings, sessions, self._spool),
-            scoring=Scoring(settings, sessions, detectors),
-            delivering=Delivering(settings, sessions),
-            confirming=Confirming(settings, sessions),
-        )
-        self._commitment = CommitmentProvider(
-            self._spool, call_back=lambda name: call_back(settings, name)
-        )
-        self._retention = Retention(settings, sessions, self._spool)
-        # A report per study and half quiet period is enough to keep its gathering waiting.
-        self._arrivals = Arrivals(self._on_activity, min_interval_s=self._completion.shortest_s / 2)
-        self._scp = self._receiver(on_commitment=Confirming(settings, sessions).note_report)
+        self._holds = ExitStack()
+        self._listener: ListenerRole | None = None
+        self._roles: list[Lifecycle] = []
+        try:
+            holds = {role: self._hold(role) for role in ALL_ROLES if role in roles}
+            if Role.WORKER in holds:
+                from mediclip_dicom.node.worker_role import WorkerRole  # brings torch with it
 
-        self._monitor = Monitor(
-            settings.monitoring, scp=self._scp, spool=self._spool, sessions=sessions
-        )
+                self._roles.append(WorkerRole(settings, holds[Role.WORKER], backbone=backbone))
+            if Role.MAINTENANCE in holds:
+                self._roles.append(MaintenanceRole(settings))
+            if Role.LISTENER in holds:
+                self._listener = ListenerRole(settings)
+                self._roles.append(self._listener)
+            self._spool = open_spool(settings)
+            self._monitor = Monitor(
+                settings.monitoring,
+                listener=None if self._listener is None else self._listener.status,
+                spool=self._spool,
+                sessions=open_database(settings.database_url),
+            )
+        except BaseException:
+            self._holds.close()
+            raise
 
     @property
     def port(self) -> int:
-        """The TCP port that the node listens on; that for TLS where there is no other."""
-        return self._scp.tls_port if self._settings.tls.only else self._scp.port
-
-    def start(self) -> None:
-        """Start the workflows, pick up what was left, then listen.
+        """The TCP port that the node listens on; the one for TLS where there is no other.
 
         Raises:
-            NodeError: The workflow database or the port can't be used; nothing is left running.
+            RuntimeError: the node does not listen.
         """
-        node = self._settings.node
+        status = None if self._listener is None else self._listener.status
+        port = None
+        if status is not None:
+            port = status.tls_port if self._settings.tls.only else status.port
+        if port is None:
+            raise RuntimeError("the node does not listen")
+        return port
+
+    def start(self) -> None:
+        """Start the roles of this process.
+
+        Raises:
+            NodeError: the workflow database or a port can't be used; nothing is left running.
+        """
         try:
-            self._engine.start()
-            self._engine.resume_unread()
-            self._arrivals.start()
-            self._retention.start()
-            self._commitment.start()
-            self._listen()
+            for role in self._roles:
+                role.start()
             self._open_monitor()
         except BaseException:
             self.stop()
             raise
-        log.info("node listens", ae_title=node.ae_title, host=node.host, port=self.port)
+        node = self._settings.node
+        address = {} if self._listener is None else {"host": node.host, "port": self.port}
+        log.info("node.started", ae_title=node.ae_title, **address)
 
     def stop(self) -> None:
-        """Stop listening, hand over what has arrived, then stop the workflows."""
+        """Stop listening, report what has arrived, then stop the workflows."""
         self._monitor.stop()
-        self._scp.stop()
-        self._arrivals.stop()
-        self._retention.stop()
-        self._commitment.stop()
-        self._engine.stop()
+        for role in reversed(self._roles):
+            role.stop()
         self._spool.close()
-        log.info("node stopped")
+        self._holds.close()
+        log.info("node.stopped")
 
-    def _receiver(self, *, on_commitment: Callable[[CommitmentReport], None]) -> Receiver:
-        settings = listener_settings(self._settings)
-        findable = FindableResults(self._settings)
-        if self._settings.node.processes == 1:
-            return StorageSCP(
-                settings,
-                self._spool,
-                on_stored=self._arrivals.stored,
-                on_association_end=self._on_association_end,
-                commitment=self._commitment,
-                on_commitment=on_commitment,
-                findable=findable,
-            )
-        return ListenerProcesses(
-            settings,
-            self._spool,
-            self._settings.node.processes,
-            on_stored=self._arrivals.stored,
-            on_association_end=self._on_association_end,
-            call_back=callers_back(self._settings),
-            on_commitment=on_commitment,
-            findable=findable,
-            configure=partial(configure_logging, self._settings.logging),
-        )
-
-    def _listen(self) -> None:
-        node = self._settings.node
-        try:
-            self._scp.start()
-        except OSError as error:
-            raise NodeStartError(
-                f"can't listen at {node.host}:{node.port}: {error.strerror or error}. Stop what "
-                "uses the port, a second node perhaps, or set [node] host and port"
-            ) from error
-        except TLSError as error:
-            raise NodeStartError(f"{error}; see [tls]") from error
+    def _hold(self, role: Role) -> RoleHold:
+        hold = RoleHold(self._settings.storage.root, role)
+        self._holds.callback(hold.release)
+        return hold
 
     def _open_monitor(self) -> None:
         monitoring = self._settings.monitoring
@@ -196,16 +128,3 @@ class Node(Running):
                 f"can't listen at {monitoring.host}:{monitoring.port}: {error.strerror or error}; "
                 "see [monitoring] host and port"
             ) from error
-
-    def _on_activity(self, activity: StudyActivity) -> None:
-        log.info("study arriving", study=activity.study_instance_uid, instances=activity.instances)
-        self._engine.study_changed(
-            activity.study_instance_uid, quiet_s=self._completion.wait_after_s(activity)
-        )
-
-    def _on_association_end(self, end: AssociationEnd) -> None:
-        self._arrivals.flush(end.study_instance_uids)
-        quiet_s = self._completion.wait_after_end_s(end)
-        if quiet_s is not None:
-            for study in end.study_instance_uids:
-                self._engine.study_changed(study, quiet_s=quiet_s)

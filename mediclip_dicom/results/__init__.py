@@ -1,15 +1,17 @@
-"""What the node writes back: Segmentation and Structured Report."""
+"""Results that go back to the PACS: Segmentation, Structured Report, maps and fused pictures."""
 
+from ai_core import Verdict
 from mediclip_dicom.results.bands import Band, bands
+from mediclip_dicom.results.device import Device, node_device
+from mediclip_dicom.results.flagged import draw_fused
 from mediclip_dicom.results.identity import derive_uid
+from mediclip_dicom.results.maps import source_map
 from mediclip_dicom.results.reading import (
     Code,
-    Device,
     ImageReading,
     PreviousReport,
     Reading,
     StoredMap,
-    Verdict,
 )
 from mediclip_dicom.results.writing import ResultObject, write_results
 
@@ -25,5 +27,8 @@ __all__ = [
     "Verdict",
     "bands",
     "derive_uid",
+    "draw_fused",
+    "node_device",
+    "source_map",
     "write_results",
 ]

@@ -27,14 +27,16 @@ from highdicom.sr import (
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from ai_core import Verdict
 from mediclip_dicom.results.bands import bands
+from mediclip_dicom.results.device import Device
 from mediclip_dicom.results.identity import (
     algorithm_parameters,
     derive_uid,
     plain,
 )
 from mediclip_dicom.results.observer import observer
-from mediclip_dicom.results.reading import Device, ImageReading, Reading, Verdict
+from mediclip_dicom.results.reading import ImageReading, Reading
 from mediclip_dicom.results.segmentation import (
     MarkedRegion,
     SegmentationResult,
@@ -127,7 +129,7 @@ def _procedure(source: Dataset) -> CodedConcept:
 def _study_group(
     reading: Reading, algorithm: AlgorithmIdentification, comments: Iterable[str]
 ) -> MeasurementsAndQualitativeEvaluations:
-    leading = _leading_image(reading.images)
+    leading = reading.leading_image
     measurements = []
     if reading.score is not None:
         measurements.append(Measurement(name=SCORE, value=reading.score, unit=_NO_UNITS))
@@ -158,17 +160,6 @@ def _study_group(
             )
         )
     return group
-
-
-def _leading_image(images: Iterable[ImageReading]) -> ImageReading | None:
-    """The image with the highest score, the first of them where several share it."""
-    leading: ImageReading | None = None
-    for image in images:
-        if image.score is not None and (
-            leading is None or leading.score is None or image.score > leading.score
-        ):
-            leading = image
-    return leading
 
 
 def _comments(reading: Reading, regions: Sequence[MarkedRegion]) -> Iterable[str]:

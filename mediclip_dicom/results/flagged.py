@@ -13,6 +13,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
 from mediclip_dicom.imaging import iter_frames
+from mediclip_dicom.results.device import Device
 from mediclip_dicom.results.identity import (
     SERIES_NUMBERS,
     derive_uid,
@@ -25,7 +26,7 @@ from mediclip_dicom.results.maps import source_map
 from mediclip_dicom.results.multiframe import Save, SeriesOf
 from mediclip_dicom.results.observer import observer
 from mediclip_dicom.results.picture import RGB, Caption, fuse
-from mediclip_dicom.results.reading import Device, ImageReading, Reading
+from mediclip_dicom.results.reading import ImageReading, Reading
 from mediclip_dicom.results.source import (
     SECONDARY_CAPTURE,
     copy_character_set,
@@ -57,13 +58,13 @@ def save_pictures(
         UndecodableFrameError: a source can't be decoded any more.
     """
     series = SeriesOf(reading, device, "SC", "fused pictures")
-    for image, rgb in decoded(flagged, reading):
+    for image, rgb in _decode(flagged, reading):
         source = read_source(image.path)
         key = f"{image.header.sop_instance_uid} {image.frame_number}"
-        orientation = patient_orientation(image, source)
+        orientation = _patient_orientation(image, source)
         picture: Dataset = hd.sc.SCImage.from_ref_dataset(
             ref_dataset=source,
-            pixel_array=fused(reading, image, rgb, orientation=orientation),
+            pixel_array=_fuse(reading, image, rgb, orientation=orientation),
             photometric_interpretation="RGB",
             bits_allocated=8,
             coordinate_system="PATIENT",
@@ -84,7 +85,19 @@ def save_pictures(
         save("SC", picture)
 
 
-def fused(
+def draw_fused(reading: Reading, image: ImageReading) -> RGB:
+    """Draw the fused picture of one frame of a reading, its pixels read from the source.
+
+    Raises:
+        UndecodableFrameError: the source can't be decoded any more.
+        OSError: the source is gone.
+    """
+    ((_, rgb),) = _decode([image], reading)
+    orientation = _patient_orientation(image, read_source(image.path))
+    return _fuse(reading, image, rgb, orientation=orientation)
+
+
+def _fuse(
     reading: Reading,
     image: ImageReading,
     rgb: npt.NDArray[np.float32],
@@ -111,7 +124,7 @@ def fused(
     )
 
 
-def decoded(
+def _decode(
     images: Sequence[ImageReading], reading: Reading
 ) -> Iterator[tuple[ImageReading, npt.NDArray[np.float32]]]:
     """The images with their pixels as displayed, each file read once, in the order given."""
@@ -127,7 +140,7 @@ def decoded(
                 break
 
 
-def patient_orientation(image: ImageReading, source: Dataset) -> tuple[str, str] | None:
+def _patient_orientation(image: ImageReading, source: Dataset) -> tuple[str, str] | None:
     """Where rows and columns lead to in the patient (PS3.3 C.7.6.1.1.1), if it is known."""
     if image.plane is not None:
         cosines = image.plane.orientation

@@ -11,8 +11,9 @@ from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from mediclip_dicom.results.reading import Device, Reading
-from mediclip_dicom.settings.result_kinds import ResultKind
+from mediclip_dicom.results.device import Device
+from mediclip_dicom.results.reading import Reading
+from mediclip_dicom.settings import ResultKind
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -20,6 +20,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
+from mediclip_dicom.results.device import Device
 from mediclip_dicom.results.identity import (
     algorithm_identification,
     derive_uid,
@@ -27,10 +28,10 @@ from mediclip_dicom.results.identity import (
 )
 from mediclip_dicom.results.multiframe import GEOMETRY_ERRORS, Save, SeriesOf, part_key, refusal
 from mediclip_dicom.results.planes import SourcePlanes, group_by_stack
-from mediclip_dicom.results.reading import Device, ImageReading, Reading
+from mediclip_dicom.results.reading import ImageReading, Reading
 from mediclip_dicom.results.segmentation import concept
 from mediclip_dicom.results.source import frame_anatomy
-from mediclip_dicom.settings.result_kinds import ResultKind
+from mediclip_dicom.settings import ResultKind
 
 # The pixels of one object, four bytes each; highdicom sorts a copy of them.
 LARGEST_MAP_BYTES = 64 * 2**20

@@ -10,6 +10,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from mediclip_dicom.results.device import Device
 from mediclip_dicom.results.identity import (
     SERIES_NUMBERS,
     derive_uid,
@@ -19,9 +20,9 @@ from mediclip_dicom.results.identity import (
     stamp,
 )
 from mediclip_dicom.results.planes import SourcePlanes
-from mediclip_dicom.results.reading import Device, ImageReading, Reading
+from mediclip_dicom.results.reading import ImageReading, Reading
 from mediclip_dicom.results.source import copy_character_set
-from mediclip_dicom.settings.result_kinds import ResultKind
+from mediclip_dicom.settings import ResultKind
 
 Save = Callable[[ResultKind, Dataset], None]
 """Takes an object and puts it where it is safe; its pixels may be dropped afterwards."""

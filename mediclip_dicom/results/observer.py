@@ -5,7 +5,7 @@ from __future__ import annotations
 from highdicom.sr import DeviceObserverIdentifyingAttributes, ObserverContext
 from pydicom.sr.codedict import codes
 
-from mediclip_dicom.results.reading import Device
+from mediclip_dicom.results.device import Device
 
 
 def observer(device: Device) -> ObserverContext:

@@ -10,8 +10,7 @@ from highdicom.spatial import get_volume_positions
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DSfloat
 
-from mediclip_dicom.imaging.geometry_checks import rounded
-from mediclip_dicom.imaging.planes import ENHANCED_SOP_CLASSES, plane_attribute
+from mediclip_dicom.imaging import ENHANCED_SOP_CLASSES, plane_attribute, rounded_position
 from mediclip_dicom.results.reading import ImageReading
 from mediclip_dicom.results.source import SECONDARY_CAPTURE, read_source, references
 
@@ -56,7 +55,7 @@ def group_by_stack(images: Iterable[ImageReading]) -> dict[str, list[ImageReadin
             continue
         key = _stack_key(image)
         if image.plane is not None:
-            place = (key, rounded(image.plane.position))
+            place = (key, rounded_position(image.plane.position))
             taken[place] += 1
             if taken[place] > 1:
                 key += f" repeat {taken[place]}"

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from mediclip_dicom.imaging import ImageHeader, Placement, Window
-from mediclip_dicom.imaging.planes import Plane
-
-
-class Verdict(StrEnum):
-    """What a reading says of the whole study."""
-
-    ABNORMAL = "abnormal"
-    NORMAL = "normal"
-    UNDETERMINED = "undetermined"
+from ai_core import Verdict
+from mediclip_dicom.imaging import ImageHeader, Placement, Plane, SourceImage, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +20,6 @@ class Code:
     value: str
     scheme: str
     meaning: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
-    """This node, as its results name it.
-
-    Attributes:
-        uid: the device's UID; the loop guard knows the node's own results by it.
-    """
-
-    uid: str
-    name: str
-    manufacturer: str
-    model: str
-    serial: str
-    software_version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +46,7 @@ class ImageReading:
     """One frame of one image, as read.
 
     Attributes:
-        path: the source file, from which patient and study attributes are copied.
+        source: file and header; patient and study attributes are copied from the file.
         frame_number: 1-based.
         score: image score, or `None` where the frame was not scored.
         map: (224, 224) float32 in [0, 1], or where it is stored; `None` if not scored.
@@ -79,8 +54,7 @@ class ImageReading:
         skipped: why the frame was not analysed, without patient data; `None` if it was.
     """
 
-    path: Path
-    header: ImageHeader
+    source: SourceImage
     frame_number: int
     score: float | None
     map: npt.NDArray[np.float32] | StoredMap | None
@@ -90,6 +64,16 @@ class ImageReading:
     def __post_init__(self) -> None:
         if self.map is not None and self.placement is None:
             raise ValueError("a map needs the placement that it was made with")
+
+    @property
+    def path(self) -> Path:
+        """File of the image."""
+        return self.source.path
+
+    @property
+    def header(self) -> ImageHeader:
+        """Header of the image."""
+        return self.source.header
 
     def read_map(self) -> npt.NDArray[np.float32]:
         """The map, (224, 224) float32 in [0, 1], in memory.
@@ -182,3 +166,9 @@ class Reading:
     def study_instance_uid(self) -> str:
         """The study that was read."""
         return self.images[0].header.study_instance_uid
+
+    @property
+    def leading_image(self) -> ImageReading | None:
+        """Frame with the highest score, the first of them where several share it."""
+        scored = [image for image in self.images if image.score is not None]
+        return max(scored, key=lambda image: image.score or 0.0, default=None)

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from mediclip_dicom.results.content import PRIVATE_SCHEME, report_content
+from mediclip_dicom.results.device import Device
 from mediclip_dicom.results.identity import (
     SERIES_NUMBERS,
     derive_uid,
@@ -19,7 +20,7 @@ from mediclip_dicom.results.identity import (
     series_description,
     stamp,
 )
-from mediclip_dicom.results.reading import Device, Reading
+from mediclip_dicom.results.reading import Reading
 from mediclip_dicom.results.segmentation import (
     Segmentations,
 )

@@ -18,7 +18,9 @@ from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from ai_core import Verdict
 from mediclip_dicom.results.bands import Band, Region, band_masks, bands, find_regions
+from mediclip_dicom.results.device import Device
 from mediclip_dicom.results.identity import (
     algorithm_identification,
     derive_uid,
@@ -26,7 +28,11 @@ from mediclip_dicom.results.identity import (
 )
 from mediclip_dicom.results.multiframe import GEOMETRY_ERRORS, Save, SeriesOf, part_key, refusal
 from mediclip_dicom.results.planes import SourcePlanes, group_by_stack
-from mediclip_dicom.results.reading import Code, Device, ImageReading, Reading, Verdict
+from mediclip_dicom.results.reading import (
+    Code,
+    ImageReading,
+    Reading,
+)
 from mediclip_dicom.results.source import reference_to
 
 # The masks of one Segmentation, a byte for each pixel and band; highdicom needs three times as much

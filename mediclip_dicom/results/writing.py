@@ -14,14 +14,15 @@ import structlog
 from pydicom.dataset import Dataset
 
 from mediclip_dicom.errors import ResultWriteError
+from mediclip_dicom.results.device import Device
 from mediclip_dicom.results.flagged import choose_flagged, save_key_objects, save_pictures
 from mediclip_dicom.results.identity import plain_device
 from mediclip_dicom.results.maps import save_maps
 from mediclip_dicom.results.multiframe import Save
-from mediclip_dicom.results.reading import Device, Reading
+from mediclip_dicom.results.reading import Reading
 from mediclip_dicom.results.report import build_report
 from mediclip_dicom.results.segmentation import save_segmentations
-from mediclip_dicom.settings.result_kinds import ALWAYS, ResultKind
+from mediclip_dicom.settings import ALWAYS, ResultKind
 
 _log = structlog.get_logger()
 

@@ -111,7 +111,7 @@ class AnalysisSettings(Section):
     """How studies are scored."""
 
     concurrent_studies: Annotated[int, Field(ge=1)] = 1
-    batch_size: Annotated[int, Field(ge=1)] = 16
+    batch_size: Annotated[int, Field(ge=0)] = 0
 
 
 class TaskDefaults(Section):

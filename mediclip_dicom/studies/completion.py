@@ -1,7 +1,7 @@
 """When a study counts as complete: how long it must be quiet, by who sends it."""
 
 from listener import AssociationEnd, StudyActivity
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 
 
 class Completion:

@@ -1,4 +1,4 @@
-"""From what lies in the spool to a study run: which instances, and which task reads them."""
+"""Intake of a study: its instances become a revision, and each image is matched to a task."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,13 +18,12 @@ from mediclip_dicom.database import (
     StudyRevision,
 )
 from mediclip_dicom.errors import StudyNotFoundError
-from mediclip_dicom.imaging.series import SourceImage, read_headers
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.imaging import SourceImage
+from mediclip_dicom.results import node_device
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.content import study_content
-from mediclip_dicom.studies.device import node_device
-from mediclip_dicom.studies.runs import instance_paths
-from mediclip_dicom.tasks.routing import first_match
-from mediclip_dicom.tasks.versions import active_tasks, version_facts
+from mediclip_dicom.studies.images import parse_header, revision_images
+from mediclip_dicom.tasks import active_tasks, first_match, get_version
 
 log = structlog.get_logger()
 
@@ -38,13 +37,14 @@ class Intake:
         self._spool = spool
 
     def take_revision(self, study_instance_uid: str) -> int:
-        """Write down which instances the study consists of now.
+        """Write down the instances of the study, each with the facts of its header.
 
         Returns:
-            The id of the revision; that of an earlier one where nothing has changed since.
+            The id of the revision; the id of an earlier one where nothing has changed since.
 
         Raises:
-            StudyNotFoundError: The spool holds no instance of the study.
+            StudyNotFoundError: the spool holds no instance of the study.
+            OSError: a file can't be read.
         """
         with self._sessions() as session:
             instances, digest = study_content(session, self._spool, study_instance_uid)
@@ -52,6 +52,14 @@ class Intake:
             raise StudyNotFoundError(f"the spool holds no instance of study {study_instance_uid}")
         versions = self._spool.versions(study_instance_uid)
         set_aside = len(versions) - len({version.sop_instance_uid for version in versions})
+        if (known := self._known_revision(study_instance_uid, digest)) is not None:
+            return known
+        headers = {  # before the transaction: nobody else can write while one is open in SQLite
+            instance.sop_instance_uid: parse_header(
+                instance.path, own_device_uid=self._own_device_uid
+            )
+            for instance in instances
+        }
         now = datetime.now(UTC)
         with self._sessions.begin() as session:
             study = session.scalar(
@@ -60,9 +68,6 @@ class Intake:
             if study is None:
                 study = Study(study_instance_uid=study_instance_uid, first_seen_at=now)
                 session.add(study)
-            known = next((r for r in study.revisions if r.content_digest == digest), None)
-            if known is not None:
-                return known.id
             revision = StudyRevision(
                 study=study,
                 number=len(study.revisions) + 1,
@@ -75,6 +80,8 @@ class Intake:
                         series_instance_uid=instance.series_instance_uid,
                         digest=instance.digest,
                         path=str(instance.path.relative_to(self._spool.root)),
+                        header=headers[instance.sop_instance_uid].header,
+                        not_an_image=headers[instance.sop_instance_uid].not_an_image,
                     )
                     for instance in instances
                 ],
@@ -82,12 +89,23 @@ class Intake:
             session.add(revision)
             session.flush()
             log.info(
-                "study complete",
+                "study.gathered",
                 revision=revision.number,
                 instances=len(instances),
                 set_aside=set_aside,
             )
             return revision.id
+
+    def _known_revision(self, study_instance_uid: str, digest: str) -> int | None:
+        with self._sessions() as session:
+            return session.scalar(
+                select(StudyRevision.id)
+                .join(StudyRevision.study)
+                .where(
+                    Study.study_instance_uid == study_instance_uid,
+                    StudyRevision.content_digest == digest,
+                )
+            )
 
     def route(self, revision_id: int) -> str:
         """Match every image of a revision to a task version, and write down the run.
@@ -100,14 +118,15 @@ class Intake:
             study_uid, digest = revision.study.study_instance_uid, revision.content_digest
             routes = [(task.definition.route, task.version_id) for task in active_tasks(session)]
             gone = _instances_gone(revision)
-            paths = instance_paths(revision, self._spool.root)
-        images, other = read_headers(paths.values(), own_device_uid=self._own_device_uid)
+            images, others = revision_images(
+                revision, self._spool.root, own_device_uid=self._own_device_uid
+            )
         chosen = {
             image.path: None if gone else first_match(routes, image.header) for image in images
         }
         version_ids = sorted({v for v in chosen.values() if v is not None})
         with self._sessions.begin() as session:
-            uids = [version_facts(session, version_id).uid for version_id in version_ids]
+            uids = [get_version(session, version_id).uid for version_id in version_ids]
             run_id = hashlib.sha256("|".join([study_uid, digest, *uids]).encode()).hexdigest()
             if session.get(Run, run_id) is not None:
                 return run_id
@@ -132,34 +151,12 @@ class Intake:
                 for image in images
                 for frame in range(1, image.header.number_of_frames + 1)
             )
-            uid_of = {path: uid for uid, path in paths.items()}
             session.add_all(
-                ImageScore(
-                    run_id=run_id,
-                    sop_instance_uid=uid_of[instance.path],
-                    frame=0,
-                    skipped=instance.reason[:512],
-                )
-                for instance in other
+                ImageScore(run_id=run_id, sop_instance_uid=uid, frame=0, skipped=reason)
+                for uid, reason in others.items()
             )
-        log.info("study routed", run=run_id, task_versions=len(version_ids))
+        log.info("study.routed", run_id=run_id, versions=len(version_ids))
         return run_id
-
-    def unread_studies(self) -> list[str]:
-        """Studies in the spool whose present content has no run, as after a crash."""
-        with self._sessions() as session:
-            rows = session.execute(
-                select(Study.study_instance_uid, StudyRevision.content_digest)
-                .join(StudyRevision.study)
-                .join(StudyRevision.runs)
-            )
-            read = {(study_uid, digest) for study_uid, digest in rows}
-            unread = []
-            for study_uid in self._spool.studies():
-                instances, digest = study_content(session, self._spool, study_uid)
-                if instances and (study_uid, digest) not in read:
-                    unread.append(study_uid)
-        return unread
 
 
 def _instances_gone(revision: StudyRevision) -> str | None:

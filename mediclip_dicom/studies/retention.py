@@ -8,9 +8,9 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import Repeating, Spool
+from listener import RepeatingTimer, Spool
 from mediclip_dicom.database import Delivery, DeliveryState, Run, RunState, Study
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.content import study_content
 
 log = structlog.get_logger()
@@ -44,7 +44,7 @@ class Retention:
         self._settings = settings
         self._sessions = sessions
         self._spool = spool
-        self._repeating = Repeating(
+        self._repeating = RepeatingTimer(
             self.sweep, name="retention", every_s=settings.retention.check_every_s
         )
 
@@ -130,6 +130,8 @@ def _is_finished(run: Run, *, committing: frozenset[str]) -> bool:
         return False
     if run.state is RunState.NO_TASK:
         return True
+    if run.state is RunState.DONE and not run.results:
+        return True  # every reading was reused; the runs that made them are looked at, too
     deliveries = [delivery for result in run.results for delivery in result.deliveries]
     return (
         run.state is RunState.DONE

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 from sqlalchemy import select
@@ -31,13 +30,8 @@ def logged_as(sessions: sessionmaker[Session], run_id: str) -> Iterator[None]:
             )
     except SQLAlchemyError:  # no reason not to work: the steps try again
         study = None
-    with structlog.contextvars.bound_contextvars(run=run_id, study=study):
+    with structlog.contextvars.bound_contextvars(run_id=run_id, study_uid=study):
         yield
-
-
-def instance_paths(revision: StudyRevision, spool_root: Path) -> dict[str, Path]:
-    """Where the instances of a revision lie, by SOP Instance UID."""
-    return {i.sop_instance_uid: spool_root / i.path for i in revision.instances}
 
 
 def set_state(sessions: sessionmaker[Session], run_id: str, state: RunState) -> None:

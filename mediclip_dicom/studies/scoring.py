@@ -1,33 +1,17 @@
-"""From a study run to its scores, maps, verdicts and result objects."""
-
-from collections.abc import Sequence
-from pathlib import Path
+"""Scoring of a study run: scores, maps, verdicts and result objects."""
 
 import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from mediclip_dicom.database import (
-    ImageScore,
-    ResultFile,
-    Run,
-    RunState,
-    StudyRevision,
-    TaskVerdict,
-    TaskVersion,
-)
-from mediclip_dicom.imaging.series import SourceImage, read_headers
-from mediclip_dicom.results import PreviousReport, Reading, write_results
-from mediclip_dicom.settings.settings import Settings
-from mediclip_dicom.studies.analysis import (
-    FrameScore,
-    RevisionFacts,
-    make_reading,
-    score_images,
-)
-from mediclip_dicom.studies.device import node_device
-from mediclip_dicom.studies.runs import instance_paths, set_state
-from mediclip_dicom.tasks.versions import DetectorStore, VersionFacts, version_facts
+from mediclip_dicom.database import ImageScore, ResultFile, RunState, TaskVerdict
+from mediclip_dicom.results import node_device, write_results
+from mediclip_dicom.settings import Settings
+from mediclip_dicom.studies.analysis import score_images
+from mediclip_dicom.studies.reading import load_images, maps_path, stored_reading
+from mediclip_dicom.studies.reuse import reuse_readings
+from mediclip_dicom.studies.runs import set_state
+from mediclip_dicom.tasks import DetectorStore, get_version
 
 log = structlog.get_logger()
 
@@ -46,26 +30,35 @@ class Scoring:
         self._detectors = detectors
 
     def task_versions(self, run_id: str) -> list[int]:
-        """The task versions that read this run's images; empty where no task does."""
-        with self._sessions() as session:
-            return sorted(
-                session.scalars(
-                    select(ImageScore.task_version_id)
-                    .where(ImageScore.run_id == run_id, ImageScore.task_version_id.is_not(None))
-                    .distinct()
-                ).all()  # type: ignore[arg-type]
-            )
+        """List the task versions that are to read this run's images.
+
+        A version that has read the same images of this content is left out: its verdict and its
+        objects are reused. A run that has nothing else is done.
+        """
+        with self._sessions.begin() as session:
+            routed = session.scalars(
+                select(ImageScore.task_version_id)
+                .where(ImageScore.run_id == run_id, ImageScore.task_version_id.is_not(None))
+                .distinct()
+            ).all()
+            version_ids = sorted(version for version in routed if version is not None)
+            unread = reuse_readings(session, run_id, version_ids)
+        if version_ids and not unread:
+            set_state(self._sessions, run_id, RunState.DONE)
+        return unread
 
     def score(self, run_id: str, version_id: int) -> None:
         """Score the run's images with one task version; maps to disk, scores to the database."""
         set_state(self._sessions, run_id, RunState.SCORING)
-        images, version = self._load(run_id, version_id)
+        with self._sessions() as session:
+            images = load_images(session, self._settings, run_id, version_id)
+            version = get_version(session, version_id)
         scores = score_images(
             images,
             detector=self._detectors.get(version_id),
             version=version,
-            maps_path=self._maps_path(run_id, version_id),
-            batch_size=self._settings.analysis.batch_size,
+            maps_path=maps_path(self._settings, run_id, version_id),
+            batch_limit=self._settings.analysis.batch_size,
         )
         with self._sessions.begin() as session:
             for row in scores:
@@ -73,8 +66,8 @@ class Scoring:
                     update(ImageScore)
                     .where(
                         ImageScore.run_id == run_id,
-                        ImageScore.sop_instance_uid == row.sop_instance_uid,
-                        ImageScore.frame == row.frame,
+                        ImageScore.sop_instance_uid == row.header.sop_instance_uid,
+                        ImageScore.frame == row.frame_number,
                     )
                     .values(score=row.score, skipped=row.skipped)
                 )
@@ -82,7 +75,8 @@ class Scoring:
     def write(self, run_id: str, version_id: int) -> None:
         """Write the result objects of one task version, and the verdict."""
         set_state(self._sessions, run_id, RunState.WRITING)
-        reading = self.reading(run_id, version_id)
+        with self._sessions() as session:
+            reading = stored_reading(session, self._settings, run_id, version_id)
         objects = write_results(
             reading,
             device=node_device(self._settings),
@@ -101,6 +95,9 @@ class Scoring:
                 )
             )
             for written in objects:
+                known = session.get(ResultFile, written.sop_instance_uid)
+                if known is not None and known.run_id != run_id:
+                    continue  # a run of the same content at the same time; it delivers the object
                 session.merge(
                     ResultFile(
                         sop_instance_uid=written.sop_instance_uid,
@@ -114,88 +111,9 @@ class Scoring:
                     )
                 )
         log.info(
-            "study read",
+            "study.read",
             task=reading.task_name,
             version=reading.task_version,
             verdict=reading.verdict,
             objects=len(objects),
         )
-
-    def _load(self, run_id: str, version_id: int) -> tuple[Sequence[SourceImage], VersionFacts]:
-        with self._sessions() as session:
-            paths = instance_paths(
-                session.get_one(Run, run_id).revision, self._settings.storage.spool.absolute()
-            )
-            uids = session.scalars(
-                select(ImageScore.sop_instance_uid)
-                .where(ImageScore.run_id == run_id, ImageScore.task_version_id == version_id)
-                .distinct()
-            ).all()
-            version = version_facts(session, version_id)
-        images, _ = read_headers(paths[uid] for uid in uids)
-        return images, version
-
-    def reading(self, run_id: str, version_id: int) -> Reading:
-        """What a scored run says, as its results say it; the maps stay on disk."""
-        images, version = self._load(run_id, version_id)
-        with self._sessions() as session:
-            run = session.get_one(Run, run_id)
-            revision = RevisionFacts(
-                number=run.revision.number,
-                content_digest=run.revision.content_digest,
-                analysed_at=run.created_at,
-                predecessor=_previous_report(session, run, version_id),
-            )
-            rows = {
-                (row.sop_instance_uid, row.frame): FrameScore(
-                    row.sop_instance_uid, row.frame, row.score, row.skipped
-                )
-                for row in session.scalars(
-                    select(ImageScore).where(
-                        ImageScore.run_id == run_id, ImageScore.task_version_id == version_id
-                    )
-                )
-            }
-        scores = [
-            rows[image.header.sop_instance_uid, frame]
-            for image in images
-            for frame in range(1, image.header.number_of_frames + 1)
-        ]
-        return make_reading(
-            images,
-            scores,
-            self._maps_path(run_id, version_id),
-            version=version,
-            backbone=self._detectors.backbone,
-            mode=self._detectors.get(version_id).info.preset.geometry,
-            revision=revision,
-        )
-
-    def _maps_path(self, run_id: str, version_id: int) -> Path:
-        return self._settings.storage.runs / run_id / f"{version_id}.npy"
-
-
-def _previous_report(session: Session, run: Run, version_id: int) -> PreviousReport | None:
-    """The task's last report on this study before the run; a repeat of the run finds the same."""
-    task_id = session.get_one(TaskVersion, version_id).task_id
-    found = session.scalar(
-        select(ResultFile)
-        .join(ResultFile.run)
-        .join(Run.revision)
-        .join(TaskVersion, TaskVersion.id == ResultFile.task_version_id)
-        .where(
-            ResultFile.kind == "SR",
-            StudyRevision.study_id == run.revision.study_id,
-            TaskVersion.task_id == task_id,
-            Run.created_at < run.created_at,
-        )
-        .order_by(Run.created_at.desc())
-        .limit(1)
-    )
-    if found is None:
-        return None
-    return PreviousReport(
-        sop_class_uid=found.sop_class_uid,
-        sop_instance_uid=found.sop_instance_uid,
-        series_instance_uid=found.series_instance_uid,
-    )

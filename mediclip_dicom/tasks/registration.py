@@ -1,19 +1,34 @@
 """From the files of k normal studies to an active task version."""
 
+import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+import torch
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from ai_core import Backbone, FitProgress, Preset, normals_needed
+from ai_core import (
+    Backbone,
+    Detector,
+    DetectorInfo,
+    FitProgress,
+    OperatingPoint,
+    Preset,
+    fit_calibrated,
+    normals_needed,
+)
+from ai_core.backbone import UNTRAINED
+from mediclip_dicom.database import SupportItem, Task, TaskVersion, TaskVersionState
 from mediclip_dicom.errors import TaskError
 from mediclip_dicom.imaging import Window
 from mediclip_dicom.tasks.routing import Route
-from mediclip_dicom.tasks.support import read_support_set
-from mediclip_dicom.tasks.versions import TaskDefinition, VersionFacts, fit_task, register_task
+from mediclip_dicom.tasks.support import SupportSet, SupportStudy, read_support_set
+from mediclip_dicom.tasks.versions import TaskDefinition, TaskVersionInfo, version_info
 
 TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -44,7 +59,7 @@ class Registered:
         reachable_rate: The lowest rate that the given studies can promise, rounded up.
     """
 
-    version: VersionFacts
+    version: TaskVersionInfo
     images: int
     left_out: tuple[tuple[str, int], ...]
     normals_needed: int
@@ -105,6 +120,105 @@ def register_from_paths(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A detector and the cross-fitted scores of the normals that it was fitted on."""
+
+    detector: Detector
+    operating_point: OperatingPoint
+
+
+def fit_task(
+    support: SupportSet,
+    *,
+    backbone: Backbone,
+    preset: Preset,
+    false_positive_rate: float,
+    folds: int,
+    seed: int,
+    progress: Callable[[FitProgress], None] | None = None,
+) -> Fitted:
+    """Fit a detector on all normals, and calibrate it on scores of normals held out in turn.
+
+    Raises:
+        TaskError: Fewer than two normal studies.
+        ai_core.DetectorError: The detector refuses the images.
+    """
+    if support.k < 2:
+        raise TaskError(
+            f"a task needs at least 2 normal studies, and {support.k} was given; name more"
+        )
+    fit = fit_calibrated(
+        support.images,
+        support.groups,
+        backbone=backbone,
+        preset=preset,
+        folds=min(folds, support.k),
+        generator=torch.Generator().manual_seed(seed),
+        progress=progress,
+        held_out=lambda study: _all_images(support.studies[study], backbone),
+    )
+    return Fitted(fit.detector, OperatingPoint(fit.normal_scores, false_positive_rate))
+
+
+def _all_images(study: SupportStudy, backbone: Backbone) -> Iterator[torch.Tensor] | None:
+    """A routine study is judged by all its images, so a normal one is calibrated on all, too."""
+    return study.batches(backbone.batch_size) if study.sampled else None
+
+
+def register_task(
+    sessions: sessionmaker[Session],
+    definition: TaskDefinition,
+    *,
+    support: SupportSet,
+    fitted: Fitted,
+    seed: int,
+) -> TaskVersionInfo:
+    """Store a new version of a task and make it the active one; earlier versions retire."""
+    weights = fitted.detector.to_bytes()
+    info = fitted.detector.info
+    with sessions.begin() as session:
+        task = session.scalar(select(Task).where(Task.name == definition.name))
+        if task is None:
+            task = Task(name=definition.name, created_at=datetime.now(UTC))
+            session.add(task)
+        route, window = definition.route, definition.window
+        task.modality = route.modality
+        task.body_part = route.body_part
+        task.view = route.view
+        task.series_description = route.series_description
+        for version in task.versions:
+            version.state = TaskVersionState.RETIRED
+        number = max((version.number for version in task.versions), default=0) + 1
+        version = TaskVersion(
+            task=task,
+            number=number,
+            uid=_version_uid(definition, number, fitted),
+            state=TaskVersionState.ACTIVE,
+            window_center=window.center if window else None,
+            window_width=window.width if window else None,
+            preset=info.preset.name,
+            geometry=info.preset.geometry,
+            backbone=_backbone_label(info),
+            backbone_trained=info.weights != UNTRAINED,
+            backbone_sha256=info.backbone_sha256,
+            weights=weights,
+            weights_sha256=fitted.detector.sha256,
+            seed=seed,
+            k=support.k,
+            false_positive_rate=fitted.operating_point.false_positive_rate,
+            normal_scores=list(fitted.operating_point.normal_scores),
+            created_at=datetime.now(UTC),
+            support_items=[
+                SupportItem(study=i.study, image=i.image, frame=i.frame, digest=i.digest)
+                for i in support.items
+            ],
+        )
+        session.add(version)
+        session.flush()
+        return version_info(version)
+
+
 def _check(request: TaskRequest) -> None:
     if not TASK_NAME.fullmatch(request.name):
         raise TaskError(
@@ -118,3 +232,15 @@ def _check(request: TaskRequest) -> None:
 def _round_up(rate: float) -> float:
     """To three decimals, never below: a rate that is printed must work when it is typed."""
     return -(-rate * 1000 // 1) / 1000
+
+
+def _backbone_label(info: DetectorInfo) -> str:
+    """Model and weights; of a weights file only its name, for results leave the hospital's disk."""
+    weights = Path(info.weights).name
+    return info.backbone if info.backbone == weights else f"{info.backbone} ({weights})"
+
+
+def _version_uid(definition: TaskDefinition, number: int, fitted: Fitted) -> str:
+    """The same fit under the same definition is the same version on every node."""
+    parts = (definition, number, fitted.detector.sha256, fitted.operating_point)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()

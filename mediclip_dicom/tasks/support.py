@@ -11,15 +11,19 @@ import numpy.typing as npt
 import torch
 from pydicom.misc import is_dicom
 
-from ai_core.errors import PictureError
+from ai_core import PictureError
 from mediclip_dicom.errors import SupportSetReadError
-from mediclip_dicom.imaging import PICTURE_SUFFIXES, Mode, Placement, Window, read_picture
-from mediclip_dicom.imaging.series import (
+from mediclip_dicom.imaging import (
     INPUT_SIZE,
+    PICTURE_SUFFIXES,
     InputFrame,
+    Mode,
+    Placement,
     SourceImage,
+    Window,
     iter_input_frames,
     read_headers,
+    read_picture,
     sample_evenly,
 )
 from mediclip_dicom.tasks.routing import Route

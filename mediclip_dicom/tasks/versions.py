@@ -1,36 +1,23 @@
-"""Tasks: named detector definitions, each with fitted and calibrated versions in the database."""
+"""Task versions as the database holds them: queries, and the end of a task's use."""
 
-import hashlib
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
+from typing import cast
 
-import torch
-from sqlalchemy import select
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, selectinload, sessionmaker
 
-from ai_core import (
-    Backbone,
-    CorruptDetectorError,
-    Detector,
-    DetectorInfo,
-    FitProgress,
-    OperatingPoint,
-    Preset,
-    fit_calibrated,
-)
+from ai_core import OperatingPoint
 from mediclip_dicom.database import SupportItem, Task, TaskVersion, TaskVersionState
 from mediclip_dicom.errors import TaskError
-from mediclip_dicom.imaging import Window
+from mediclip_dicom.imaging import Mode, Window
 from mediclip_dicom.tasks.routing import Route
-from mediclip_dicom.tasks.support import SupportSet, SupportStudy
 
 
 @dataclass(frozen=True, slots=True)
 class TaskDefinition:
-    """What an administrator says of a task: its name, the images it reads, its own window."""
+    """Task as an administrator defines it: its name, the images it reads, its own window."""
 
     name: str
     route: Route
@@ -39,22 +26,39 @@ class TaskDefinition:
 
 @dataclass(frozen=True, slots=True)
 class ActiveTask:
-    """A task version that routing may choose."""
+    """Task version that routing may choose."""
 
     version_id: int
     definition: TaskDefinition
 
 
 @dataclass(frozen=True, slots=True)
-class VersionFacts:
-    """What results say of a task version; see the columns of `TaskVersion`."""
+class TaskVersionInfo:
+    """Task version without its weights: all that a result says of it.
+
+    Attributes:
+        id: key of the row.
+        uid: digest of definition and fit, the same on every node.
+        number: counted from 1 within the task.
+        definition: task that it belongs to.
+        preset: name of the preset that it was fitted with.
+        geometry: "pad" or "stretch", the placement of an image in the detector's input.
+        backbone: model and weights of the vision tower.
+        backbone_trained: false for a seeded tower without weights.
+        backbone_sha256: digest of the tower.
+        weights_sha256: digest of the detector.
+        k: number of normal studies that it was fitted on.
+        operating_point: scores of the normals, and the false-positive rate asked for.
+    """
 
     id: int
     uid: str
     number: int
     definition: TaskDefinition
     preset: str
+    geometry: Mode
     backbone: str
+    backbone_trained: bool
     backbone_sha256: str
     weights_sha256: str
     k: int
@@ -62,104 +66,79 @@ class VersionFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """A detector and the cross-fitted scores of the normals that it was fitted on."""
+class TaskVersionRow:
+    """Task version as a list or a page shows it.
 
-    detector: Detector
-    operating_point: OperatingPoint
+    Attributes:
+        info: version itself.
+        state: active or retired.
+        seed: seed of its random draws.
+        support_images: number of images in its support set.
+        created_at: moment of its registration.
+    """
+
+    info: TaskVersionInfo
+    state: TaskVersionState
+    seed: int
+    support_images: int
+    created_at: datetime
 
 
-def fit_task(
-    support: SupportSet,
-    *,
-    backbone: Backbone,
-    preset: Preset,
-    false_positive_rate: float,
-    folds: int,
-    seed: int,
-    progress: Callable[[FitProgress], None] | None = None,
-) -> Fitted:
-    """Fit a detector on all normals, and calibrate it on scores of normals held out in turn.
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """Task as a list shows it; `active` is None where all its versions are retired."""
+
+    name: str
+    route: Route
+    active: TaskVersionRow | None
+
+
+def list_tasks(session: Session) -> tuple[TaskRow, ...]:
+    """Read all tasks with their active versions, in the order of their first registration."""
+    tasks = session.scalars(
+        select(Task).order_by(Task.id).options(selectinload(Task.versions))
+    ).all()
+    return tuple(_task_row(session, task) for task in tasks)
+
+
+def list_versions(session: Session, name: str) -> tuple[TaskVersionRow, ...]:
+    """Read every version of a task, the oldest first.
 
     Raises:
-        TaskError: Fewer than two normal studies.
-        ai_core.DetectorError: The detector refuses the images.
+        TaskError: There is no such task.
     """
-    if support.k < 2:
-        raise TaskError(
-            f"a task needs at least 2 normal studies, and {support.k} was given; name more"
-        )
-    fit = fit_calibrated(
-        support.images,
-        support.groups,
-        backbone=backbone,
-        preset=preset,
-        folds=min(folds, support.k),
-        generator=torch.Generator().manual_seed(seed),
-        progress=progress,
-        held_out=lambda study: _all_images(support.studies[study], backbone),
+    return _version_rows(session, find_task(session, name).versions)
+
+
+def active_tasks(session: Session) -> tuple[ActiveTask, ...]:
+    """Read the active versions in the order in which their tasks were first registered."""
+    versions = session.scalars(
+        select(TaskVersion)
+        .where(TaskVersion.state == TaskVersionState.ACTIVE)
+        .order_by(TaskVersion.task_id)
     )
-    return Fitted(fit.detector, OperatingPoint(fit.normal_scores, false_positive_rate))
+    return tuple(ActiveTask(version.id, _definition(version)) for version in versions)
 
 
-def _all_images(study: SupportStudy, backbone: Backbone) -> Iterator[torch.Tensor] | None:
-    """A routine study is judged by all its images, so a normal one is calibrated on all, too."""
-    return study.batches(backbone.batch_size) if study.sampled else None
+def active_version(session: Session, name: str) -> TaskVersionInfo:
+    """Read the active version of a task.
+
+    Raises:
+        TaskError: No such task, or all its versions are retired.
+    """
+    for version in find_task(session, name).versions:
+        if version.state is TaskVersionState.ACTIVE:
+            return version_info(version)
+    raise TaskError(f"task {name!r} has no active version; register it again")
 
 
-def register_task(
-    sessions: sessionmaker[Session],
-    definition: TaskDefinition,
-    *,
-    support: SupportSet,
-    fitted: Fitted,
-    seed: int,
-) -> VersionFacts:
-    """Store a new version of a task and make it the active one; earlier versions retire."""
-    weights = fitted.detector.to_bytes()
-    info = fitted.detector.info
-    with sessions.begin() as session:
-        task = session.scalar(select(Task).where(Task.name == definition.name))
-        if task is None:
-            task = Task(name=definition.name, created_at=datetime.now(UTC))
-            session.add(task)
-        route, window = definition.route, definition.window
-        task.modality = route.modality
-        task.body_part = route.body_part
-        task.view = route.view
-        task.series_description = route.series_description
-        for version in task.versions:
-            version.state = TaskVersionState.RETIRED
-        number = max((version.number for version in task.versions), default=0) + 1
-        version = TaskVersion(
-            task=task,
-            number=number,
-            uid=_version_uid(definition, number, fitted),
-            state=TaskVersionState.ACTIVE,
-            window_center=window.center if window else None,
-            window_width=window.width if window else None,
-            preset=info.preset.name,
-            backbone=_backbone_label(info),
-            backbone_sha256=info.backbone_sha256,
-            weights=weights,
-            weights_sha256=fitted.detector.sha256,
-            seed=seed,
-            k=support.k,
-            false_positive_rate=fitted.operating_point.false_positive_rate,
-            normal_scores=list(fitted.operating_point.normal_scores),
-            created_at=datetime.now(UTC),
-            support_items=[
-                SupportItem(study=i.study, image=i.image, frame=i.frame, digest=i.digest)
-                for i in support.items
-            ],
-        )
-        session.add(version)
-        session.flush()
-        return _facts(version)
+def get_version(session: Session, version_id: int) -> TaskVersionInfo:
+    """Read a task version by its key."""
+    return version_info(session.get_one(TaskVersion, version_id))
 
 
 def retire_task(sessions: sessionmaker[Session], name: str) -> None:
-    """Take every version of a task out of routing; what it has read stays.
+    """Take every version of a task out of routing; its results stay.
 
     Raises:
         TaskError: There is no such task.
@@ -170,7 +149,7 @@ def retire_task(sessions: sessionmaker[Session], name: str) -> None:
 
 
 def find_task(session: Session, name: str) -> Task:
-    """The task of that name.
+    """Read the row of a task.
 
     Raises:
         TaskError: There is none; the message lists those that are.
@@ -182,110 +161,17 @@ def find_task(session: Session, name: str) -> Task:
     return task
 
 
-def active_tasks(session: Session) -> tuple[ActiveTask, ...]:
-    """The active versions in the order in which their tasks were first registered."""
-    versions = session.scalars(
-        select(TaskVersion)
-        .where(TaskVersion.state == TaskVersionState.ACTIVE)
-        .order_by(TaskVersion.task_id)
-    )
-    return tuple(ActiveTask(version.id, _definition(version)) for version in versions)
-
-
-def active_version(session: Session, name: str) -> VersionFacts:
-    """The active version of a task.
-
-    Raises:
-        TaskError: No such task, or all its versions are retired.
-    """
-    for version in find_task(session, name).versions:
-        if version.state is TaskVersionState.ACTIVE:
-            return _facts(version)
-    raise TaskError(f"task {name!r} has no active version; register it again")
-
-
-def version_facts(session: Session, version_id: int) -> VersionFacts:
-    """What results say of a task version."""
-    return _facts(session.get_one(TaskVersion, version_id))
-
-
-class DetectorStore:
-    """Loads detectors from the database onto one backbone, each of them once."""
-
-    def __init__(self, sessions: sessionmaker[Session], backbone: Backbone) -> None:
-        self._sessions = sessions
-        self._backbone = backbone
-        self._detectors: dict[int, Detector] = {}
-        self._lock = threading.Lock()
-
-    @property
-    def backbone(self) -> Backbone:
-        """The frozen model below all detectors."""
-        return self._backbone
-
-    def get(self, version_id: int) -> Detector:
-        """The detector of a task version.
-
-        Raises:
-            ai_core.WeightsMismatchError: It was fitted on another backbone.
-            ai_core.CorruptDetectorError: What the database holds is damaged.
-        """
-        with self._lock:
-            if version_id not in self._detectors:
-                self._detectors[version_id] = self._load(version_id)
-            return self._detectors[version_id]
-
-    def load_active(self) -> None:
-        """Load the detectors of all active task versions, so that one that is unfit is told now.
-
-        Raises:
-            ai_core.WeightsMismatchError, ai_core.CorruptDetectorError: As `get`.
-        """
-        with self._sessions() as session:
-            version_ids = [task.version_id for task in active_tasks(session)]
-        for version_id in version_ids:
-            self.get(version_id)
-
-    def _load(self, version_id: int) -> Detector:
-        with self._sessions() as session:
-            version = session.get_one(TaskVersion, version_id)
-            name, number, digest = version.task.name, version.number, version.weights_sha256
-            detector = Detector.from_bytes(version.weights, backbone=self._backbone)
-        if detector.sha256 != digest:
-            raise CorruptDetectorError(
-                f"the weights of task {name} version {number} are not those that were registered; "
-                "restore the database from a backup, or register the task again"
-            )
-        return detector
-
-
-def versions_of_another_backbone(session: Session, backbone: Backbone) -> Sequence[str]:
-    """Active task versions that the backbone can't serve, as "name version n (backbone)"."""
-    versions = session.scalars(
-        select(TaskVersion).where(
-            TaskVersion.state == TaskVersionState.ACTIVE,
-            TaskVersion.backbone_sha256 != backbone.sha256,
-        )
-    )
-    return [f"{v.task.name} version {v.number} ({v.backbone})" for v in versions]
-
-
-def _definition(version: TaskVersion) -> TaskDefinition:
-    task, window = version.task, None
-    if version.window_center is not None and version.window_width is not None:
-        window = Window(center=version.window_center, width=version.window_width)
-    route = Route(task.modality, task.body_part, task.view, task.series_description)
-    return TaskDefinition(task.name, route, window)
-
-
-def _facts(version: TaskVersion) -> VersionFacts:
-    return VersionFacts(
+def version_info(version: TaskVersion) -> TaskVersionInfo:
+    """Copy a row of `TaskVersion`, without its weights."""
+    return TaskVersionInfo(
         id=version.id,
         uid=version.uid,
         number=version.number,
         definition=_definition(version),
         preset=version.preset,
+        geometry=cast(Mode, version.geometry),
         backbone=version.backbone,
+        backbone_trained=version.backbone_trained,
         backbone_sha256=version.backbone_sha256,
         weights_sha256=version.weights_sha256,
         k=version.k,
@@ -293,13 +179,37 @@ def _facts(version: TaskVersion) -> VersionFacts:
     )
 
 
-def _backbone_label(info: DetectorInfo) -> str:
-    """Model and weights; of a weights file only its name, for results leave the hospital's disk."""
-    weights = Path(info.weights).name
-    return info.backbone if info.backbone == weights else f"{info.backbone} ({weights})"
+def _task_row(session: Session, task: Task) -> TaskRow:
+    active = [v for v in task.versions if v.state is TaskVersionState.ACTIVE]
+    rows = _version_rows(session, active[:1])
+    return TaskRow(task.name, _route(task), rows[0] if rows else None)
 
 
-def _version_uid(definition: TaskDefinition, number: int, fitted: Fitted) -> str:
-    """The same fit under the same definition is the same version on every node."""
-    parts = (definition, number, fitted.detector.sha256, fitted.operating_point)
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+def _version_rows(session: Session, versions: Sequence[TaskVersion]) -> tuple[TaskVersionRow, ...]:
+    counted = session.execute(
+        select(SupportItem.task_version_id, func.count())
+        .where(SupportItem.task_version_id.in_([version.id for version in versions]))
+        .group_by(SupportItem.task_version_id)
+    )
+    images = {row[0]: row[1] for row in counted}
+    return tuple(
+        TaskVersionRow(
+            info=version_info(version),
+            state=version.state,
+            seed=version.seed,
+            support_images=images.get(version.id, 0),
+            created_at=version.created_at,
+        )
+        for version in versions
+    )
+
+
+def _definition(version: TaskVersion) -> TaskDefinition:
+    window = None
+    if version.window_center is not None and version.window_width is not None:
+        window = Window(center=version.window_center, width=version.window_width)
+    return TaskDefinition(version.task.name, _route(version.task), window)
+
+
+def _route(task: Task) -> Route:
+    return Route(task.modality, task.body_part, task.view, task.series_description)

@@ -16,6 +16,7 @@ from ai_core import (
     SupportSetError,
     WeightsMismatchError,
     load_backbone,
+    read_detector_info,
 )
 from ai_core.images.checks import image_digests
 from tests.ai_core.conftest import disc, load_tiny, quicker, seeded, textured
@@ -161,7 +162,7 @@ def test_saving_replaces_the_file_and_leaves_nothing_else(fitted, tmp_path):
 
 
 def test_a_detector_describes_itself_without_a_backbone(fitted):
-    assert Detector.peek_info(fitted.to_bytes()) == fitted.info
+    assert read_detector_info(fitted.to_bytes()) == fitted.info
 
 
 @pytest.mark.parametrize("case", ["other model", "other weights", "other blocks"])

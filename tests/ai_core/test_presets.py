@@ -8,7 +8,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from ai_core import DEFAULT, PAPER, Preset, PresetError, get_preset, preset_names
-from ai_core.presets import MemorySettings
+from ai_core.model import PatchBankSettings
 
 PRESETS = [get_preset(name) for name in preset_names()]
 
@@ -32,7 +32,7 @@ def test_a_preset_survives_json(preset):
 def test_a_memory_of_before_there_was_a_choice_compares_all_blocks_wherever_a_patch_lies():
     values = json.loads(json.dumps(DEFAULT.to_dict()))
     values["memory"] = {"size": 4096, "weight": 1.0}
-    assert Preset.from_dict(values).memory == MemorySettings(blocks="all", place_weight=0.0)
+    assert Preset.from_dict(values).memory == PatchBankSettings(blocks="all", place_weight=0.0)
 
 
 def test_the_papers_figures_are_the_papers():

@@ -10,7 +10,8 @@ import safetensors.torch
 import torch
 
 from ai_core import PAPER, CorruptDetectorError, DetectorInfo
-from ai_core.storage import FORMAT_VERSION, pack, read_info, tensors_sha256, unpack
+from ai_core.detector_info import FORMAT_VERSION, read_detector_info
+from ai_core.storage import pack, tensors_sha256, unpack
 from tests.ai_core.conftest import seeded
 
 INFO = DetectorInfo(
@@ -51,7 +52,7 @@ def test_what_was_packed_comes_back_bit_for_bit(blob):
 
 
 def test_the_description_is_read_alone(blob):
-    info = read_info(blob)
+    info = read_detector_info(blob)
     assert info == INFO
     assert (info.k, info.format_version) == (2, FORMAT_VERSION)
 
@@ -97,7 +98,7 @@ def test_a_flipped_bit_in_any_tensor_is_noticed(blob):
 
 def test_a_changed_description_is_noticed_without_the_tensors(blob):
     with pytest.raises(CorruptDetectorError, match="description is damaged"):
-        read_info(resealed(blob, seed=4))
+        read_detector_info(resealed(blob, seed=4))
 
 
 @pytest.mark.parametrize("name", ["description_sha256", "tensors_sha256", "format_version"])
@@ -117,7 +118,7 @@ def test_bytes_behind_the_end_are_noticed(blob):
      (2).to_bytes(8, "little") + b"[]", (4).to_bytes(8, "little") + b"null"],
 )  # fmt: skip
 def test_other_bytes_are_no_detector(data):
-    for read in (read_info, unpack):
+    for read in (read_detector_info, unpack):
         with pytest.raises(CorruptDetectorError, match="no saved detector"):
             read(data)
 
@@ -125,12 +126,12 @@ def test_other_bytes_are_no_detector(data):
 def test_other_safetensors_are_no_detector():
     for metadata in (None, {"mediclip_detector": "text"}, {"mediclip_detector": "[]"}):
         with pytest.raises(CorruptDetectorError, match="no saved detector"):
-            read_info(safetensors.torch.save(TENSORS, metadata=metadata))
+            read_detector_info(safetensors.torch.save(TENSORS, metadata=metadata))
 
 
 def test_a_newer_format_asks_for_an_update(blob):
     newer = resealed(blob, format_version=FORMAT_VERSION + 1)
-    for read in (read_info, unpack):
+    for read in (read_detector_info, unpack):
         with pytest.raises(CorruptDetectorError, match=f"format {FORMAT_VERSION + 1}.*update"):
             read(newer)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import trustme
 
-from listener.tls import TLSFiles
+from listener import TLSFiles
 
 
 class Authority:

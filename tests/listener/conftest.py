@@ -22,11 +22,10 @@ from pynetdicom.dsutils import split_dataset
 
 from listener.access import AllowedPeer, PeerLimits
 from listener.errors import PeerError
-from listener.scp.scp import StorageSCP
-from listener.scu.store import Peer, echo
+from listener.scp import StorageSCP
+from listener.scu import Peer, echo
 from listener.settings import ListenerSettings
-from listener.spool.part10 import Reception, file_header
-from listener.spool.spool import Spool
+from listener.spool import Spool, TransferInfo, file_header
 from tests.conftest import WAIT_LIMIT_S
 
 ANYONE = AllowedPeer("anyone", "", limits=PeerLimits(associations=100))
@@ -39,7 +38,7 @@ class Received:
     """A data set as it stands in a Part 10 file, with what the network would say about it."""
 
     data: bytes
-    reception: Reception
+    transfer: TransferInfo
 
 
 def bundled(name: str) -> Path:
@@ -56,7 +55,7 @@ def received(path: Path) -> Received:
     meta = split_dataset(path)[0]
     return Received(
         data_set_of(path),
-        Reception(
+        TransferInfo(
             transfer_syntax_uid=meta.TransferSyntaxUID,
             sop_class_uid=meta.MediaStorageSOPClassUID,
             sop_instance_uid=meta.MediaStorageSOPInstanceUID,
@@ -70,7 +69,7 @@ def write_part10(
     path: Path, data: bytes, *, sop_instance_uid: str, sop_class_uid: str = CT
 ) -> Path:
     """Write whatever bytes as a file that a sender will announce under these UIDs."""
-    header = file_header(Reception(EXPLICIT, sop_class_uid, sop_instance_uid, "SENDER", "NODE"))
+    header = file_header(TransferInfo(EXPLICIT, sop_class_uid, sop_instance_uid, "SENDER", "NODE"))
     path.write_bytes(header + data)
     return path
 
@@ -121,7 +120,7 @@ def start_scp(spool: Spool) -> Iterator[Callable[..., StorageSCP]]:
                 "port": 0,
                 "min_free_bytes": 0,
                 "stop_timeout_s": 5.0,
-                "stranger": None if "peers" in settings else ANYONE,
+                "anonymous_peer": None if "peers" in settings else ANYONE,
             }
             scp = StorageSCP(
                 ListenerSettings(**(chosen | settings)),

@@ -14,12 +14,12 @@ _PROGRAM = """
 import os, sys, time
 from pathlib import Path
 from listener.access import AllowedPeer
-from listener.scp.scp import StorageSCP
+from listener.scp import StorageSCP
 from listener.settings import ListenerSettings
-from listener.spool.spool import Spool
+from listener.spool import Spool
 
 anyone = AllowedPeer("anyone", "")
-settings = ListenerSettings(ae_title="NODE", port=0, min_free_bytes=0, stranger=anyone)
+settings = ListenerSettings(ae_title="NODE", port=0, min_free_bytes=0, anonymous_peer=anyone)
 for root in sys.stdin:
     child = os.fork()
     if child == 0:

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listener.access import AccessPolicy, AllowedPeer, Caller, PeerLimits, Refusal
+from listener.access import AccessPolicy, AllowedPeer, Caller, PeerLimits, Rejection
 from listener.errors import AssociationRejectedError
-from listener.scu.store import StoreCategory, echo, store
+from listener.scu import StoreCategory, echo, store
 from tests.conftest import wait_until
 from tests.listener.conftest import peer_of
 
 CT1 = AllowedPeer("ct1", "CT1", host="192.0.2.0/24")
-SECURE = AllowedPeer("secure", "PACS", host="pacs.example", tls=True)
+SECURE = AllowedPeer("secure", "PACS", host="pacs.clinic.example", tls=True)
 POLICY = AccessPolicy("NODE", (CT1, SECURE, AllowedPeer("any", "ROAMING")))
 
 
@@ -27,12 +27,12 @@ def caller(title: str, address: str = "192.0.2.7", **more) -> Caller:
     [
         (caller("CT1"), CT1),
         (caller("CT1", "::ffff:192.0.2.7"), CT1),
-        (caller("CT1", "198.51.100.1"), Refusal.ADDRESS),
-        (caller("ct1"), Refusal.CALLING_AE),
-        (caller("STRANGER"), Refusal.CALLING_AE),
-        (caller(""), Refusal.CALLING_AE),
-        (caller("CT1", called="OTHER"), Refusal.CALLED_AE),
-        (caller("STRANGER", called="OTHER"), Refusal.CALLING_AE),
+        (caller("CT1", "198.51.100.1"), Rejection.ADDRESS),
+        (caller("ct1"), Rejection.CALLING_AE),
+        (caller("STRANGER"), Rejection.CALLING_AE),
+        (caller(""), Rejection.CALLING_AE),
+        (caller("CT1", called="OTHER"), Rejection.CALLED_AE),
+        (caller("STRANGER", called="OTHER"), Rejection.CALLING_AE),
         (caller("ROAMING", "2001:db8::1"), POLICY.peers[2]),
     ],
 )
@@ -45,31 +45,56 @@ def test_of_two_peers_with_one_title_the_address_decides():
     second = AllowedPeer("b", "CT", host="192.0.2.2")
     policy = AccessPolicy("NODE", (first, second))
     assert policy.decide(caller("CT", "192.0.2.2")) is second
-    assert policy.decide(caller("CT", "192.0.2.3")) is Refusal.ADDRESS
+    assert policy.decide(caller("CT", "192.0.2.3")) is Rejection.ADDRESS
 
 
 @pytest.mark.parametrize(
     ("names", "welcome"),
     [
-        ({"pacs.example"}, True),
-        ({"PACS.Example"}, True),
-        ({"*.example"}, True),
-        ({"*.pacs.example"}, False),
-        ({"other.example"}, False),
+        ({"pacs.clinic.example"}, True),
+        ({"PACS.Clinic.Example"}, True),
+        ({"pacs.clinic.example."}, True),
+        ({"*.clinic.example"}, True),
+        ({"*.example"}, False),
+        ({"*.pacs.clinic.example"}, False),
+        ({"p*.clinic.example"}, False),
+        ({"other.clinic.example"}, False),
+        ({"*.*.example", "", "*", "pacs.clinic.example"}, True),
         (set(), False),
     ],
 )
 def test_a_certificate_must_name_the_host_of_its_peer(names, welcome, monkeypatch):
-    monkeypatch.setattr("listener.access._is_at", lambda host, address: host == "pacs.example")
+    monkeypatch.setattr(
+        "listener.access._is_at", lambda host, address: host == "pacs.clinic.example"
+    )
     who = caller("PACS", tls=True, certificate_names=frozenset(names))
-    assert POLICY.decide(who) == (SECURE if welcome else Refusal.CERTIFICATE_HOST)
-    assert POLICY.decide(caller("PACS")) is Refusal.TLS_NEEDED
+    assert POLICY.decide(who) == (SECURE if welcome else Rejection.CERTIFICATE_HOST)
+    assert POLICY.decide(caller("PACS")) is Rejection.TLS_NEEDED
+
+
+@pytest.mark.parametrize(
+    ("host", "names", "welcome"),
+    [
+        ("192.0.2.1", {"192.0.2.1"}, True),
+        ("192.0.2.1", {"192.0.2.2", "ct.clinic.example"}, False),
+        ("2001:db8::1", {"2001:DB8:0:0:0:0:0:1"}, True),
+        ("192.0.2.0/24", {"whoever.clinic.example"}, True),
+    ],
+)
+def test_a_certificate_must_name_the_address_of_its_peer_but_can_not_name_a_network(
+    host, names, welcome
+):
+    peer = AllowedPeer("ct1", "CT1", host=host, tls=True)
+    address = host.removesuffix(".0/24") + (".7" if "/" in host else "")
+    who = caller("CT1", address, tls=True, certificate_names=frozenset(names))
+    answer = AccessPolicy("NODE", (peer,)).decide(who)
+    assert answer == (peer if welcome else Rejection.CERTIFICATE_HOST)
 
 
 @given(st.text(max_size=16), st.ip_addresses().map(str))
 def test_a_closed_node_lets_in_nobody_that_is_not_named(title, address):
     answer = POLICY.decide(caller(title, address))
-    assert isinstance(answer, Refusal) or answer.ae_title == title
+    assert isinstance(answer, Rejection) or answer.ae_title == title
 
 
 def test_a_peer_from_another_address_hears_only_that_it_is_not_recognised(start_scp):

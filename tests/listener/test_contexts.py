@@ -7,7 +7,7 @@ from pydicom.uid import MPEG2MPML, ExplicitVRLittleEndian, JPEG2000Lossless, JPE
 from pynetdicom import AE, build_context
 
 from listener.access import Permission
-from listener.contexts import IMAGE_SOP_CLASSES, contexts_for, transfer_syntaxes
+from listener.contexts import IMAGE_SOP_CLASSES, supported_contexts, transfer_syntaxes
 
 
 def test_every_offered_transfer_syntax_can_be_decoded():
@@ -21,7 +21,7 @@ def test_the_image_classes_of_every_modality_are_offered_once():
         uid.name.endswith(("Storage", "For Presentation", "For Processing"))
         for uid in IMAGE_SOP_CLASSES
     )
-    assert len(contexts_for(frozenset({Permission.STORE}))) == 33
+    assert len(supported_contexts(frozenset({Permission.STORE}))) == 33
 
 
 def test_a_sender_that_leaves_the_choice_to_us_need_not_lose_anything(start_scp):

@@ -13,9 +13,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import DEFAULT, Backbone, Preset, load_backbone
 from mediclip_dicom.database import open_database
-from mediclip_dicom.settings.settings import Settings
-from mediclip_dicom.tasks.registration import Registered, TaskRequest, register_from_paths
-from mediclip_dicom.tasks.routing import Route
+from mediclip_dicom.settings import Settings
+from mediclip_dicom.tasks import Registered, Route, TaskRequest, register_from_paths
 from tests.factories.studies import mr_study
 
 TASK = "brain-mr"

@@ -22,11 +22,8 @@ from ai_core import get_preset
 from listener import ListenerError, Peer, echo
 from mediclip_dicom.cli.demo.pacs import DemoPacs, free_port
 from mediclip_dicom.database import Run, Study, StudyRevision, open_database
-from mediclip_dicom.node.node import open_backbone
-from mediclip_dicom.settings.load import load_settings
-from mediclip_dicom.settings.settings import Settings
-from mediclip_dicom.tasks.registration import TaskRequest, register_from_paths
-from mediclip_dicom.tasks.routing import Route
+from mediclip_dicom.settings import Settings, load_settings
+from mediclip_dicom.tasks import Route, TaskRequest, open_backbone, register_from_paths
 from tests.factories.sources import STUDY_UID, mr_series
 from tests.listener.conftest import make_ct  # noqa: F401 (a fixture)
 

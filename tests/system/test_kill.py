@@ -12,7 +12,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from listener.spool.spool import Spool
+from listener import Spool
 from mediclip_dicom.cli.demo.pacs import DemoPacs, free_port
 from tests.conftest import is_soak, soak_rounds
 from tests.listener.receivers import Receivers, forking

@@ -18,7 +18,7 @@ from pydicom import dcmread
 from listener import store
 from mediclip_dicom.results import Device, multiframe, write_results
 from mediclip_dicom.results.picture import image_box
-from mediclip_dicom.settings.result_kinds import PROFILES, ResultKind
+from mediclip_dicom.settings import PROFILES, ResultKind
 from tests.conftest import leave_out
 from tests.factories import modalities, sources
 from tests.mediclip_dicom.results.conftest import make_reading

@@ -8,13 +8,17 @@ from contextlib import contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 
-NAME = "bundled"
-"""The literal that asks for it, and what it is called in every result."""
+from ai_core.backbone.names import BUNDLED
+
+__all__ = ["open_files"]
 
 
 @contextmanager
 def open_files() -> Iterator[tuple[Path, Path]]:
     """Paths of the config and the weights, which exist while the context is open."""
     box = files(__name__)
-    with as_file(box / f"{NAME}.json") as config, as_file(box / f"{NAME}.safetensors") as weights:
+    with (
+        as_file(box / f"{BUNDLED}.json") as config,
+        as_file(box / f"{BUNDLED}.safetensors") as weights,
+    ):
         yield config, weights

@@ -8,7 +8,7 @@ import torch
 
 from ai_core.errors import EvaluationError
 from ai_core.evaluation.data.datasets import Dataset, Item, file_digest
-from ai_core.images.picture_files import PICTURE_SUFFIXES
+from ai_core.images import PICTURE_SUFFIXES
 
 NORMAL = ("normal",)
 ABNORMAL = ("abnormal",)

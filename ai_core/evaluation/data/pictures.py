@@ -11,9 +11,7 @@ from torch.nn import functional as F
 
 from ai_core.errors import EvaluationError
 from ai_core.evaluation.data.datasets import Item
-from ai_core.images.checks import IMAGE_SIZE
-from ai_core.images.picture_files import read_picture
-from ai_core.images.placement import Mode, Placement
+from ai_core.images import IMAGE_SIZE, Mode, Placement, read_picture
 
 FRAME = IMAGE_SIZE
 """Side of the frame in which maps meet the truth: the picture's own area, stretched to a square.

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ai_core.backbone.backbone import Backbone
+from ai_core.backbone import Backbone
 from ai_core.errors import EvaluationError
 from ai_core.evaluation.data.datasets import Item, digest_of
 from ai_core.evaluation.data.pictures import read_item
 from ai_core.files import write_text
-from ai_core.images.placement import Mode, Placement
+from ai_core.images import Mode, Placement
 
 BATCH = 8
 """Pictures whose tokens are in memory at once."""

@@ -9,13 +9,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ai_core.backbone.backbone import Backbone
+from ai_core.backbone import Backbone
 from ai_core.evaluation.methods.mediclip import Method, Scored
-from ai_core.fitting.support import prepare_support
-from ai_core.images.checks import IMAGE_SIZE
-from ai_core.images.placement import Mode
-from ai_core.model.patch_bank import coreset, distances_to_bank, join_blocks, nearest_distances
-from ai_core.model.prompts import LearnablePrompts, PromptSettings, TextTower
+from ai_core.fitting import prepare_support
+from ai_core.images import IMAGE_SIZE, Mode
+from ai_core.model import (
+    LearnablePrompts,
+    PromptSettings,
+    TextTower,
+    coreset,
+    distances_to_bank,
+    join_blocks,
+    nearest_distances,
+)
 from ai_core.presets import Preset
 from ai_core.progress import Progress
 

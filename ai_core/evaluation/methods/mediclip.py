@@ -7,10 +7,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ai_core.backbone.backbone import Backbone
-from ai_core.detector import Detector
-from ai_core.fitting.calibration import fit_calibrated
-from ai_core.images.placement import Mode
+from ai_core.backbone import Backbone
+from ai_core.detector import Detector, fit_calibrated
+from ai_core.images import Mode
 from ai_core.presets import Preset
 from ai_core.progress import Progress
 

@@ -10,10 +10,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from ai_core.errors import EvaluationError
-from ai_core.evaluation.data.datasets import Dataset, Item, Subset
-from ai_core.evaluation.data.pictures import read_item, read_truth
+from ai_core.evaluation.data import Dataset, Item, Subset, read_item, read_truth
 from ai_core.files import write_bytes
-from ai_core.images.drawing import BACKGROUND, MARK, MUTED, TEXT, Floats, font, tile, tint
+from ai_core.images import BACKGROUND, MARK, MUTED, TEXT, Floats, font, tile, tint
 
 SHEET_FILE = "sheet.png"
 ABNORMAL_EXAMPLES = 4

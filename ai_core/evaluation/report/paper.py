@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ai_core.evaluation.data.datasets import Dataset
-from ai_core.evaluation.data.folders import from_folder
+from ai_core.evaluation.data import Dataset, from_folder
 
 TableName = Literal["table1", "table2", "table3", "table4", "table5"]
 """Numbered by this software: comparison, support size, transfer, ablation, single tasks."""

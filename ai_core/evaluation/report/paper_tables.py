@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ai_core.errors import EvaluationError
-from ai_core.evaluation.data.datasets import Dataset
-from ai_core.evaluation.methods.baselines import baselines_for
-from ai_core.evaluation.methods.mediclip import Mediclip, Method
+from ai_core.evaluation.data import Dataset
+from ai_core.evaluation.methods import Mediclip, Method, baselines_for
 from ai_core.evaluation.plan import Plan
 from ai_core.evaluation.report.paper import (
     ABLATION,

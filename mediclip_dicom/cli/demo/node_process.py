@@ -13,7 +13,7 @@ from pathlib import Path
 from listener import ListenerError, Peer, echo
 from mediclip_dicom.cli.demo.errors import DemoError
 from mediclip_dicom.cli.demo.pacs import DemoPacs
-from mediclip_dicom.settings.settings import BackboneSettings, Settings
+from mediclip_dicom.settings import BackboneSettings, Settings
 
 _START_LIMIT_S = 300.0
 _STOP_LIMIT_S = 30.0

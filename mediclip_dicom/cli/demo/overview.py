@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ai_core.images.drawing import BACKGROUND, MARK, MUTED, TEXT, Bools, Floats, font, tile, tint
+from ai_core.images import BACKGROUND, MARK, MUTED, TEXT, Bools, Floats, font, tile, tint
 from mediclip_dicom.results import bands
 
 TILE = 210

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 from pydicom.misc import is_dicom
 
-from ai_core.errors import PictureError
+from ai_core import PictureError
 from mediclip_dicom.cli.demo.errors import DemoDataError
 from mediclip_dicom.cli.demo.secondary_capture import secondary_capture
 from mediclip_dicom.cli.demo.studies import DemoStudy, Department, Label
-from mediclip_dicom.imaging import PICTURE_SUFFIXES, read_picture
-from mediclip_dicom.imaging.series import SourceImage, read_headers
+from mediclip_dicom.imaging import PICTURE_SUFFIXES, SourceImage, read_headers, read_picture
 
 _Study = tuple[SourceImage, ...]
 

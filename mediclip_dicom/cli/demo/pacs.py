@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydicom import dcmread
 
-from listener import Peer, Running, StoreCategory, echo, find, get, move, store
+from listener import Lifecycle, Peer, StoreCategory, echo, find, get, move, store
 from mediclip_dicom.cli.demo.errors import PacsError
 
 _START_LIMIT_S = 60.0
@@ -35,7 +35,7 @@ class SeriesInPacs:
     sop_instance_uids: tuple[str, ...]
 
 
-class DemoPacs(Running):
+class DemoPacs(Lifecycle):
     """A Query/Retrieve SCP on loopback, in a temporary folder, gone when the context ends.
 
     Args:

@@ -8,16 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 from rich.text import Text
-from sqlalchemy import select
-from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone, BackboneUnavailableError, get_preset
-from ai_core.backbone import bundled
-from ai_core.backbone.backbone import UNTRAINED
+from ai_core.backbone import BUNDLED, UNTRAINED
 from mediclip_dicom.cli.demo.department import make_department
 from mediclip_dicom.cli.demo.errors import DemoDataError, DemoError
 from mediclip_dicom.cli.demo.node_process import running_node, write_config
@@ -33,22 +29,22 @@ from mediclip_dicom.cli.display import (
     score_text,
     verdict_text,
 )
-from mediclip_dicom.database import Run, Study, StudyRevision, TaskVerdict, open_database
+from mediclip_dicom.database import Sessions, open_database
+from mediclip_dicom.errors import StudyNotFoundError
 from mediclip_dicom.imaging import iter_frames
-from mediclip_dicom.imaging.series import place, read_headers
-from mediclip_dicom.node.node import open_backbone
-from mediclip_dicom.settings.load import load_settings
-from mediclip_dicom.settings.settings import BackboneSettings, Settings
-from mediclip_dicom.studies.analysis import open_maps
-from mediclip_dicom.tasks.registration import TaskRequest, register_from_paths
-from mediclip_dicom.tasks.routing import Route
+from mediclip_dicom.results import Reading, source_map
+from mediclip_dicom.settings import BackboneSettings, Settings, load_settings
+from mediclip_dicom.studies.queries import get_study, newest_reading
+from mediclip_dicom.studies.reading import stored_reading
+from mediclip_dicom.studies.rows import RunDetails
+from mediclip_dicom.tasks import Route, TaskRequest, open_backbone, register_from_paths
 
 FOLDS = 2
 STUDY_LIMIT_S = 300.0
 
 _BACKBONE_NOTES = {
     UNTRAINED: " (random weights, for demonstration only)",
-    bundled.NAME: " (the small one in the box)",
+    BUNDLED: " (the small one in the box)",
 }
 
 
@@ -145,7 +141,7 @@ def _choose_backbone(
     settings: BackboneSettings, console: Console
 ) -> tuple[Backbone, BackboneSettings]:
     """What the configuration names; the one in the box where it is silent or that can't be had."""
-    box = settings.model_copy(update={"weights": bundled.NAME, "blocks": None})
+    box = settings.model_copy(update={"weights": BUNDLED, "blocks": None})
     if not {"model", "weights"} & settings.model_fields_set:
         return open_backbone(box), box
     try:
@@ -157,7 +153,7 @@ def _choose_backbone(
 
 
 def _register(
-    sessions: sessionmaker[Session],
+    sessions: Sessions,
     department: Department,
     support: Sequence[DemoStudy],
     backbone: Backbone,
@@ -189,7 +185,7 @@ def _register(
 def _send_and_wait(
     studies: Sequence[DemoStudy],
     pacs: DemoPacs,
-    sessions: sessionmaker[Session],
+    sessions: Sessions,
     settings: Settings,
     *,
     out: Path,
@@ -218,27 +214,21 @@ def _outcome(
     study: DemoStudy,
     sent: datetime,
     pacs: DemoPacs,
-    sessions: sessionmaker[Session],
+    sessions: Sessions,
     settings: Settings,
     *,
     out: Path,
 ) -> StudyOutcome | None:
     """What came back of a study that was sent at this moment; None if nothing did yet."""
     uid = study.study_instance_uid
+    run = _finished_run(sessions, uid)
+    if run is None or run.finished_at is None:
+        return None
+    if not run.verdicts:
+        raise DemoError(f"study {study.name}: {run.state.value}, {run.reason}")
     with sessions() as session:
-        run = session.scalar(
-            select(Run)
-            .join(StudyRevision)
-            .join(Study)
-            .where(Study.study_instance_uid == uid, Run.finished_at.is_not(None))
-        )
-        if run is None or run.finished_at is None:
-            return None
-        seconds = (run.finished_at - sent).total_seconds()
-        if not run.verdicts:
-            raise DemoError(f"study {study.name}: {run.state.value}, {run.reason}")
-        verdict = run.verdicts[0]
-        row = _overview_row(study, verdict, settings)
+        found = newest_reading(session, uid)
+        reading = stored_reading(session, settings, *found.sources[0])
     folder = out / study.name
     shutil.rmtree(folder, ignore_errors=True)
     returned = {
@@ -246,41 +236,49 @@ def _outcome(
     }
     return StudyOutcome(
         study=study,
-        verdict=verdict.verdict,
-        score=verdict.score,
-        seconds=seconds,
+        verdict=reading.verdict,
+        score=reading.score,
+        seconds=(run.finished_at - sent).total_seconds(),
         returned=returned,
-        row=row,
+        row=_overview_row(study, reading),
     )
 
 
-def _overview_row(study: DemoStudy, verdict: TaskVerdict, settings: Settings) -> OverviewRow:
-    """One image of the study, with the map that the node kept of it.
+def _finished_run(sessions: Sessions, study_uid: str) -> RunDetails | None:
+    try:
+        with sessions() as session:
+            study = get_study(session, study_uid)
+    except StudyNotFoundError:
+        return None
+    return next((run for run in study.runs if run.finished_at is not None), None)
+
+
+def _overview_row(study: DemoStudy, reading: Reading) -> OverviewRow:
+    """Choose one image of the study, and the map that the node kept of it.
 
     The highest-scored one; of a lesion that was missed, the one that shows most of it, so that
     the picture also shows what the node did not see.
     """
-    images, _ = read_headers(study.paths)
-    maps = open_maps(settings.storage.runs / verdict.run_id / f"{verdict.task_version_id}.npy")
-    frames = [
-        (image, frame) for image in images for frame in range(1, image.header.number_of_frames + 1)
-    ]
-    shown = int(maps.reshape(len(maps), -1).max(axis=1).argmax())
-    if study.label == "abnormal" and verdict.verdict != "abnormal":
-        areas = [study.truth_area(image.header.sop_instance_uid) for image, _ in frames]
-        shown = max(range(len(frames)), key=areas.__getitem__) if any(areas) else shown
-    image, number = frames[shown]
-    frame = next(f for f in iter_frames(image.path) if f.number == number)
-    mode = get_preset(verdict.task_version.preset).geometry
+    shown = reading.leading_image
+    if study.label == "abnormal" and reading.verdict != "abnormal":
+        scored = [image for image in reading.images if image.score is not None]
+        largest = max(
+            scored, key=lambda image: study.truth_area(image.header.sop_instance_uid), default=None
+        )
+        if largest is not None and study.truth_area(largest.header.sop_instance_uid):
+            shown = largest
+    if shown is None:
+        raise DemoError(f"study {study.name}: no image could be scored")
+    frame = next(f for f in iter_frames(shown.path) if f.number == shown.frame_number)
     return OverviewRow(
         name=study.name,
         label=study.label,
         image=frame.rgb,
-        map=place(image.header, mode=mode).to_source(np.asarray(maps[shown])),
-        truth=study.truth_mask(image.header.sop_instance_uid),
-        verdict=verdict.verdict,
-        score=verdict.score,
-        operating_point=verdict.operating_point,
+        map=source_map(shown),
+        truth=study.truth_mask(shown.header.sop_instance_uid),
+        verdict=reading.verdict,
+        score=reading.score,
+        operating_point=reading.operating_point,
     )
 
 

@@ -4,7 +4,14 @@ import math
 import pytest
 import torch
 
-from ai_core.backbone.autotune import Choice, fastest, measure, memory_file, recall, remember
+from ai_core.backbone.autotune import (
+    Choice,
+    choices_file,
+    fastest,
+    load_choices,
+    measure,
+    save_choices,
+)
 
 
 class Clock:
@@ -98,34 +105,34 @@ def test_only_the_precision_that_is_asked_for():
 
 
 def test_choices_are_remembered_for_the_precisions_that_they_cover(tmp_path):
-    file = memory_file(tmp_path, digest="abc", blocks=(2, 3, 4))
-    assert recall(file, ["fp32"]) == ()
+    file = choices_file(tmp_path, digest="abc", blocks=(2, 3, 4))
+    assert load_choices(file, ["fp32"]) == ()
     choices = (Choice("fp32", batch=8, seconds=1.0), Choice("bf16", batch=1, agreement=0.5))
-    remember(file, choices[:1])
-    assert recall(file, ["fp32"]) == choices[:1]
-    assert recall(file, ["fp32", "bf16"]) == ()
-    remember(file, choices)
-    assert recall(file, ["bf16", "fp32"]) == choices
-    assert recall(None, ["fp32"]) == ()
+    save_choices(file, choices[:1])
+    assert load_choices(file, ["fp32"]) == choices[:1]
+    assert load_choices(file, ["fp32", "bf16"]) == ()
+    save_choices(file, choices)
+    assert load_choices(file, ["bf16", "fp32"]) == choices
+    assert load_choices(None, ["fp32"]) == ()
 
 
 def test_a_damaged_memory_is_as_good_as_none(tmp_path):
     file = tmp_path / "tower.json"
     for content in ("", "{", '[{"precision": "fp32"}]', '[{"way": 1}]', '{"a": 1}'):
         file.write_text(content)
-        assert recall(file, ["fp32"]) == ()
+        assert load_choices(file, ["fp32"]) == ()
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path):
     blocked = tmp_path / "file"
     blocked.touch()
-    remember(blocked / "tower.json", (Choice("fp32", batch=1),))
+    save_choices(blocked / "tower.json", (Choice("fp32", batch=1),))
     assert blocked.is_file()
 
 
-def test_other_weights_or_blocks_have_another_memory(tmp_path):
+def test_other_weights_or_blocks_have_another_choices_file(tmp_path):
     files = {
-        memory_file(tmp_path, digest=digest, blocks=blocks)
+        choices_file(tmp_path, digest=digest, blocks=blocks)
         for digest in ("a", "b")
         for blocks in ((1, 2, 3), (2, 3, 4))
     }

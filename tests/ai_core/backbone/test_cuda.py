@@ -11,10 +11,10 @@ from ai_core import OFFICIAL, Backbone, Detector, Preset, load_backbone
 from ai_core.backbone.cuda_graphs import Replay
 from ai_core.backbone.residual import add_and_normalise, fastest_join
 from ai_core.backbone.runtime import CUDA_BATCH
-from ai_core.fitting.pool import build_pool, made_ahead, support_order
+from ai_core.fitting.pool import build_pool, prefetch, support_order
 from ai_core.fitting.support import prepare_support
+from ai_core.model import PatchBankSettings
 from ai_core.model.patch_bank import coreset, distances_to_bank, patch_features
-from ai_core.presets import MemorySettings
 from tests.ai_core.conftest import Tiny, quicker, seeded, textured
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -118,7 +118,7 @@ def test_pools_made_ahead_are_those_made_in_turn(card, support):
             )
 
     ahead = [
-        (pool.tokens.cpu(), pool.labels.cpu()) for pool in made_ahead(pools(), device=card.device)
+        (pool.tokens.cpu(), pool.labels.cpu()) for pool in prefetch(pools(), device=card.device)
     ]
     in_turn = [(pool.tokens.cpu(), pool.labels.cpu()) for pool in pools()]
     assert len(ahead) == 4
@@ -132,7 +132,7 @@ def test_an_error_while_a_pool_is_made_ahead_comes_through(card):
         raise ValueError("no such pool")
 
     with pytest.raises(ValueError, match="no such pool"):
-        list(made_ahead(pools(), device=card.device))
+        list(prefetch(pools(), device=card.device))
 
 
 @pytest.mark.parametrize("width", [80, 384, 1024])
@@ -160,7 +160,7 @@ def test_bf16_tokens_agree_with_those_of_the_cpu(tiny: Tiny, tiny_backbone: Back
 
 
 def test_the_memory_is_the_same_on_both(card):
-    settings = MemorySettings(place_weight=3.0)
+    settings = PatchBankSettings(place_weight=3.0)
     features = patch_features(torch.randn(4, 3, 64, 96, generator=seeded(0)), settings)
     bank = patch_features(torch.randn(2, 3, 64, 96, generator=seeded(1)), settings).flatten(0, 1)
     there = distances_to_bank(features.cuda(), bank.half().cuda()).cpu()

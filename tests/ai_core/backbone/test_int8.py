@@ -7,9 +7,8 @@ import torch
 from structlog.testing import capture_logs
 from torch.nn import functional as F
 
-import ai_core.backbone.int8
 from ai_core import Detector, load_backbone
-from ai_core.backbone.int8 import Int8Tower, missing_for_int8, round_weights
+from ai_core.backbone.int8 import Int8Tower, convert, missing_for_int8, round_weights
 from ai_core.backbone.runtime import TowerRuntime
 from ai_core.backbone.tower import Tower
 from ai_core.errors import DetectorError
@@ -90,7 +89,7 @@ def test_weights_are_rounded_per_output_channel_to_127_steps_each_side():
 
 
 def test_every_linear_layer_of_the_blocks_is_rounded(backbone, tower):
-    model = ai_core.int8.convert(tower)
+    model = convert(tower)
     assert round_weights(model) == 4 * len(backbone.model.visual.transformer.resblocks)
 
 

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 import ai_core.backbone.runtime
 from ai_core import load_backbone
-from ai_core.backbone.autotune import Choice, measure, remember
+from ai_core.backbone.autotune import Choice, measure, save_choices
 from ai_core.backbone.runtime import TowerRuntime
 from ai_core.backbone.tower import Tower
 from ai_core.errors import DeviceMemoryError
@@ -101,11 +101,11 @@ def test_a_detector_keeps_the_precision_of_its_fit_where_the_machine_has_it(
     backbone, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    memory = tmp_path / "tower.json"
+    choices = tmp_path / "tower.json"
     bf16 = Choice("bf16", batch=2, seconds=0.1)
     fp32 = Choice("fp32", batch=4, seconds=1.0)
-    remember(memory, (fp32, bf16))
-    runtime = TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=CPU, memory=memory)
+    save_choices(choices, (fp32, bf16))
+    runtime = TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=CPU, choices_file=choices)
     assert runtime.precision == "bf16"
     assert runtime.settle("fp32") == "fp32"
     assert runtime.settle("bf16") == "bf16"
@@ -130,10 +130,10 @@ def test_without_instructions_for_bf16_float32_takes_its_place_and_the_log_says_
 
 def test_where_there_is_one_precision_nothing_is_measured(backbone, monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
-    memory = tmp_path / "tower.json"
-    runtime = TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=CPU, memory=memory)
+    choices = tmp_path / "tower.json"
+    runtime = TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=CPU, choices_file=choices)
     assert (runtime.precision, runtime.batch_size("fp32")) == ("fp32", 8)
-    assert not memory.exists()
+    assert not choices.exists()
 
 
 def test_without_a_memory_nothing_is_measured_and_float32_taken(backbone, monkeypatch):
@@ -146,11 +146,11 @@ def test_without_a_memory_nothing_is_measured_and_float32_taken(backbone, monkey
 
 def test_a_card_with_bf16_takes_it_unmeasured(backbone, monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: True)
-    card, memory = torch.device("cuda"), tmp_path / "tower.json"
-    runtime = TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=card, memory=memory)
+    card, choices = torch.device("cuda"), tmp_path / "tower.json"
+    runtime = TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=card, choices_file=choices)
     assert (runtime.precision, runtime.batch_size("bf16")) == ("bf16", 64)
     assert runtime.settle("fp32") == "fp32"
-    assert not memory.exists()
+    assert not choices.exists()
 
 
 def test_a_card_that_only_emulates_bf16_takes_float32(backbone, monkeypatch):
@@ -163,16 +163,16 @@ def test_a_card_that_only_emulates_bf16_takes_float32(backbone, monkeypatch):
 def test_what_was_measured_is_kept_for_the_next_start(backbone, monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     monkeypatch.setattr(ai_core.backbone.runtime, "measure", partial(measure, batches=(1, 2)))
-    memory = tmp_path / "deep" / "tower.json"
+    choices = tmp_path / "deep" / "tower.json"
 
     def start():
-        return TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=CPU, memory=memory)
+        return TowerRuntime(backbone.model.visual, blocks=BLOCKS, device=CPU, choices_file=choices)
 
     first = start()
     chosen = first.choice("fp32")
     assert chosen.precision == "fp32"
     assert chosen.seconds > 0
-    stored = json.loads(memory.read_text())
+    stored = json.loads(choices.read_text())
     assert {entry["precision"] for entry in stored} == {"fp32", "bf16"}
     again = start()
     assert again.choice("fp32") == chosen

@@ -6,18 +6,18 @@ import torch
 
 from ai_core import Backbone
 from ai_core.backbone.architecture import Architecture, build_model
-from ai_core.backbone.untrained import SEED, initialise, untrained_config
+from ai_core.backbone.untrained import UNTRAINED_SEED, initialise_untrained, untrained_config
 from tests.ai_core.conftest import disc, textured
 
 
 def built(*, seed: int) -> dict[str, torch.Tensor]:
     model = build_model(Architecture(name="untrained", config=untrained_config()))
-    initialise(model, seed=seed)
+    initialise_untrained(model, seed=seed)
     return model.state_dict()
 
 
 def test_one_seed_overwrites_every_parameter_alike(backbone: Backbone):
-    first, again, other = backbone.model.state_dict(), built(seed=SEED), built(seed=2)
+    first, again, other = backbone.model.state_dict(), built(seed=UNTRAINED_SEED), built(seed=2)
     assert all(torch.equal(first[name], again[name]) for name in first)
     changed = {name for name in first if not torch.equal(first[name], other[name])}
     assert {"visual.proj", "text_projection", "token_embedding.weight"} <= changed

@@ -26,7 +26,7 @@ from ai_core.evaluation import (
     from_folder,
     run_plan,
 )
-from ai_core.evaluation.record import describe_run, what_must_not_change
+from ai_core.evaluation.record import describe_run, resume_key
 from tests.ai_core.evaluation.pictures import QUICK, make_folder
 
 NN = NearestNeighbour("pad")
@@ -50,7 +50,7 @@ def silent(stage: str, step: int, steps: int) -> None:
 def run(plan: Plan, out: Path, backbone: Backbone) -> tuple[Row, ...]:
     folder = RunFolder(
         out,
-        same=what_must_not_change(backbone, subset=plan.subset),
+        same=resume_key(backbone, subset=plan.subset),
         record=describe_run(plan, backbone=backbone, command=["test"]),
     )
     return run_plan(plan, backbone=backbone, folder=folder, cache=out / "tokens", report=silent)

@@ -11,7 +11,7 @@ from ai_core import DEFAULT, PAPER, FitProgress, Preset
 from ai_core.fitting.fit import make_pool, train_on_pool, train_on_stream
 from ai_core.fitting.pool import Pool
 from ai_core.fitting.support import Support, prepare_support
-from ai_core.fitting.trainer import Head
+from ai_core.model import Head
 from ai_core.model.prompts import PromptSettings
 from tests.ai_core.conftest import quicker, seeded
 

@@ -10,22 +10,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ai_core import DEFAULT, Detector
-from ai_core.model import patch_bank as memory_module
+from ai_core.image_score import LOG_ODDS_STRETCH, reported_map
+from ai_core.model import PatchBankSettings
+from ai_core.model import patch_bank as patch_bank_module
 from ai_core.model.anomaly_map import LogMaps
 from ai_core.model.patch_bank import (
-    Memory,
+    PatchBank,
     coreset,
-    fit_memory,
+    fit_patch_bank,
     join_blocks,
     nearest_distances,
     patch_features,
 )
-from ai_core.presets import MemorySettings
-from ai_core.scoring import LOG_ODDS_STRETCH, reported_map
 from tests.ai_core.conftest import quicker, seeded
 
 GROUPS = torch.tensor([0, 0, 1, 2])
-ALL = MemorySettings(size=100)
+ALL = PatchBankSettings(size=100)
 
 
 def random_tokens(count: int, *, seed: int = 0, patches: int = 9) -> Tensor:
@@ -75,13 +75,13 @@ def test_an_entry_far_away_counts_where_it_is_the_only_one_that_is_allowed():
 
 def test_the_middle_block_alone_is_compared():
     tokens = torch.randn(2, 3, 9, 5, generator=seeded(0))
-    found = patch_features(tokens, MemorySettings(blocks="middle"))
+    found = patch_features(tokens, PatchBankSettings(blocks="middle"))
     torch.testing.assert_close(found, F.normalize(tokens[:, 1], dim=-1))
 
 
 def test_the_place_counts_by_the_square_of_what_it_is_apart():
     tokens = random_tokens(2)
-    features = patch_features(tokens, MemorySettings(place_weight=3.0))
+    features = patch_features(tokens, PatchBankSettings(place_weight=3.0))
     joined = join_blocks(tokens)
     here, there = (0, 5), (1, 7)  # image, patch: row 1 and column 2, row 2 and column 1 of 3x3
     cosine = float(joined[here] @ joined[there])
@@ -93,12 +93,14 @@ def test_the_place_counts_by_the_square_of_what_it_is_apart():
 def test_the_same_patch_surprises_more_where_it_does_not_belong():
     tokens = random_tokens(4)
     moved = tokens.roll(4, dims=2)
-    anywhere = fit_memory(tokens, GROUPS, settings=ALL, generator=seeded(0))
-    placed = fit_memory(
+    anywhere = fit_patch_bank(tokens, GROUPS, settings=ALL, generator=seeded(0))
+    placed = fit_patch_bank(
         tokens, GROUPS, settings=replace(ALL, place_weight=3.0), generator=seeded(0)
     )
-    torch.testing.assert_close(anywhere.surprise(moved), anywhere.surprise(tokens).roll(4, dims=1))
-    assert bool((placed.surprise(moved) > placed.surprise(tokens).roll(4, dims=1)).all())
+    torch.testing.assert_close(
+        anywhere.deviation(moved), anywhere.deviation(tokens).roll(4, dims=1)
+    )
+    assert bool((placed.deviation(moved) > placed.deviation(tokens).roll(4, dims=1)).all())
 
 
 def test_few_patches_are_all_kept():
@@ -116,7 +118,7 @@ def test_a_coreset_takes_one_of_each_cluster_before_a_second_of_any():
 
 
 def test_a_coreset_is_picked_among_a_bounded_number_of_candidates(monkeypatch):
-    monkeypatch.setattr(memory_module, "CANDIDATES", 30)
+    monkeypatch.setattr(patch_bank_module, "CANDIDATES", 30)
     chosen = coreset(units(1000), size=20, generator=seeded(0))
     assert len(set(chosen.tolist())) == 20
     assert chosen.tolist() == sorted(chosen.tolist())
@@ -125,7 +127,7 @@ def test_a_coreset_is_picked_among_a_bounded_number_of_candidates(monkeypatch):
 
 def test_normal_patches_are_held_against_those_of_other_studies():
     tokens = random_tokens(4)
-    found = fit_memory(tokens, GROUPS, settings=ALL, generator=seeded(0))
+    found = fit_patch_bank(tokens, GROUPS, settings=ALL, generator=seeded(0))
     joined = join_blocks(tokens)
     distances = torch.cat(
         [
@@ -133,21 +135,23 @@ def test_normal_patches_are_held_against_those_of_other_studies():
             for n, group in enumerate(GROUPS)
         ]
     )
-    torch.testing.assert_close(found.mean, distances.mean())
-    torch.testing.assert_close(found.deviation, distances.std())
+    torch.testing.assert_close(found.distance_mean, distances.mean())
+    torch.testing.assert_close(found.distance_deviation, distances.std())
     assert found.bank.shape == (36, 10)
 
 
 def test_images_of_a_single_study_stand_for_themselves():
     tokens = random_tokens(3)
-    one = fit_memory(tokens, torch.zeros(3, dtype=torch.int64), settings=ALL, generator=seeded(0))
-    each = fit_memory(tokens, torch.arange(3), settings=ALL, generator=seeded(0))
-    assert torch.equal(one.mean, each.mean)
+    one = fit_patch_bank(
+        tokens, torch.zeros(3, dtype=torch.int64), settings=ALL, generator=seeded(0)
+    )
+    each = fit_patch_bank(tokens, torch.arange(3), settings=ALL, generator=seeded(0))
+    assert torch.equal(one.distance_mean, each.distance_mean)
 
 
 def test_what_is_in_the_bank_surprises_less_than_what_is_not():
-    found = fit_memory(random_tokens(4), GROUPS, settings=ALL, generator=seeded(0))
-    known, unknown = found.surprise(random_tokens(4)), found.surprise(random_tokens(4, seed=9))
+    found = fit_patch_bank(random_tokens(4), GROUPS, settings=ALL, generator=seeded(0))
+    known, unknown = found.deviation(random_tokens(4)), found.deviation(random_tokens(4, seed=9))
     assert known.shape == (4, 9)
     assert float(known.max()) < float(unknown.min())
 
@@ -156,29 +160,29 @@ def test_surprise_counts_deviations_and_grows_slowly_far_from_everything_normal(
     bank, far = torch.tensor([[1.0, 0.0]]), torch.tensor([[[[0.0, 1.0]]]])
     distance = 2**0.5
     for deviations, expected in ((0.1, 0.1), (1.0, 0.98), (1000.0, 19.5)):
-        memory = Memory(
+        patch_bank = PatchBank(
             settings=ALL,
             bank=bank.half(),
-            mean=torch.tensor(0.0),
-            deviation=torch.tensor(distance / deviations),
+            distance_mean=torch.tensor(0.0),
+            distance_deviation=torch.tensor(distance / deviations),
         )
-        torch.testing.assert_close(float(memory.surprise(far)), expected, rtol=0.01, atol=0)
+        torch.testing.assert_close(float(patch_bank.deviation(far)), expected, rtol=0.01, atol=0)
 
 
 def test_surprise_goes_into_the_log_odds_by_its_weight():
     odds = torch.tensor([[[-3.0, 1.0], [0.5, 2.0]]])
     maps = LogMaps(normal=F.logsigmoid(-odds), anomaly=F.logsigmoid(odds))
-    preset = replace(DEFAULT, memory=MemorySettings(weight=1.5))
-    surprise = torch.tensor([[2.0, 0.0, -1.0, 4.0]])
-    found = reported_map(maps, preset=preset, surprise=surprise)
-    expected = torch.sigmoid((odds + 1.5 * surprise.view(1, 2, 2)) / LOG_ODDS_STRETCH)
+    preset = replace(DEFAULT, memory=PatchBankSettings(weight=1.5))
+    deviation = torch.tensor([[2.0, 0.0, -1.0, 4.0]])
+    found = reported_map(maps, preset=preset, deviation=deviation)
+    expected = torch.sigmoid((odds + 1.5 * deviation.view(1, 2, 2)) / LOG_ODDS_STRETCH)
     torch.testing.assert_close(found, expected)
 
 
 @pytest.fixture(scope="module")
 def remembering(tiny_backbone, support) -> Detector:
     preset = quicker(
-        replace(DEFAULT, memory=MemorySettings(size=64)), pool_images=8, updates=2, batch=4
+        replace(DEFAULT, memory=PatchBankSettings(size=64)), pool_images=8, updates=2, batch=4
     )
     return Detector.fit(support, backbone=tiny_backbone, preset=preset, generator=seeded(1))
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy import stats
 
-from ai_core.synthesis import OFFICIAL_SYNTHESIS, PAPER_SYNTHESIS, Law
+from ai_core.synthesis import OFFICIAL_SYNTHESIS, PAPER_SYNTHESIS, Distribution
 from ai_core.synthesis.boxes import make_box, window_around
 from ai_core.synthesis.cutpaste import Piece, cut_paste, draw_piece
-from ai_core.synthesis.draws import Draws
+from ai_core.synthesis.seeded_stream import SeededStream
 from ai_core.synthesis.settings import CutPasteSettings
 
 SIZE = 128
@@ -18,7 +18,7 @@ SIZE = 128
 
 def piece_of(settings: CutPasteSettings, seed: int, *, half: float = 20) -> Piece:
     box = make_box(half, half * 0.7, angle=0.0).at(60, 66)
-    return draw_piece(box, settings, Draws(seed), height=SIZE, width=SIZE)
+    return draw_piece(box, settings, SeededStream(seed), height=SIZE, width=SIZE)
 
 
 def paste(
@@ -54,7 +54,7 @@ def test_poisson_blending_leaves_no_seam_where_a_paste_does() -> None:
 
 def test_the_piece_comes_from_where_it_was_drawn() -> None:
     """Neither turned nor scaled, the view is the source, moved."""
-    settings = CutPasteSettings(turn=0.0, scale=Law("uniform", 1.0, 1.0), blend="paste")
+    settings = CutPasteSettings(turn=0.0, scale=Distribution("uniform", 1.0, 1.0), blend="paste")
     piece = piece_of(settings, 2)
     sources = torch.rand(1, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
     piece = Piece(piece.outline, float(round(piece.row)), float(round(piece.column)), piece.view)
@@ -89,7 +89,7 @@ def test_pieces_come_from_as_nearby_as_the_reach_says() -> None:
 
 
 def test_a_piece_larger_than_the_source_is_scaled_to_fit() -> None:
-    settings = CutPasteSettings(scale=Law("uniform", 0.5, 0.5))
+    settings = CutPasteSettings(scale=Distribution("uniform", 0.5, 0.5))
     for seed in range(20):
         piece = piece_of(settings, seed, half=0.4 * SIZE)
         zoom = 1 / math.hypot(piece.view[0], piece.view[2])

@@ -10,8 +10,8 @@ from scipy import stats
 from ai_core.synthesis import OFFICIAL_SYNTHESIS, PAPER_SYNTHESIS
 from ai_core.synthesis.boxes import Window, make_box
 from ai_core.synthesis.deformation import Bulge, draw_bulge, source_deformation
-from ai_core.synthesis.draws import Draws
 from ai_core.synthesis.masks import Shape
+from ai_core.synthesis.seeded_stream import SeededStream
 
 SIZE = 97
 WINDOW = Window(0, 0, SIZE, SIZE)
@@ -92,13 +92,15 @@ def test_a_window_of_the_image_is_deformed_as_the_whole_image_is() -> None:
 
 
 def test_alpha_shape_and_centre_follow_the_stated_laws() -> None:
-    paper = [draw_bulge(BOX, PAPER_SYNTHESIS.source, Draws(seed)) for seed in range(1500)]
+    paper = [draw_bulge(BOX, PAPER_SYNTHESIS.source, SeededStream(seed)) for seed in range(1500)]
     alphas = [bulge.alpha for bulge in paper]
     low = 2**0.5
     assert stats.kstest(alphas, stats.uniform(low, 4 - low).cdf).pvalue > 0.01
     assert np.mean([bulge.shape == "ellipse" for bulge in paper]) == pytest.approx(0.5, abs=0.05)
     assert {bulge.centre for bulge in paper} == {(0.0, 0.0)}
-    official = [draw_bulge(BOX, OFFICIAL_SYNTHESIS.source, Draws(seed)) for seed in range(1500)]
+    official = [
+        draw_bulge(BOX, OFFICIAL_SYNTHESIS.source, SeededStream(seed)) for seed in range(1500)
+    ]
     powers = np.log2([bulge.alpha for bulge in official])
     assert stats.kstest(powers, stats.uniform(0.5, 1.5).cdf).pvalue > 0.01
     assert len({bulge.centre for bulge in official}) == 1500

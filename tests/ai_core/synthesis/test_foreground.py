@@ -11,8 +11,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-from ai_core.synthesis.draws import Draws
 from ai_core.synthesis.foreground import body_cells, body_pixels, draw_centre
+from ai_core.synthesis.seeded_stream import SeededStream
 
 SIZE = 224
 PLACES = torch.linspace(-1, 1, SIZE)
@@ -93,14 +93,17 @@ def test_centres_lie_on_the_body_and_as_deep_as_asked() -> None:
     inwards = ndimage.distance_transform_edt(OVAL.numpy())
     for depth in (8.0, 24.0):
         for seed in range(100):
-            row, column = draw_centre(cells, Draws(seed), depth=depth, height=SIZE, width=SIZE)
+            row, column = draw_centre(
+                cells, SeededStream(seed), depth=depth, height=SIZE, width=SIZE
+            )
             assert inwards[round(row), round(column)] >= depth - 6
 
 
 def test_a_body_that_is_not_so_deep_gives_its_deepest_places() -> None:
     cells = body_cells(torch.where(OVAL, 0.6, 0.0).expand(1, 3, SIZE, SIZE))[0]
     places = [
-        draw_centre(cells, Draws(seed), depth=500.0, height=SIZE, width=SIZE) for seed in range(50)
+        draw_centre(cells, SeededStream(seed), depth=500.0, height=SIZE, width=SIZE)
+        for seed in range(50)
     ]
     assert np.abs(np.array(places)[:, 1] - SIZE / 2).max() < 25
 

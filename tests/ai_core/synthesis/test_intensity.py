@@ -5,11 +5,11 @@ import pytest
 import torch
 from scipy import ndimage
 
-from ai_core.synthesis import OFFICIAL_SYNTHESIS, PAPER_SYNTHESIS, IntensitySettings, Law
+from ai_core.synthesis import OFFICIAL_SYNTHESIS, PAPER_SYNTHESIS, Distribution, IntensitySettings
 from ai_core.synthesis.boxes import make_box, window_around
-from ai_core.synthesis.draws import Draws
 from ai_core.synthesis.filters import gaussian_filter
 from ai_core.synthesis.intensity import Change, draw_change, gauss_noise, intensity_change
+from ai_core.synthesis.seeded_stream import SeededStream
 
 SIZE = 96
 BOX = make_box(20, 14, angle=0.5).at(48, 48)
@@ -52,7 +52,7 @@ def test_the_filter_leaves_a_constant_alone_up_to_the_edge() -> None:
 
 
 def test_the_noise_spans_0_to_1_and_is_smoother_for_a_larger_deviation() -> None:
-    coins = torch.stack([Draws(0).coins(SIZE, SIZE)] * 2).float()
+    coins = torch.stack([SeededStream(0).coins(SIZE, SIZE)] * 2).float()
     noise = gauss_noise(coins, sigmas=[2.0, 7.0])
     assert noise.amin((1, 2)).tolist() == pytest.approx([0, 0])
     assert noise.amax((1, 2)).tolist() == pytest.approx([1, 1])
@@ -68,7 +68,7 @@ def test_equation_4_without_texture(gamma: float) -> None:
 
 
 def test_equation_4_with_texture_lies_between_nothing_and_gamma() -> None:
-    before, after, mask = applied(change_of(coins=Draws(3).coins(SIZE, SIZE)))
+    before, after, mask = applied(change_of(coins=SeededStream(3).coins(SIZE, SIZE)))
     change = after - before
     assert not change[~mask].any()
     assert float(change.min()) >= 0
@@ -98,7 +98,9 @@ def test_a_soft_edge_reaches_outside_or_only_inside() -> None:
 def test_gamma_and_noise_follow_the_stated_laws(
     settings: IntensitySettings, sigmas: set[float]
 ) -> None:
-    drawn = [draw_change(BOX, settings, Draws(seed), height=8, width=8) for seed in range(1000)]
+    drawn = [
+        draw_change(BOX, settings, SeededStream(seed), height=8, width=8) for seed in range(1000)
+    ]
     gammas = np.array([change.gamma for change in drawn])
     assert ((np.abs(gammas) >= 0.4) & (np.abs(gammas) <= 0.6)).all()
     assert abs((gammas > 0).mean() - 0.5) < 0.05
@@ -109,9 +111,11 @@ def test_gamma_and_noise_follow_the_stated_laws(
 
 def test_shares_of_ellipses_and_flat_changes_are_kept() -> None:
     settings = IntensitySettings(
-        ellipse_share=0.25, flat_share=0.75, edge_sigma=Law("uniform", 0.5, 4.0)
+        ellipse_share=0.25, flat_share=0.75, edge_sigma=Distribution("uniform", 0.5, 4.0)
     )
-    drawn = [draw_change(BOX, settings, Draws(seed), height=8, width=8) for seed in range(1000)]
+    drawn = [
+        draw_change(BOX, settings, SeededStream(seed), height=8, width=8) for seed in range(1000)
+    ]
     assert np.mean([c.outline is None for c in drawn]) == pytest.approx(0.25, abs=0.05)
     assert np.mean([c.coins is None for c in drawn]) == pytest.approx(0.75, abs=0.05)
     assert all(0.5 <= c.edge_sigma <= 4 for c in drawn)

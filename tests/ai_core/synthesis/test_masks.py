@@ -9,20 +9,20 @@ from scipy import ndimage
 
 from ai_core.synthesis import OFFICIAL_SYNTHESIS, PerlinSettings
 from ai_core.synthesis.boxes import Box, make_box, window_around
-from ai_core.synthesis.draws import Draws
 from ai_core.synthesis.masks import draw_outline, perlin_masks, perlin_noise
+from ai_core.synthesis.seeded_stream import SeededStream
 
 SIZE = 160
 
 
 def masks_of(box: Box, settings: PerlinSettings, *, count: int) -> torch.Tensor:
-    outlines = [draw_outline(box, settings, Draws(seed)) for seed in range(count)]
+    outlines = [draw_outline(box, settings, SeededStream(seed)) for seed in range(count)]
     windows = [window_around(box, margin=0, height=SIZE, width=SIZE)] * count
     return perlin_masks(outlines, windows, settings=settings, device=torch.device("cpu"))
 
 
 def test_the_noise_is_perlins_at_every_place() -> None:
-    directions = Draws(0).directions(1, 1, 4, 4)
+    directions = SeededStream(0).directions(1, 1, 4, 4)
     size, down, right = 31, 3, 2
     field = perlin_noise(directions, [(down, right)], size=size)[0, 0]
 

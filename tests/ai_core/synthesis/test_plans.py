@@ -1,4 +1,4 @@
-"""Sides and places of anomalies follow the settings' laws."""
+"""Sides and places of anomalies follow the settings' distributions."""
 
 from dataclasses import replace
 
@@ -9,12 +9,12 @@ from scipy import stats
 from ai_core.synthesis import (
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
-    Law,
+    Distribution,
     SynthesisSettings,
     Task,
 )
-from ai_core.synthesis.draws import Draws
 from ai_core.synthesis.plans import Plan, draw_plan
+from ai_core.synthesis.seeded_stream import SeededStream
 from tests.ai_core.synthesis.conftest import BODY_SYNTHESIS
 
 SIZE = 200
@@ -23,7 +23,7 @@ SIZE = 200
 def plans(settings: SynthesisSettings, task: Task, count: int = 800) -> list[Plan]:
     body = np.ones((50, 50), dtype=np.bool_) if settings.place == "body" else None
     return [
-        draw_plan(task, settings, Draws(seed), height=SIZE, width=SIZE, body=body)
+        draw_plan(task, settings, SeededStream(seed), height=SIZE, width=SIZE, body=body)
         for seed in range(count)
     ]
 
@@ -80,7 +80,7 @@ def test_small_lesions_are_drawn_as_often_as_large_ones_where_sides_are_even_on_
     None
 ):
     """The area's root is unchanged by the turn."""
-    cutpaste = replace(BODY_SYNTHESIS.cutpaste, side=Law("log-uniform", 0.05, 0.45))
+    cutpaste = replace(BODY_SYNTHESIS.cutpaste, side=Distribution("log-uniform", 0.05, 0.45))
     drawn = plans(replace(BODY_SYNTHESIS, cutpaste=cutpaste), "cutpaste", 1500)
     areas = np.array([1 / abs(a * d - b * c) for a, b, c, d in (plan.box.matrix for plan in drawn)])
     mean_side = 2 * np.sqrt(areas) / SIZE

@@ -12,7 +12,7 @@ from ai_core.synthesis import (
     DEFAULT_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
     PAPER_SYNTHESIS,
-    Law,
+    Distribution,
     SynthesisSettings,
 )
 from tests.ai_core.synthesis.conftest import BODY_SYNTHESIS
@@ -35,8 +35,8 @@ def test_the_papers_text() -> None:
     settings = PAPER_SYNTHESIS
     assert settings.tasks == ("cutpaste", "intensity", "source")
     assert settings.cutpaste.blend == "poisson"
-    assert settings.intensity.gamma == Law("uniform", 0.4, 0.6)
-    assert settings.source.alpha == Law("uniform", 2**0.5, 4.0)
+    assert settings.intensity.gamma == Distribution("uniform", 0.4, 0.6)
+    assert settings.source.alpha == Distribution("uniform", 2**0.5, 4.0)
     assert len(settings.cutpaste.mask.cells) > 1
 
 
@@ -44,15 +44,15 @@ def test_the_released_code() -> None:
     settings = OFFICIAL_SYNTHESIS
     assert settings.tasks == ("cutpaste", "intensity", "source", "identity")
     assert settings.cutpaste.blend == "paste"
-    assert settings.cutpaste.side == Law("uniform", 0.1, 0.6)
+    assert settings.cutpaste.side == Distribution("uniform", 0.1, 0.6)
     assert settings.cutpaste.turn == 45
     assert settings.cutpaste.scale.kind == "stretch"
     assert settings.cutpaste.mask.cells == settings.intensity.mask.cells == (1,)
-    assert settings.intensity.side == Law("uniform", 0.3, 0.8)
-    assert settings.intensity.noise_sigma == Law("either", 4.0, 7.0)
-    assert settings.intensity.edge_sigma == Law("uniform", 1.0, 4.0)
-    assert settings.source.side == Law("gamma", 0.2, 0.6)
-    assert settings.source.alpha == Law("log-uniform", 2**0.5, 4.0)
+    assert settings.intensity.side == Distribution("uniform", 0.3, 0.8)
+    assert settings.intensity.noise_sigma == Distribution("either", 4.0, 7.0)
+    assert settings.intensity.edge_sigma == Distribution("uniform", 1.0, 4.0)
+    assert settings.source.side == Distribution("gamma", 0.2, 0.6)
+    assert settings.source.alpha == Distribution("log-uniform", 2**0.5, 4.0)
 
 
 def test_the_default_is_the_released_code_in_the_papers_outlines() -> None:
@@ -68,7 +68,7 @@ def test_settings_survive_json(name: str) -> None:
     preset = replace(DEFAULT, synthesis=ALL[name])
     restored = Preset.from_dict(json.loads(json.dumps(preset.to_dict())))
     assert restored == preset
-    assert isinstance(restored.synthesis.source.alpha, Law)
+    assert isinstance(restored.synthesis.source.alpha, Distribution)
     assert hash(restored) == hash(preset)
 
 
@@ -96,7 +96,7 @@ def test_a_law_that_lost_a_name_or_its_sense_makes_no_preset() -> None:
     with pytest.raises(PresetError, match="low"):
         Preset.from_dict(values)
     values["synthesis"]["source"]["alpha"] = {"kind": "bell", "low": 1, "high": 2}
-    with pytest.raises(PresetError, match="no law 'bell'"):
+    with pytest.raises(PresetError, match="no distribution 'bell'"):
         Preset.from_dict(values)
     values["synthesis"]["source"]["alpha"] = 3.0
     with pytest.raises(PresetError):

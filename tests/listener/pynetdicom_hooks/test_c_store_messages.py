@@ -20,7 +20,7 @@ from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.dul import DULServiceProvider
 
-from listener.scu.store import echo
+from listener.scu import echo
 from tests.conftest import soak_rounds
 from tests.listener.conftest import CT, bundled, data_set_of, dcmtk, peer_of
 from tests.listener.scp.test_bad_peers import associations_threads, wait_until

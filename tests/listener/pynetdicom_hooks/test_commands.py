@@ -17,15 +17,15 @@ from pynetdicom.dsutils import decode
 from listener.errors import BrokenMessageError
 from listener.pynetdicom_hooks.commands import (
     C_STORE_RQ,
-    Command,
+    CommandSet,
     p_data,
     read_command,
     store_response,
 )
-from listener.spool.part10 import (
+from listener.spool import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
-    Reception,
+    TransferInfo,
     file_header,
 )
 from tests.listener.conftest import CT, EXPLICIT
@@ -35,7 +35,7 @@ from tests.listener.wire import echo_command, store_command
 @pytest.mark.parametrize("uid", ["1.2.3", "1.2.34"])
 def test_a_store_request_is_read(uid):
     read = read_command(store_command(uid, message_id=513))
-    assert read == Command(C_STORE_RQ, 513, CT, uid, has_data_set=True)
+    assert read == CommandSet(C_STORE_RQ, 513, CT, uid, has_data_set=True)
 
 
 def test_a_request_without_data_set_says_so():
@@ -45,7 +45,7 @@ def test_a_request_without_data_set_says_so():
 
 @pytest.mark.parametrize("comment", ["", "odd", "even", "x" * 100])
 def test_an_answer_is_what_pydicom_reads(comment):
-    request = Command(C_STORE_RQ, 77, CT, "1.2.3.45", has_data_set=True)
+    request = CommandSet(C_STORE_RQ, 77, CT, "1.2.3.45", has_data_set=True)
     encoded = store_response(request, status=0xA700, comment=comment)
     answer = decode(BytesIO(encoded), True, True)
     assert answer.CommandGroupLength == len(encoded) - 12
@@ -90,5 +90,5 @@ def test_the_file_meta_is_what_pydicom_writes(uid, title):
     meta.ReceivingApplicationEntityTitle = "NODE"
     buffer = DicomBytesIO()
     write_file_meta_info(buffer, meta)
-    header = file_header(Reception(EXPLICIT, CT, uid, title, "NODE"))
+    header = file_header(TransferInfo(EXPLICIT, CT, uid, title, "NODE"))
     assert header == bytes(128) + b"DICM" + buffer.getvalue()

@@ -9,12 +9,12 @@ from pynetdicom import AE
 from pynetdicom.association import MODE_REQUESTOR, Association
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 
-from listener.pynetdicom_hooks.dimse import Messages
+from listener.pynetdicom_hooks.dimse import DIMSEProvider
 
 
 @pytest.fixture
-def messages() -> Messages:
-    return Messages(Association(AE("TEST"), MODE_REQUESTOR), wait_s=0.05)
+def messages() -> DIMSEProvider:
+    return DIMSEProvider(Association(AE("TEST"), MODE_REQUESTOR), wait_s=0.05)
 
 
 def answer() -> C_STORE:

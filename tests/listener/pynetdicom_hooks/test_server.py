@@ -8,7 +8,7 @@ from pydicom.uid import UID
 from pynetdicom import build_context, evt
 from pynetdicom.association import Association
 
-from listener.scu.association import associate
+from listener.scu import associate
 from tests.listener.conftest import acceptor_of, peer_of
 
 VERIFICATION = "1.2.840.10008.1.1"

@@ -16,9 +16,8 @@ from pydicom.dataset import Dataset
 from pynetdicom.dsutils import encode
 
 from listener.errors import InvalidInstanceError, InvalidUIDError
-from listener.scu.store import store
-from listener.spool.part10 import Reception
-from listener.spool.spool import Spool
+from listener.scu import store
+from listener.spool import Spool, TransferInfo
 from tests.conftest import soak_rounds
 from tests.listener.conftest import (
     CT,
@@ -41,13 +40,13 @@ def ct(change: Callable[[Dataset], Any]) -> Received:
     data = encode(dataset, is_implicit_vr=False, is_little_endian=True)
     assert data is not None
     uid = str(dataset.get("SOPInstanceUID", "")) or "1.2.3"
-    return Received(data, Reception(EXPLICIT, CT, uid.rstrip("\0"), "CT1", "NODE"))
+    return Received(data, TransferInfo(EXPLICIT, CT, uid.rstrip("\0"), "CT1", "NODE"))
 
 
 def with_raw(before: bytes, after: bytes) -> Received:
     item = received(bundled("CT_small.dcm"))
     assert item.data.count(before) == 1
-    return Received(item.data.replace(before, after), item.reception)
+    return Received(item.data.replace(before, after), item.transfer)
 
 
 BROKEN = {
@@ -67,7 +66,7 @@ BROKEN = {
 def test_a_broken_object_is_quarantined_with_its_reason(what, spool):
     item = ct(BROKEN[what])
     with pytest.raises(InvalidInstanceError) as caught:
-        spool.store(item.data, item.reception)
+        spool.store(item.data, item.transfer)
     (entry,) = spool.quarantined()
     assert entry.reason == caught.value.reason
     assert entry.path.read_bytes() == item.data
@@ -97,13 +96,13 @@ ODD = {
 @pytest.mark.parametrize("what", ODD)
 def test_an_odd_object_is_kept_as_it_came(what, spool):
     item = ct(ODD[what])
-    stored = spool.store(item.data, item.reception)
+    stored = spool.store(item.data, item.transfer)
     assert data_set_of(stored.path) == item.data
 
 
 def test_a_name_in_another_character_set_than_announced_is_kept_as_it_came(spool):
     item = with_raw(b"CompressedSamples^CT1", b"\xff\xfempressedSamples^C\xe9\x1b")
-    assert data_set_of(spool.store(item.data, item.reception).path) == item.data
+    assert data_set_of(spool.store(item.data, item.transfer).path) == item.data
 
 
 @pytest.mark.parametrize(
@@ -117,7 +116,7 @@ def test_a_name_in_another_character_set_than_announced_is_kept_as_it_came(spool
 def test_a_wrong_vr_is_refused_with_a_reason(before, after, spool):
     item = with_raw(before, after)
     with pytest.raises(InvalidInstanceError):
-        spool.store(item.data, item.reception)
+        spool.store(item.data, item.transfer)
     assert len(list(spool.quarantined())) == 1
 
 
@@ -127,7 +126,7 @@ def test_a_uid_that_is_a_path_never_is_one(uid, tmp_path):
     root = tmp_path / "spool"
     item = ct(lambda dataset: dataset.add_new(0x0020000D, "UI", uid))
     with Spool(root) as spool, pytest.raises(InvalidUIDError):
-        spool.store(item.data, item.reception)
+        spool.store(item.data, item.transfer)
     outside = [path for path in tmp_path.rglob("*") if root not in (path, *path.parents)]
     assert outside == []
 
@@ -136,14 +135,14 @@ def test_a_deflate_bomb_is_refused(tmp_path):
     bomb = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     data = b"".join(bomb.compress(bytes(2**20)) for _ in range(64)) + bomb.flush()
     with Spool(tmp_path, inflated_limit=2**24) as spool, pytest.raises(InvalidInstanceError) as e:
-        spool.store(data, Reception(DEFLATED, CT, "1.2.3", "CT1", "NODE"))
+        spool.store(data, TransferInfo(DEFLATED, CT, "1.2.3", "CT1", "NODE"))
     assert "inflates to over" in e.value.reason
 
 
 def test_empty_items_without_end_do_not_keep_a_thread_busy(spool):
     items = bytes.fromhex("08001511 ffffffff") + bytes.fromhex("feff00e0 00000000") * 2_100_000
     with pytest.raises(InvalidInstanceError, match="more than"):
-        spool.store(items, Reception("1.2.840.10008.1.2", CT, "1.2.3", "CT1", "NODE"))
+        spool.store(items, TransferInfo("1.2.840.10008.1.2", CT, "1.2.3", "CT1", "NODE"))
 
 
 def test_an_encapsulated_image_whose_fragments_are_broken_is_refused(spool):
@@ -152,7 +151,7 @@ def test_an_encapsulated_image_whose_fragments_are_broken_is_refused(spool):
     data = bytearray(item.data)
     data[start + 16 : start + 20] = b"\xff\xff\xff\x7f"
     with pytest.raises(InvalidInstanceError):
-        spool.store(bytes(data), item.reception)
+        spool.store(bytes(data), item.transfer)
 
 
 def test_the_association_goes_on_after_every_kind_of_broken_object(start_scp, spool, tmp_path):
@@ -179,7 +178,7 @@ def real_files(folder: Path) -> list[Received]:
             continue
         with suppress(Exception):
             item = received(path)
-            key = (item.reception.transfer_syntax_uid, item.reception.sop_class_uid)
+            key = (item.transfer.transfer_syntax_uid, item.transfer.sop_class_uid)
             found.setdefault(key, item)
     return list(found.values())
 
@@ -227,7 +226,7 @@ def test_real_files_damaged_in_any_way_are_kept_or_refused_with_a_reason(
             sample = data.draw(st.sampled_from(samples))
             damaged = data.draw(damage(sample.data))
             with suppress(InvalidInstanceError):  # anything else is a crash
-                stored = spool.store(damaged, sample.reception)
+                stored = spool.store(damaged, sample.transfer)
                 assert data_set_of(stored.path) == damaged
                 stored.path.unlink()
 

@@ -16,7 +16,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 
-from listener.scu.store import StoreCategory, echo, store
+from listener.scu import StoreCategory, echo, store
 from tests.conftest import WAIT_LIMIT_S, soak_rounds, wait_until
 from tests.listener.conftest import CT, EXPLICIT, acceptor_of, data_set_of, peer_of
 from tests.listener.wire import P_DATA_TF, VERIFICATION_ID, Value, echo_command, pdu, wire_to

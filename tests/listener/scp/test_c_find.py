@@ -11,10 +11,9 @@ from pynetdicom import AE
 
 from listener.access import AllowedPeer, Permission
 from listener.errors import NoPresentationContextError, QueryFailedError
-from listener.scp.c_find import FindQuery
+from listener.scp import FindQuery
 from listener.scp.matching import matches
-from listener.scu.commitment import Reference, request_commitment
-from listener.scu.store import echo, find, store
+from listener.scu import SOPReference, echo, find, request_commitment, store
 from tests.listener.conftest import CT, dcmtk, peer_of
 
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
@@ -166,7 +165,7 @@ def test_each_thing_that_a_peer_may_do_is_refused_to_one_that_may_not(may, start
         Permission.STORE: lambda: store(peer, [make_ct("1.2.3", "1.2.3.1")]),
         Permission.FIND: lambda: find(peer, "STUDY", {"StudyInstanceUID": "1.2.3"}),
         Permission.COMMITMENT: lambda: request_commitment(
-            peer, [Reference(CT, "1.2.3")], transaction_uid="1.2.3.4"
+            peer, [SOPReference(CT, "1.2.3")], transaction_uid="1.2.3.4"
         ),
     }
     # One context serves who asks and who reports; the message itself is refused then.

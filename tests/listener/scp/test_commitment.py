@@ -11,9 +11,8 @@ from pydicom.uid import generate_uid
 
 from listener.access import AllowedPeer, Permission
 from listener.errors import CommitmentRefusedError, NoPresentationContextError
-from listener.scp.commitment import CommitmentProvider
-from listener.scu.commitment import CommitmentReport, Reference, request_commitment
-from listener.scu.store import Peer, store
+from listener.scp import CommitmentProvider
+from listener.scu import CommitmentReport, Peer, SOPReference, request_commitment, store
 from tests.conftest import WAIT_LIMIT_S, wait_until
 from tests.listener.conftest import CT, free_port, peer_of
 
@@ -37,7 +36,7 @@ def start_committing(start_scp, spool):
     providers = []
 
     def start(call_back, *, peers=None, **options):
-        provider = CommitmentProvider(spool, call_back=call_back, **options)
+        provider = CommitmentProvider(spool, report_address=call_back, **options)
         providers.append(provider)
         provider.start()
         peers = peers or (AllowedPeer("ct1", "MODALITY", may=STORE_AND_ASK),)
@@ -48,8 +47,8 @@ def start_committing(start_scp, spool):
         provider.stop()
 
 
-def reference(path, sop_class: str = CT) -> Reference:
-    return Reference(sop_class, str(pydicom.dcmread(path).SOPInstanceUID))
+def reference(path, sop_class: str = CT) -> SOPReference:
+    return SOPReference(sop_class, str(pydicom.dcmread(path).SOPInstanceUID))
 
 
 def test_what_is_in_the_spool_is_committed_and_what_is_not_is_told_with_the_reason(
@@ -138,7 +137,7 @@ def test_a_report_that_nobody_takes_is_sent_again_after_a_restart(
     assert len(provider.waiting()) == 1
     asker = Asker(start_scp)
     again = CommitmentProvider(
-        spool, call_back=lambda _: peer_of(asker.scp, calling="NODE"), retry_s=0.1
+        spool, report_address=lambda _: peer_of(asker.scp, calling="NODE"), retry_s=0.1
     )
     again.start()
     wait_until(lambda: bool(asker.reports), "the report")
@@ -150,19 +149,19 @@ def test_a_report_that_nobody_takes_is_sent_again_after_a_restart(
 def test_who_may_not_ask_is_refused_at_negotiation(start_committing):
     scp, _ = start_committing(lambda _: None, peers=(AllowedPeer("ct1", "MODALITY"),))
     with pytest.raises(NoPresentationContextError):
-        request_commitment(peer_of(scp), [Reference(CT, "1.2.3")], transaction_uid="1.2.3.4")
+        request_commitment(peer_of(scp), [SOPReference(CT, "1.2.3")], transaction_uid="1.2.3.4")
 
 
 @pytest.mark.parametrize("uid", ["../../x", ""])
 def test_a_request_whose_transaction_is_no_uid_is_refused(uid, start_committing):
     scp, provider = start_committing(lambda _: None)
     with pytest.raises(CommitmentRefusedError, match="0115H"):
-        request_commitment(peer_of(scp), [Reference(CT, "1.2.3")], transaction_uid=uid)
+        request_commitment(peer_of(scp), [SOPReference(CT, "1.2.3")], transaction_uid=uid)
     assert provider.waiting() == []
 
 
 def test_a_report_that_can_not_be_noted_is_answered_as_a_failure(start_scp):
-    from listener.scu.commitment import send_report
+    from listener.scu import send_report
 
     def fail(_report):
         raise RuntimeError("the database is away")

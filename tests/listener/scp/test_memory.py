@@ -12,8 +12,8 @@ import pydicom
 import pytest
 from pynetdicom.dsutils import encode
 
-from listener.scu.store import Peer, store
-from listener.spool.spool import Spool
+from listener.scu import Peer, store
+from listener.spool import Spool
 from tests.conftest import is_soak, soak_rounds
 from tests.listener.conftest import bundled
 from tests.listener.receivers import Receiver, forking

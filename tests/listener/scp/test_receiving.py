@@ -12,8 +12,8 @@ from pynetdicom import AE
 
 from listener.access import AllowedPeer
 from listener.errors import AssociationRejectedError
-from listener.scu.store import StoreCategory, echo, store
-from listener.spool.spool import Spool
+from listener.scu import StoreCategory, echo, store
+from listener.spool import Spool
 from tests.conftest import wait_until
 from tests.listener.conftest import CT, bundled, data_set_of, dcmtk, peer_of, write_part10
 

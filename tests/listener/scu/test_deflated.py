@@ -16,8 +16,7 @@ from pydicom.uid import (
 from pynetdicom import AE, evt
 
 from listener.errors import NoPresentationContextError
-from listener.scu.deflated import inflated
-from listener.scu.store import Peer, StoreCategory, store
+from listener.scu import Peer, StoreCategory, inflated, store
 from tests.listener.conftest import CT, data_set_of, dcmtk, free_port, wait_for
 
 

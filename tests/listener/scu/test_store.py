@@ -19,7 +19,7 @@ from listener.errors import (
     PeerUnreachableError,
     QueryFailedError,
 )
-from listener.scu.store import Peer, StoreCategory, echo, find, get, move, store
+from listener.scu import Peer, StoreAbortedError, StoreCategory, echo, find, get, move, store
 from tests.listener.conftest import CT, bundled, data_set_of, dcmtk, free_port, peer_of, wait_for
 
 
@@ -79,7 +79,7 @@ def test_a_peer_that_takes_nothing_of_what_is_sent_is_an_error_once(answering):
 def test_an_abort_in_the_middle_tells_what_was_answered_before(answering, make_ct):
     peer = answering(0, 0, 0, 0, abort_at=2)
     paths = [make_ct("1.2.3", "1.2.3.1") for _ in range(4)]
-    with pytest.raises(AssociationAbortedError) as caught:
+    with pytest.raises(StoreAbortedError) as caught:
         store(peer, paths)
     assert [outcome.status for outcome in caught.value.outcomes] == [0, 0]
 

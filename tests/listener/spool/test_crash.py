@@ -12,9 +12,9 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from listener.errors import AssociationAbortedError, PeerUnreachableError
-from listener.scu.store import Peer, StoreCategory, StoreOutcome, store
-from listener.spool.spool import Spool
+from listener.errors import PeerUnreachableError
+from listener.scu import Peer, StoreAbortedError, StoreCategory, StoreOutcome, store
+from listener.spool import Spool
 from tests.listener.conftest import data_set_of
 from tests.listener.receivers import Receivers, forking
 
@@ -36,7 +36,7 @@ def receive_until_killed(
     killer.start()
     try:
         return store(Peer("NODE", "127.0.0.1", receiver.port, dimse_timeout_s=20), paths)
-    except AssociationAbortedError as error:
+    except StoreAbortedError as error:
         return error.outcomes
     except PeerUnreachableError:
         return ()  # killed before it could accept the association

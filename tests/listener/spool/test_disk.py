@@ -11,9 +11,9 @@ import pytest
 from pynetdicom import AE
 
 from listener.errors import AssociationRejectedError
-from listener.scu.store import echo, store
+from listener.scu import echo, store
+from listener.spool import Spool
 from listener.spool.disk import LowDiskMark, Space
-from listener.spool.spool import Spool
 from tests.listener.conftest import CT, peer_of
 
 

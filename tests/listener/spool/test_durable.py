@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
 from listener.errors import SpoolWriteError, StorageFullError
-from listener.spool.durable import SharedLock, locked, write_errors
+from listener.spool.durable import SharedLock, locked, write_atomically, write_errors
 
 
 def is_free(path: Path) -> bool:
@@ -82,3 +83,25 @@ def test_an_error_of_the_disk_says_whether_it_is_full(number, kind):
 def test_other_errors_pass_as_they_are():
     with pytest.raises(KeyError), write_errors():
         raise KeyError("x")
+
+
+def test_a_file_is_written_whole_and_replaces_the_one_before(tmp_path):
+    temporary, path = tmp_path / "temporary", tmp_path / "note"
+    temporary.mkdir()
+    for parts in ((b"old",), (b"a", b"", memoryview(b"new one"))):
+        write_atomically(path, parts, temporary=temporary)
+        assert path.read_bytes() == b"".join(parts)
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_write_that_fails_leaves_the_file_before_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "note"
+    path.write_bytes(b"old")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        write_atomically(path, (b"new",), temporary=tmp_path)
+    assert [(found.name, found.read_bytes()) for found in tmp_path.iterdir()] == [("note", b"old")]

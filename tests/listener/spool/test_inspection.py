@@ -23,11 +23,11 @@ def check(data: bytes, syntax: str):
 
 def end_of_image(sample: Received) -> int:
     """Where the pixel data ends: what may follow can be cut off without loss to the image."""
-    if sample.reception.transfer_syntax_uid == DEFLATED:
+    if sample.transfer.transfer_syntax_uid == DEFLATED:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         inflater.decompress(sample.data)
         return len(sample.data) - len(inflater.unused_data)
-    if UID(sample.reception.transfer_syntax_uid).is_encapsulated:
+    if UID(sample.transfer.transfer_syntax_uid).is_encapsulated:
         delimiter = b"\xfe\xff\xdd\xe0\0\0\0\0"
         return sample.data.index(delimiter, sample.data.index(b"\xe0\x7f\x10\0OB")) + 8
     return sample.data.index(b"\xe0\x7f\x10\0OW") + 12 + 128 * 128 * 2
@@ -38,8 +38,8 @@ def end_of_image(sample: Received) -> int:
 )
 def test_a_whole_image_passes_and_a_cut_anywhere_is_seen(name):
     sample = received(bundled(name))
-    syntax = sample.reception.transfer_syntax_uid
-    assert check(sample.data, syntax).sop_instance_uid == sample.reception.sop_instance_uid
+    syntax = sample.transfer.transfer_syntax_uid
+    assert check(sample.data, syntax).sop_instance_uid == sample.transfer.sop_instance_uid
     end = end_of_image(sample)
     for cut in (*range(0, end, max(end // 500, 1)), *range(end - 20, end)):
         with pytest.raises(InvalidInstanceError):
@@ -48,15 +48,15 @@ def test_a_whole_image_passes_and_a_cut_anywhere_is_seen(name):
 
 def test_a_whole_object_that_is_no_image_passes():
     plan = received(bundled("rtplan.dcm"))
-    identity = check(plan.data, plan.reception.transfer_syntax_uid)
-    assert identity.sop_class_uid == plan.reception.sop_class_uid
+    identity = check(plan.data, plan.transfer.transfer_syntax_uid)
+    assert identity.sop_class_uid == plan.transfer.sop_class_uid
 
 
 @pytest.mark.parametrize("name", ["MR_truncated.dcm", "rtplan_truncated.dcm"])
 def test_a_file_known_to_be_truncated_is_refused(name):
     sample = received(bundled(name))
     with pytest.raises(InvalidInstanceError, match="cut short"):
-        check(sample.data, sample.reception.transfer_syntax_uid)
+        check(sample.data, sample.transfer.transfer_syntax_uid)
 
 
 def test_pixel_data_shorter_than_rows_and_columns_say_is_refused(make_ct):
@@ -87,7 +87,7 @@ def test_fewer_fragments_than_frames_are_refused():
     marker = sample.data.index(b"\x28\x00\x10\x00US")
     data = sample.data[:marker] + frames + sample.data[marker:]
     with pytest.raises(InvalidInstanceError, match="1 fragments for 2 frames"):
-        check(data, sample.reception.transfer_syntax_uid)
+        check(data, sample.transfer.transfer_syntax_uid)
 
 
 def test_a_deflate_bomb_is_refused_before_it_fills_the_memory():

@@ -9,18 +9,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from listener.errors import InvalidInstanceError, InvalidUIDError, SpoolWriteError
-from listener.spool.layout import content_digest
+from listener.spool import Spool, content_digest
 from listener.spool.removal import StudyRemoval
-from listener.spool.spool import Spool
 from tests.listener.conftest import Received, received
 
 
 def test_a_study_goes_with_everything_it_has(spool, make_ct):
     for _ in range(3):
         ct = received(make_ct("1.2.3", "1.2.3.1"))
-        spool.store(ct.data, ct.reception)
+        spool.store(ct.data, ct.transfer)
     other = received(make_ct("1.2.4", "1.2.4.1"))
-    spool.store(other.data, other.reception)
+    spool.store(other.data, other.transfer)
     assert spool.study_bytes("1.2.3") > 3 * 30_000
     assert spool.remove_study("1.2.3", is_as_expected=lambda: True)
     assert list(spool.studies()) == ["1.2.4"]
@@ -30,9 +29,9 @@ def test_a_study_goes_with_everything_it_has(spool, make_ct):
 
 def test_a_study_that_has_changed_stays(spool, make_ct):
     first, late = received(make_ct("1.2.3", "1.2.3.1")), received(make_ct("1.2.3", "1.2.3.1"))
-    spool.store(first.data, first.reception)
+    spool.store(first.data, first.transfer)
     digest = content_digest(spool.instances("1.2.3"))
-    spool.store(late.data, late.reception)
+    spool.store(late.data, late.transfer)
     assert not spool.remove_study(
         "1.2.3", is_as_expected=lambda: content_digest(spool.instances("1.2.3")) == digest
     )
@@ -41,15 +40,15 @@ def test_a_study_that_has_changed_stays(spool, make_ct):
 
 def test_a_removed_study_can_be_sent_again(spool, make_ct):
     ct = received(make_ct("1.2.3", "1.2.3.1"))
-    spool.store(ct.data, ct.reception)
+    spool.store(ct.data, ct.transfer)
     assert spool.remove_study("1.2.3", is_as_expected=lambda: True)
-    assert spool.store(ct.data, ct.reception).new
+    assert spool.store(ct.data, ct.transfer).new
     assert len(spool.instances("1.2.3")) == 1
 
 
 def test_a_repeat_whose_study_is_removed_at_that_moment_is_stored_anew(spool, make_ct, monkeypatch):
     ct = received(make_ct("1.2.3", "1.2.3.1"))
-    spool.store(ct.data, ct.reception)
+    spool.store(ct.data, ct.transfer)
     storing = StudyRemoval.storing
 
     def removed_just_before(removal, study):
@@ -58,7 +57,7 @@ def test_a_repeat_whose_study_is_removed_at_that_moment_is_stored_anew(spool, ma
         return storing(removal, study)
 
     monkeypatch.setattr(StudyRemoval, "storing", removed_just_before)
-    assert spool.store(ct.data, ct.reception).new
+    assert spool.store(ct.data, ct.transfer).new
     (kept,) = spool.instances("1.2.3")
     assert kept.path.exists()
 
@@ -70,7 +69,7 @@ def test_only_a_uid_names_a_study_to_be_removed(spool):
 
 def test_what_a_crash_left_of_a_removal_is_gone_at_the_next_start(spool, tmp_path, make_ct):
     ct = received(make_ct("1.2.3", "1.2.3.1"))
-    stored = spool.store(ct.data, ct.reception)
+    stored = spool.store(ct.data, ct.transfer)
     stored.path.parents[1].rename(spool.root / "removing" / "1.2.3")
     spool.close()
     with Spool(spool.root) as again:
@@ -99,9 +98,9 @@ def test_no_acknowledged_instance_is_lost_to_a_removal_at_the_same_moment(spool,
 
     def send(item: Received) -> None:
         try:
-            acknowledged.add(spool.store(item.data, item.reception).sop_instance_uid)
+            acknowledged.add(spool.store(item.data, item.transfer).sop_instance_uid)
         except SpoolWriteError:  # told to the sender, who sends again
-            acknowledged.add(spool.store(item.data, item.reception).sop_instance_uid)
+            acknowledged.add(spool.store(item.data, item.transfer).sop_instance_uid)
 
     remover = threading.Thread(target=remove)
     remover.start()
@@ -121,7 +120,7 @@ def test_no_acknowledged_instance_is_lost_to_a_removal_at_the_same_moment(spool,
 def test_quarantine_is_cleared_by_age(spool, make_ct):
     ct = received(make_ct("1.2.3", "1.2.3.1"))
     with pytest.raises(InvalidInstanceError):
-        spool.store(ct.data[:-10], ct.reception)
+        spool.store(ct.data[:-10], ct.transfer)
     now = datetime.now(UTC)
     assert spool.clear_quarantine(before=now - timedelta(hours=1)) == 0
     assert len(list(spool.quarantined())) == 1

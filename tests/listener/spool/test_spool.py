@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from listener.errors import InvalidInstanceError, StorageFullError
-from listener.spool.layout import content_digest
-from listener.spool.spool import Spool
+from listener.spool import Spool, content_digest
 from tests.listener.conftest import bundled, received
 
 
@@ -21,7 +20,7 @@ def incoming(spool: Spool) -> list[Path]:
 
 def test_a_stored_instance_says_what_it_is_and_where(spool, make_ct):
     ct = received(make_ct("1.2.3", "1.2.3.1", sop="1.2.3.1.5"))
-    stored = spool.store(ct.data, ct.reception)
+    stored = spool.store(ct.data, ct.transfer)
     assert stored.new
     assert (stored.study_instance_uid, stored.series_instance_uid) == ("1.2.3", "1.2.3.1")
     assert stored.path == spool.root / "studies/1.2.3/1.2.3.1" / f"1.2.3.1.5.{stored.digest}.dcm"
@@ -38,8 +37,8 @@ def test_the_same_uid_with_other_content_overwrites_nothing_and_the_newest_is_cu
     first, second = (
         received(make_ct("1.2.3", "1.2.3.1", sop="1.2.3.1.5", shade=shade)) for shade in (1, 2)
     )
-    old = spool.store(first.data, first.reception)
-    new = spool.store(second.data, second.reception)
+    old = spool.store(first.data, first.transfer)
+    new = spool.store(second.data, second.transfer)
     assert old.path.exists()
     assert new.new
     assert [version.digest for version in spool.versions("1.2.3")] == [old.digest, new.digest]
@@ -54,16 +53,16 @@ def test_which_version_is_current_can_be_decided_by_another_policy(tmp_path, mak
         hashes = []
         for shade in (1, 2):
             ct = received(make_ct("1.2.3", "1.2.3.1", sop="1.2.3.1.5", shade=shade))
-            hashes.append(spool.store(ct.data, ct.reception).digest)
+            hashes.append(spool.store(ct.data, ct.transfer).digest)
         assert [instance.digest for instance in spool.instances("1.2.3")] == hashes[:1]
 
 
 def test_a_clock_that_is_set_back_does_not_make_an_old_version_current(spool, make_ct, monkeypatch):
     times = iter((2_000_000_000_000_000_000, 1_000_000_000_000_000_000))
-    monkeypatch.setattr("listener.spool.publishing.time.time_ns", lambda: next(times))
+    monkeypatch.setattr("listener.spool.commit.time.time_ns", lambda: next(times))
     for shade in (1, 2):
         ct = received(make_ct("1.2.3", "1.2.3.1", sop="1.2.3.1.5", shade=shade))
-        last = spool.store(ct.data, ct.reception)
+        last = spool.store(ct.data, ct.transfer)
     assert [instance.digest for instance in spool.instances("1.2.3")] == [last.digest]
 
 
@@ -73,34 +72,34 @@ def test_the_content_digest_depends_on_content_and_not_on_order(tmp_path, make_c
     for number, order in enumerate((cts, cts[::-1])):
         with Spool(tmp_path / str(number)) as spool:
             for ct in order:
-                spool.store(ct.data, ct.reception)
+                spool.store(ct.data, ct.transfer)
             digests.add(content_digest(spool.instances("1.2.3")))
             ct = received(make_ct("1.2.3", "1.2.3.1"))
-            spool.store(ct.data, ct.reception)
+            spool.store(ct.data, ct.transfer)
             assert content_digest(spool.instances("1.2.3")) not in digests
     assert len(digests) == 1
 
 
 def test_a_damaged_file_is_not_taken_for_a_duplicate(spool, make_ct):
     ct = received(make_ct("1.2.3", "1.2.3.1"))
-    stored = spool.store(ct.data, ct.reception)
+    stored = spool.store(ct.data, ct.transfer)
     whole = stored.path.read_bytes()
     stored.path.write_bytes(whole[:-100])
-    assert spool.store(ct.data, ct.reception).new
+    assert spool.store(ct.data, ct.transfer).new
     assert stored.path.read_bytes() == whole
 
 
 def test_a_duplicate_from_another_sender_is_still_a_duplicate(spool, make_ct):
     ct = received(make_ct("1.2.3", "1.2.3.1"))
-    spool.store(ct.data, ct.reception)
-    elsewhere = dataclasses.replace(ct.reception, calling_ae_title="OTHERSCANNER")
+    spool.store(ct.data, ct.transfer)
+    elsewhere = dataclasses.replace(ct.transfer, calling_ae_title="OTHERSCANNER")
     assert not spool.store(ct.data, elsewhere).new
 
 
 def test_the_same_instance_from_many_threads_is_new_once(spool, make_ct):
     ct = received(make_ct("1.2.3", "1.2.3.1"))
     with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(lambda _: spool.store(ct.data, ct.reception).new, range(16)))
+        results = list(pool.map(lambda _: spool.store(ct.data, ct.transfer).new, range(16)))
     assert results.count(True) == 1
     assert incoming(spool) == []
 
@@ -115,7 +114,7 @@ def test_a_uid_that_would_leave_the_spool_is_refused(uid, spool, make_ct):
     assert ct.data.count(padded) == 1
     data = ct.data.replace(padded, uid.encode().ljust(len(padded), b"\0"), 1)
     with pytest.raises(InvalidInstanceError, match="StudyInstanceUID is not a valid UID"):
-        spool.store(data, ct.reception)
+        spool.store(data, ct.transfer)
     assert list(spool.studies()) == []
     assert {path.name for path in spool.root.parent.iterdir()} == {"spool", "made"}
     assert len(list(spool.quarantined())) == 1
@@ -123,7 +122,7 @@ def test_a_uid_that_would_leave_the_spool_is_refused(uid, spool, make_ct):
 
 def test_an_announced_uid_that_would_leave_the_spool_is_refused(spool, make_ct):
     ct = received(make_ct("1.2.3", "1.2.3.1"))
-    announced = dataclasses.replace(ct.reception, sop_instance_uid="../../escaped")
+    announced = dataclasses.replace(ct.transfer, sop_instance_uid="../../escaped")
     with pytest.raises(InvalidInstanceError):
         spool.store(ct.data, announced)
     (entry,) = spool.quarantined()
@@ -133,8 +132,8 @@ def test_an_announced_uid_that_would_leave_the_spool_is_refused(spool, make_ct):
 
 def test_the_same_bytes_under_another_transfer_syntax_are_not_taken_for_a_repeat(spool):
     mr = received(bundled("MR_small_RLE.dcm"))
-    first = spool.store(mr.data, mr.reception)
-    other = dataclasses.replace(mr.reception, transfer_syntax_uid="1.2.840.10008.1.2.4.90")
+    first = spool.store(mr.data, mr.transfer)
+    other = dataclasses.replace(mr.transfer, transfer_syntax_uid="1.2.840.10008.1.2.4.90")
     with pytest.raises(InvalidInstanceError, match="another transfer syntax"):
         spool.store(mr.data, other)
     (version,) = spool.versions(first.study_instance_uid)
@@ -146,7 +145,7 @@ def test_padding_after_a_uid_is_not_part_of_it(padding, spool, make_ct):
     uid = "1.2.3.4" + "5" * (3 - len(padding))
     ct = received(make_ct("1.2.3.4555"[:10], "1.2.9.1"))
     data = ct.data.replace(b"1.2.3.4555", uid.encode() + padding, 1)
-    assert spool.store(data, ct.reception).study_instance_uid == uid
+    assert spool.store(data, ct.transfer).study_instance_uid == uid
 
 
 def test_a_study_uid_that_is_no_uid_can_not_be_asked_for(spool):
@@ -158,7 +157,7 @@ def test_what_was_being_written_at_a_crash_is_removed_at_start_and_nothing_else(
     root = tmp_path / "spool"
     ct = received(make_ct("1.2.3", "1.2.3.1"))
     with Spool(root) as spool:
-        kept = spool.store(ct.data, ct.reception).path
+        kept = spool.store(ct.data, ct.transfer).path
         (root / "incoming" / "0123.part").write_bytes(b"half")
         with Spool(root):
             assert len(incoming(spool)) == 1, "another spool object may be writing it"
@@ -182,9 +181,9 @@ def test_a_study_removed_from_disk_comes_back_when_it_is_sent_again(spool, make_
     import shutil
 
     ct = received(make_ct("1.2.3", "1.2.3.1"))
-    spool.store(ct.data, ct.reception)
+    spool.store(ct.data, ct.transfer)
     shutil.rmtree(spool.root / "studies/1.2.3")
-    assert spool.store(ct.data, ct.reception).path.exists()
+    assert spool.store(ct.data, ct.transfer).path.exists()
 
 
 def test_a_write_that_fails_leaves_nothing_behind(spool, make_ct, monkeypatch):
@@ -195,7 +194,7 @@ def test_a_write_that_fails_leaves_nothing_behind(spool, make_ct, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("listener.spool.durable.os.fsync", full)
         with pytest.raises(StorageFullError):
-            spool.store(ct.data, ct.reception)
+            spool.store(ct.data, ct.transfer)
     assert incoming(spool) == []
     assert spool.instances("1.2.3") == ()
-    assert spool.store(ct.data, ct.reception).new
+    assert spool.store(ct.data, ct.transfer).new

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mediclip_dicom.cli import main
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 from tests.factories.studies import BIRTH_DATE, PATIENT_ID, PATIENT_NAME
 
 SECRETS = (PATIENT_NAME, PATIENT_NAME.split("^")[0], PATIENT_ID, BIRTH_DATE)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 from tests.mediclip_dicom.cli.conftest import Cli, write_config
 
 

@@ -11,8 +11,8 @@ import typer
 from PIL import Image
 
 from ai_core import Backbone
-from mediclip_dicom.cli.number_lists import NumberListCommand, whole_numbers
-from mediclip_dicom.node.node import open_backbone
+from mediclip_dicom.cli.options import Numbers, flatten, parse_support_sizes
+from mediclip_dicom.tasks import open_backbone
 from tests.ai_core.evaluation.pictures import QUICK, blob, make_folder, save
 from tests.mediclip_dicom.cli.conftest import Cli
 
@@ -24,7 +24,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch, backbone: Backbone) -> None:
     """The fit takes a second, and the tower is loaded once for all tests."""
     monkeypatch.setattr("ai_core.presets._PRESETS", (QUICK,))
     for module in ("evaluate", "reproduce"):
-        monkeypatch.setattr(f"mediclip_dicom.cli.{module}.open_backbone", lambda _: backbone)
+        monkeypatch.setattr(
+            f"mediclip_dicom.cli.detector.{module}.open_backbone", lambda _: backbone
+        )
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def test_a_folder_gives_tables_figures_record_and_sheet(cli: Cli, data: Path) ->
 def test_a_precision_that_is_not_to_be_had_here_is_refused_before_anything_is_written(
     cli: Cli, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mediclip_dicom.cli.evaluate.open_backbone", open_backbone)
+    monkeypatch.setattr("mediclip_dicom.cli.detector.evaluate.open_backbone", open_backbone)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
     asked = ("--data", data, "--precision", "int8", *UNTRAINED, "--out", "out")
     said = cli("evaluate", *asked, "--preset", "quick", "--k", "2", "--seeds", "0")
@@ -75,26 +77,21 @@ def test_a_precision_that_is_not_to_be_had_here_is_refused_before_anything_is_wr
 
 @pytest.mark.parametrize(
     "typed",
-    [
-        "--k 4 8 16 --out o",
-        "--k 4,8 16 --out o",
-        "--k 4 --k 8,16 --out o",
-        "--out o --k 4 8 --k 16",
-    ],
+    ["--k 4,8,16 --out o", "--k 4,8 --k 16 --out o", "--k 4 --out o --k 8,16,4"],
 )
-def test_several_numbers_may_be_typed_in_any_usual_way(typed: str) -> None:
-    seen: list[list[str]] = []
+def test_several_numbers_may_be_typed_with_commas_or_by_repeating_the_option(typed: str) -> None:
+    seen: list[tuple[tuple[int, ...], str]] = []
     app = typer.Typer()
 
-    @app.command(cls=NumberListCommand)
+    @app.command()
     def command(
-        k: Annotated[list[str], typer.Option("--k")], out: Annotated[str, typer.Option()]
+        k: Annotated[list[Numbers], typer.Option("--k", parser=parse_support_sizes)],
+        out: Annotated[str, typer.Option()],
     ) -> None:
-        seen.append([*k, out])
+        seen.append((flatten(k), out))
 
     app(typed.split(), standalone_mode=False)
-    assert seen[0][-1] == "o"
-    assert whole_numbers(seen[0][:-1], option="--k", least=2) == (4, 8, 16)
+    assert seen == [((4, 8, 16), "o")]
 
 
 def test_the_command_given_again_computes_nothing_anew(cli: Cli, data: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pynetdicom import AE
 
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 from tests.mediclip_dicom.cli.conftest import Cli, write_config
 
 

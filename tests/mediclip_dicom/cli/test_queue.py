@@ -14,7 +14,7 @@ from mediclip_dicom.database import (
     StudyRevision,
     open_database,
 )
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 from tests.factories.rows import NOW, task_version
 from tests.mediclip_dicom.cli.conftest import Cli, write_config
 

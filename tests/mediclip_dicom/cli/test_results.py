@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone
 from listener import Spool
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.intake import Intake
 from mediclip_dicom.studies.scoring import Scoring
-from mediclip_dicom.tasks.versions import DetectorStore
+from mediclip_dicom.tasks import DetectorStore
 from tests.factories.studies import PATIENT_ID, mr_study, study_uid
 from tests.mediclip_dicom.cli.conftest import Cli
 from tests.mediclip_dicom.conftest import TASK

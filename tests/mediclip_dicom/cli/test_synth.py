@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from ai_core import preset_names
-from ai_core.images.drawing import BACKGROUND, MARK
-from mediclip_dicom.cli.synth_sheet import GAP as SPACE
-from mediclip_dicom.cli.synth_sheet import LABEL_WIDTH, TILE, TOP
+from ai_core.images import BACKGROUND, MARK
+from mediclip_dicom.cli.detector.synth_sheet import GAP as SPACE
+from mediclip_dicom.cli.detector.synth_sheet import LABEL_WIDTH, TILE, TOP
 from tests.factories import sources
 from tests.factories.studies import mr_study
 from tests.mediclip_dicom.cli.conftest import Cli

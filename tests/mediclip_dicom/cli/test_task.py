@@ -10,9 +10,15 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import presets
 from mediclip_dicom.database import TaskVersion
-from mediclip_dicom.tasks.routing import Route
-from mediclip_dicom.tasks.support import SupportSet, read_support_set
-from mediclip_dicom.tasks.versions import DetectorStore, Fitted, TaskDefinition, register_task
+from mediclip_dicom.tasks import (
+    DetectorStore,
+    Fitted,
+    Route,
+    SupportSet,
+    TaskDefinition,
+    read_support_set,
+    register_task,
+)
 from tests.factories.studies import PATIENT_NAME, mr_study
 from tests.mediclip_dicom.cli.conftest import Cli
 from tests.mediclip_dicom.conftest import SMALLEST, TASK, FittedTask, K

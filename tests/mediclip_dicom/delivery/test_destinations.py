@@ -14,13 +14,17 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone
 from mediclip_dicom.database import DeliveryState
-from mediclip_dicom.delivery.queue import cancel
 from mediclip_dicom.engine import workflows as engine
-from mediclip_dicom.node.logs import configure_logging
-from mediclip_dicom.node.node import Node
-from mediclip_dicom.settings.peers import DestinationSettings
-from mediclip_dicom.settings.settings import LoggingSettings, Settings
+from mediclip_dicom.engine.operations import cancel
+from mediclip_dicom.node import Node, configure_logging
+from mediclip_dicom.settings import DestinationSettings, LoggingSettings, Settings
 from tests.conftest import WAIT_LIMIT_S, wait_until
+from tests.factories.nodes import (
+    COMPREHENSIVE_3D_SR,
+    SEGMENTATION,
+    runs_of,
+    send,
+)
 from tests.factories.studies import (
     BIRTH_DATE,
     PATIENT_ID,
@@ -28,13 +32,7 @@ from tests.factories.studies import (
     mr_study,
     study_uid,
 )
-from tests.mediclip_dicom.delivery.test_queue import Archive
-from tests.mediclip_dicom.node.test_node import (
-    COMPREHENSIVE_3D_SR,
-    SEGMENTATION,
-    runs_of,
-    send,
-)
+from tests.mediclip_dicom.engine.test_operations import Archive
 
 
 class Destination:
@@ -167,7 +165,7 @@ def test_a_study_that_is_refused_for_now_keeps_no_other_study_from_the_destinati
         assert states(fitted_sessions, 95) == {DeliveryState.PENDING}
         with fitted_sessions() as session:
             (run,) = runs_of(session, study_uid(95))
-        cancel(settings, fitted_sessions, run.id, "pacs")
+        cancel(settings, fitted_sessions, run=run.id, destination="pacs")
         assert states(fitted_sessions, 95) == {DeliveryState.CANCELLED}
 
 

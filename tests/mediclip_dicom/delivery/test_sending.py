@@ -22,12 +22,11 @@ from mediclip_dicom.database import (
     Study,
     StudyRevision,
 )
-from mediclip_dicom.delivery.sending import Delivering, may_pass_by_itself
+from mediclip_dicom.delivery.sending import Delivering, is_transient
 from mediclip_dicom.engine.attempts import LONGEST_PAUSE_S, pause_s
 from mediclip_dicom.engine.names import delivery_id, is_delivery, next_attempt_id
 from mediclip_dicom.errors import DeliveryError
-from mediclip_dicom.settings.peers import DestinationSettings
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import DestinationSettings, Settings
 from tests.factories.rows import NOW, task_version
 from tests.listener.conftest import CT, bundled
 
@@ -180,7 +179,7 @@ def test_a_broken_association_goes_on_with_what_is_left(
     archive.answers = [0x0000, 0x0000, None]
     with pytest.raises(AssociationAbortedError) as caught:
         deliveries.steps.deliver(RUN, "archive")
-    assert may_pass_by_itself(caught.value)
+    assert is_transient(caught.value)
     first = archive.associations[0]
     assert deliveries.rows() == {
         uid: (DeliveryState.DELIVERED, 1, 0x0000)
@@ -221,7 +220,7 @@ def test_a_refused_object_is_told_apart_from_those_that_are_taken(
     archive.answers = [0xC000, 0x0000, 0xA700]
     with pytest.raises(DeliveryError, match="refused 2 of 3 objects") as caught:
         deliveries.steps.deliver(RUN, "archive")
-    assert may_pass_by_itself(caught.value)
+    assert is_transient(caught.value)
     refused, taken, later = archive.associations[0]
     rows = deliveries.rows()
     assert rows[refused] == (DeliveryState.FAILED, 1, 0xC000)
@@ -242,7 +241,7 @@ def test_a_destination_that_takes_none_of_the_kinds_is_an_error_once_and_no_loop
     (uid,) = deliveries.plan(make(1, sop_class=MR))
     with pytest.raises(NoPresentationContextError, match="accepts none") as caught:
         deliveries.steps.deliver(RUN, "archive")
-    assert not may_pass_by_itself(caught.value)
+    assert not is_transient(caught.value)
     assert deliveries.rows() == {uid: (DeliveryState.FAILED, 1, 0x0122)}
     deliveries.steps.deliver(RUN, "archive")
     assert len(archive.associations) == 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from listener import Spool
 from listener.errors import InvalidInstanceError
-from mediclip_dicom.imaging.series import iter_input_frames, read_headers
+from mediclip_dicom.imaging import iter_input_frames, read_headers
 from tests.conftest import soak_rounds
 from tests.listener.scp.test_bad_objects import damage, real_files
 

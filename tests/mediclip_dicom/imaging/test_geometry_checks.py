@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from mediclip_dicom.imaging import read_header
-from mediclip_dicom.imaging.geometry_checks import find_contradictions
+from mediclip_dicom.imaging import find_contradictions, read_header
 from tests.factories import modalities, sources
 
 SKEWED = (1.0, 0.0, 0.0, 0.3, 0.95, 0.0)

@@ -30,7 +30,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from listener.contexts import transfer_syntaxes
+from listener import transfer_syntaxes
 from mediclip_dicom.imaging import iter_frames
 from mediclip_dicom.imaging.frames import plugin_for
 from tests.conftest import leave_out

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from mediclip_dicom.imaging import Window
-from mediclip_dicom.imaging.series import (
+from mediclip_dicom.imaging import (
     SourceImage,
+    Window,
     iter_input_frames,
+    place,
     read_headers,
     sample_evenly,
 )
@@ -77,7 +78,6 @@ def test_every_frame_becomes_a_detector_input_in_range(tmp_path: Path, mode: str
     assert [frame.frame for frame in frames] == [1, 1, 2, 3]
     for frame in frames:
         assert frame.pixels is not None
-        assert frame.placement is not None
         assert frame.skipped is None
         assert frame.pixels.shape == (3, 224, 224)
         assert frame.pixels.dtype == np.float32
@@ -88,10 +88,15 @@ def test_padding_keeps_the_aspect_ratio_and_stretching_does_not(tmp_path: Path) 
     images = headers([sources.computed_radiograph(tmp_path, rows=120, columns=60)])
     (padded,) = iter_input_frames(images, mode="pad", window=None)
     (stretched,) = iter_input_frames(images, mode="stretch", window=None)
-    assert padded.placement is not None
-    assert stretched.placement is not None
-    assert (padded.placement.height, padded.placement.width) == (224, 112)
-    assert (stretched.placement.height, stretched.placement.width) == (224, 224)
+    assert padded.pixels is not None
+    assert stretched.pixels is not None
+    placed = place(images[0].header, mode="pad")
+    assert (placed.height, placed.width) == (224, 112)
+    assert not padded.pixels[:, :, : placed.left].any()
+    assert padded.pixels[:, :, placed.left].any()
+    placed = place(images[0].header, mode="stretch")
+    assert (placed.height, placed.width) == (224, 224)
+    assert stretched.pixels[:, :, 0].any()
 
 
 def test_a_task_may_fix_the_window(tmp_path: Path) -> None:
@@ -112,7 +117,7 @@ def test_a_frame_that_cannot_be_decoded_says_so_and_the_next_image_goes_on(
     frames = list(iter_input_frames(headers(paths), mode="pad", window=None))
     assert [frame.pixels is not None for frame in frames] == [True, False, True]
     broken = frames[1]
-    assert broken.placement is None
+    assert broken.pixels is None
     assert broken.skipped is not None
     assert "cannot be decoded" in broken.skipped
     assert "Test^Patient" not in broken.skipped

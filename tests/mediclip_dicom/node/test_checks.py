@@ -10,9 +10,8 @@ from sqlalchemy import text, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from mediclip_dicom.database import TaskVersion, connect, open_database
-from mediclip_dicom.node.checks import CheckResult, CheckState, check_node
-from mediclip_dicom.settings.peers import DestinationSettings, PeerSettings
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.node import CheckResult, CheckState, check_node
+from mediclip_dicom.settings import DestinationSettings, PeerSettings, Settings
 from tests.mediclip_dicom.conftest import TASK
 
 

@@ -22,7 +22,7 @@ print("done")
 """
 SETUP = """
 from mediclip_dicom.settings.settings import LoggingSettings
-from mediclip_dicom.node.logs import configure_logging
+from mediclip_dicom.node import configure_logging
 configure_logging(LoggingSettings(level="DEBUG", format="json"))
 """
 

@@ -15,13 +15,21 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import ListenerError, ListenerSettings, Peer, Spool, StorageSCP, echo, store
-from listener.access import AllowedPeer
-from listener.spool.disk import Space
+from listener import (
+    AllowedPeer,
+    ListenerError,
+    ListenerSettings,
+    Peer,
+    Space,
+    Spool,
+    StorageSCP,
+    echo,
+    store,
+)
 from mediclip_dicom.cli.demo.pacs import free_port
 from mediclip_dicom.database import Run, RunState, Study, StudyRevision, open_database
-from mediclip_dicom.node.monitoring import Monitor
-from mediclip_dicom.settings.settings import MonitoringSettings, Settings
+from mediclip_dicom.node import Monitor
+from mediclip_dicom.settings import MonitoringSettings, Settings
 from tests.factories.rows import NOW
 from tests.factories.studies import mr_study
 
@@ -60,7 +68,9 @@ def site(settings: Settings, tmp_path: Path) -> Iterator[Site]:
         Spool(tmp_path / "spool", measure=lambda _: space[0]) as spool,
         StorageSCP(listener, spool) as scp,
     ):
-        monitor = Monitor(MonitoringSettings(port=port), scp=scp, spool=spool, sessions=sessions)
+        monitor = Monitor(
+            MonitoringSettings(port=port), listener=scp, spool=spool, sessions=sessions
+        )
         monitor.start()
         yield Site(scp, port, space, sessions)
         monitor.stop()
@@ -123,8 +133,8 @@ def test_a_monitor_answers_where_it_is_told_and_ends_when_it_is_stopped(
     with Spool(tmp_path / "spool") as spool:
         scp = StorageSCP(ListenerSettings("NODE", port=0), spool)
         where = MonitoringSettings(host="127.0.0.1", port=free_port())
-        monitor = Monitor(where, scp=scp, spool=spool, sessions=sessions)
-        second = Monitor(where, scp=scp, spool=spool, sessions=sessions)
+        monitor = Monitor(where, listener=scp, spool=spool, sessions=sessions)
+        second = Monitor(where, listener=scp, spool=spool, sessions=sessions)
         for _ in range(2):
             monitor.start()
             with pytest.raises(OSError, match="in use"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mediclip_dicom.imaging import Placement, read_header
+from mediclip_dicom.imaging import Placement, SourceImage, read_header
 from mediclip_dicom.results import Device, ImageReading, Reading
 from tests.dciodvfy import errors, errors_and_new_warnings
 
@@ -47,8 +47,7 @@ def image_readings(path: Path, *, marked_frames: Sequence[int] | None = None) ->
         anomaly_map = painted_map() if marked else np.full((224, 224), 0.1, dtype=np.float32)
         readings.append(
             ImageReading(
-                path=path,
-                header=header,
+                source=SourceImage(path, header),
                 frame_number=number,
                 score=float(anomaly_map.max()),
                 map=anomaly_map,

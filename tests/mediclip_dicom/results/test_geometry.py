@@ -9,8 +9,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from ai_core.images.placement import Mode
-from mediclip_dicom.imaging.series import iter_input_frames, read_headers
+from ai_core.images import Mode
+from mediclip_dicom.imaging import iter_input_frames, place, read_headers
 from mediclip_dicom.results import Device, ImageReading, ResultObject, write_results
 from tests.factories import modalities, sources
 from tests.mediclip_dicom.results.conftest import make_reading
@@ -61,12 +61,11 @@ def echoed(paths: list[Path], mode: Mode) -> list[ImageReading]:
         assert frame.pixels is not None
         readings.append(
             ImageReading(
-                path=frame.image.path,
-                header=frame.image.header,
+                source=frame.image,
                 frame_number=frame.frame,
                 score=float(frame.pixels.max()),
                 map=frame.pixels[0],
-                placement=frame.placement,
+                placement=place(frame.image.header, mode=mode),
                 skipped=None,
             )
         )

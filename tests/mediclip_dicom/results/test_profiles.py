@@ -15,7 +15,7 @@ from mediclip_dicom.errors import ResultWriteError, UnsupportedImageError, Unsup
 from mediclip_dicom.imaging import read_header
 from mediclip_dicom.results import Device, ResultObject, maps, multiframe, write_results
 from mediclip_dicom.results.picture import image_box
-from mediclip_dicom.settings.result_kinds import PROFILES, ResultKind
+from mediclip_dicom.settings import PROFILES, ResultKind
 from tests.factories import modalities, sources
 from tests.mediclip_dicom.results.conftest import image_readings, make_reading, without_marks
 

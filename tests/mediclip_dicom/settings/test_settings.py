@@ -7,9 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from mediclip_dicom.errors import ConfigError
-from mediclip_dicom.settings.load import load_settings
-from mediclip_dicom.settings.peers import DestinationSettings, PeerSettings
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import DestinationSettings, PeerSettings, Settings, load_settings
 
 SHIPPED = Path(__file__).parents[3] / "config.toml"
 

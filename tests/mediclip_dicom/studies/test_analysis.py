@@ -9,23 +9,16 @@ from pydicom import dcmread
 from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone, Detector, OperatingPoint, Verdict
-from mediclip_dicom.imaging.series import SourceImage, read_headers
-from mediclip_dicom.results import Device, Reading, write_results
-from mediclip_dicom.studies.analysis import (
-    OUT_OF_SCOPE,
-    FrameScore,
-    RevisionFacts,
-    judge,
-    make_reading,
-    open_maps,
-    score_images,
-)
-from mediclip_dicom.tasks.versions import DetectorStore
+from mediclip_dicom.imaging import SourceImage, read_headers
+from mediclip_dicom.results import Device, ImageReading, Reading, write_results
+from mediclip_dicom.studies.analysis import OUT_OF_SCOPE, score_images
+from mediclip_dicom.studies.reading import RevisionInfo, judge, make_reading
+from mediclip_dicom.tasks import DetectorStore
 from tests.factories.modalities import change
 from tests.factories.studies import mr_study, study_uid
 from tests.mediclip_dicom.conftest import TASK, FittedTask, K
 
-REVISION = RevisionFacts(
+REVISION = RevisionInfo(
     number=2, content_digest="ab" * 32, analysed_at=datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 )
 POINT = OperatingPoint((0.1, 0.2, 0.3, 0.4), 0.25)
@@ -43,13 +36,6 @@ def broken(path: Path) -> None:
     dataset.save_as(path, enforce_file_format=True)
 
 
-def frame_scores(*values: float | None) -> list[FrameScore]:
-    return [
-        FrameScore(f"1.2.{n}", 1, value, None if value is not None else "cannot be decoded")
-        for n, value in enumerate(values)
-    ]
-
-
 @pytest.fixture
 def detector(
     fitted_sessions: sessionmaker[Session], fitted_task: FittedTask, backbone: Backbone
@@ -64,28 +50,22 @@ def scored(
     maps_path: Path,
     *,
     batch_size: int = 2,
-) -> tuple[FrameScore, ...]:
+) -> tuple[ImageReading, ...]:
     return score_images(
         images,
         detector=detector,
         version=task.registered.version,
         maps_path=maps_path,
-        batch_size=batch_size,
+        batch_limit=batch_size,
     )
 
 
 def reading_of(
     paths: list[Path], detector: Detector, task: FittedTask, backbone: Backbone, folder: Path
 ) -> Reading:
-    images = images_of(paths)
-    scores = scored(images, detector, task, folder / "maps.npy")
     return make_reading(
-        images,
-        scores,
-        folder / "maps.npy",
+        scored(images_of(paths), detector, task, folder / "maps.npy"),
         version=task.registered.version,
-        backbone=backbone,
-        mode=detector.info.preset.geometry,
         revision=REVISION,
     )
 
@@ -164,7 +144,7 @@ def test_scores_do_not_depend_on_how_frames_are_batched(
     alone = scored(images, detector, fitted_task, tmp_path / "1.npy", batch_size=1)
     together = scored(images, detector, fitted_task, tmp_path / "16.npy", batch_size=16)
     assert [s.score for s in alone] == pytest.approx([s.score for s in together], abs=1e-5)
-    one, other = open_maps(tmp_path / "1.npy"), open_maps(tmp_path / "16.npy")
+    one, other = np.load(tmp_path / "1.npy"), np.load(tmp_path / "16.npy")
     np.testing.assert_allclose(one, other, atol=1e-5)
 
 
@@ -210,15 +190,15 @@ def test_a_study_of_which_nothing_can_be_read_is_undetermined(
 def test_one_image_above_the_operating_point_makes_a_study_abnormal(
     scores: tuple[float, ...], point: OperatingPoint, verdict: Verdict
 ) -> None:
-    found = judge(frame_scores(*scores), point)
+    found = judge(scores, point)
     assert found.verdict is verdict
     assert found.score == max(scores)
 
 
 def test_a_study_with_an_unread_image_is_never_called_normal() -> None:
-    assert judge(frame_scores(0.1, None), POINT).verdict is Verdict.UNDETERMINED
-    assert judge(frame_scores(0.9, None), POINT).verdict is Verdict.ABNORMAL
-    nothing = judge(frame_scores(None, None), POINT)
+    assert judge([0.1, None], POINT).verdict is Verdict.UNDETERMINED
+    assert judge([0.9, None], POINT).verdict is Verdict.ABNORMAL
+    nothing = judge([None, None], POINT)
     assert (nothing.verdict, nothing.score, nothing.p_value) == (Verdict.UNDETERMINED, None, None)
 
 
@@ -231,7 +211,7 @@ def test_scoring_reports_how_far_it_is(
         detector=detector,
         version=fitted_task.registered.version,
         maps_path=tmp_path / "deep" / "maps.npy",
-        batch_size=2,
+        batch_limit=2,
         progress=lambda done, total: seen.append((done, total)),
     )
     assert seen == [(2, 3), (3, 3)]

@@ -11,14 +11,13 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone
 from listener import AssociationEnd, Peer, StudyActivity, store
-from mediclip_dicom.engine.client import complete_now
-from mediclip_dicom.node.node import Node
-from mediclip_dicom.settings.peers import PeerSettings
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.engine.operations import complete_now
+from mediclip_dicom.node import Node
+from mediclip_dicom.settings import PeerSettings, Settings
 from mediclip_dicom.studies.completion import Completion
 from tests.conftest import wait_until
+from tests.factories.nodes import is_finished, runs_of
 from tests.factories.studies import mr_study, study_uid
-from tests.mediclip_dicom.node.test_node import is_finished, runs_of
 
 PEERS = (
     PeerSettings(name="ct1", ae_title="CT1", quiet_period_s=5),

@@ -7,13 +7,12 @@ import pytest
 from pydicom import dcmread
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import Spool
-from listener.spool.part10 import Reception
+from listener import Spool, TransferInfo
 from mediclip_dicom.database import ResultFile, Run, RunState, TaskVersion
 from mediclip_dicom.results import Device, ResultObject, write_results
 from mediclip_dicom.studies.content import study_content
 from mediclip_dicom.studies.intake import Intake
-from mediclip_dicom.tasks.registration import Registered
+from mediclip_dicom.tasks import Registered
 from tests.factories import sources
 from tests.listener.conftest import data_set_of
 from tests.mediclip_dicom.conftest import FittedTask, settings_in
@@ -34,7 +33,7 @@ def receive(spool: Spool, path: Path) -> None:
     dataset = dcmread(path)
     spool.store(
         data_set_of(path),
-        Reception(
+        TransferInfo(
             transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
             sop_class_uid=str(dataset.SOPClassUID),
             sop_instance_uid=str(dataset.SOPInstanceUID),

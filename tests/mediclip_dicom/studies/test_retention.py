@@ -19,8 +19,7 @@ from mediclip_dicom.database import (
     StudyRevision,
     open_database,
 )
-from mediclip_dicom.settings.peers import DestinationSettings
-from mediclip_dicom.settings.settings import Settings
+from mediclip_dicom.settings import DestinationSettings, Settings
 from mediclip_dicom.studies.retention import Retention
 from tests.factories import sources
 from tests.factories.rows import NOW, task_version
@@ -80,7 +79,7 @@ class Archive:
             StudyInstanceUID=uid,
         )  # fmt: skip
         item = received(path)
-        self.spool.store(item.data, item.reception)
+        self.spool.store(item.data, item.transfer)
 
     def _result(
         self, session: Session, run: Run, number: int, states: tuple[DeliveryState, ...]

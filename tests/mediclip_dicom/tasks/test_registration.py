@@ -13,12 +13,15 @@ from sqlalchemy.orm import Session, sessionmaker
 from ai_core import Backbone, BackboneUnavailableError, CalibrationError, SupportSetError
 from mediclip_dicom.database import Base, SupportItem, TaskVersion
 from mediclip_dicom.errors import SupportSetReadError, TaskError
-from mediclip_dicom.node.node import open_backbone
-from mediclip_dicom.settings.settings import BackboneSettings
-from mediclip_dicom.tasks.registration import register_from_paths
-from mediclip_dicom.tasks.routing import Route
-from mediclip_dicom.tasks.support import read_support_set
-from mediclip_dicom.tasks.versions import DetectorStore, active_version
+from mediclip_dicom.settings import BackboneSettings
+from mediclip_dicom.tasks import (
+    DetectorStore,
+    Route,
+    active_version,
+    open_backbone,
+    read_support_set,
+    register_from_paths,
+)
 from tests.factories import sources
 from tests.factories.studies import mr_study, study_uid
 from tests.mediclip_dicom.conftest import SMALLEST, TASK, FittedTask, K, request_for

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mediclip_dicom.imaging import ImageHeader, read_header
-from mediclip_dicom.tasks.routing import Route, first_match
+from mediclip_dicom.tasks import Route, first_match
 from tests.factories import sources
 
 

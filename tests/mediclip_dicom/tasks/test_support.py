@@ -11,8 +11,7 @@ from PIL import Image
 from pydicom import dcmread
 
 from mediclip_dicom.errors import SupportSetReadError
-from mediclip_dicom.tasks.routing import Route
-from mediclip_dicom.tasks.support import SupportSet, read_support_set
+from mediclip_dicom.tasks import Route, SupportSet, read_support_set
 from tests.factories import sources
 from tests.factories.studies import PATIENT_ID, PATIENT_NAME, mr_study, study_uid
 

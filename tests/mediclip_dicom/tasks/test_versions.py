@@ -11,20 +11,22 @@ from ai_core import Backbone, CorruptDetectorError, WeightsMismatchError, load_b
 from mediclip_dicom.database import SupportItem, TaskVersion, TaskVersionState
 from mediclip_dicom.errors import TaskError
 from mediclip_dicom.imaging import Window
-from mediclip_dicom.tasks.routing import Route
-from mediclip_dicom.tasks.support import SupportImage, SupportSet, SupportStudy
-from mediclip_dicom.tasks.versions import (
+from mediclip_dicom.tasks import (
     DetectorStore,
     Fitted,
+    Route,
+    SupportImage,
+    SupportSet,
+    SupportStudy,
     TaskDefinition,
-    VersionFacts,
+    TaskVersionInfo,
     active_tasks,
     active_version,
-    find_task,
+    get_version,
+    incompatible_versions,
+    list_versions,
     register_task,
     retire_task,
-    version_facts,
-    versions_of_another_backbone,
 )
 from tests.factories.studies import study_uid
 from tests.mediclip_dicom.conftest import TASK, FittedTask
@@ -41,7 +43,7 @@ def fitted(
 
 def store(
     sessions: sessionmaker[Session], name: str, fitted: Fitted, *, route: Route | None = None
-) -> VersionFacts:
+) -> TaskVersionInfo:
     """Another version from a detector that is fitted already."""
     support = SupportSet(
         images=torch.zeros(2, 3, 224, 224),
@@ -70,7 +72,7 @@ def test_registering_a_name_again_makes_a_new_version_and_retires_the_one_before
     second = store(fitted_sessions, TASK, fitted)
     assert second.number == 2
     with fitted_sessions() as session:
-        states = {v.number: v.state for v in find_task(session, TASK).versions}
+        states = {v.info.number: v.state for v in list_versions(session, TASK)}
         assert active_version(session, TASK).id == second.id
     assert states == {1: TaskVersionState.RETIRED, 2: TaskVersionState.ACTIVE}
 
@@ -122,9 +124,9 @@ def test_an_unknown_task_is_answered_with_the_known_ones(
     fitted_sessions: sessionmaker[Session], sessions: sessionmaker[Session]
 ) -> None:
     with fitted_sessions() as session, pytest.raises(TaskError, match=f"known: {TASK}"):
-        find_task(session, "brian-mr")
+        list_versions(session, "brian-mr")
     with sessions() as session, pytest.raises(TaskError, match="known: none yet"):
-        find_task(session, "brian-mr")
+        list_versions(session, "brian-mr")
     with pytest.raises(TaskError, match="there is no task 'brian-mr'"):
         retire_task(fitted_sessions, "brian-mr")
 
@@ -134,14 +136,14 @@ def test_the_facts_of_a_version_come_back_as_they_were_registered(
 ) -> None:
     facts = fitted_task.registered.version
     with fitted_sessions() as session:
-        assert version_facts(session, facts.id) == facts
+        assert get_version(session, facts.id) == facts
     definition = TaskDefinition(
         "windowed", Route("CT", "HEAD", None, "*[ab]*"), Window(center=40.0, width=80.0)
     )
     support = SupportSet(torch.zeros(1, 3, 224, 224), (0,), (), (), ())
     windowed = register_task(fitted_sessions, definition, support=support, fitted=fitted, seed=2)
     with fitted_sessions() as session:
-        assert version_facts(session, windowed.id).definition == definition
+        assert get_version(session, windowed.id).definition == definition
 
 
 def test_a_detector_is_never_put_on_another_backbone_than_its_own(
@@ -156,13 +158,13 @@ def test_active_versions_of_another_backbone_are_named_and_retired_ones_are_not(
     fitted_sessions: sessionmaker[Session], backbone: Backbone
 ) -> None:
     with fitted_sessions.begin() as session:
-        assert versions_of_another_backbone(session, backbone) == []
+        assert incompatible_versions(session, backbone) == []
         session.execute(update(TaskVersion).values(backbone_sha256="0" * 64))
     with fitted_sessions() as session:
-        assert versions_of_another_backbone(session, backbone) == [f"{TASK} version 1 (untrained)"]
+        assert incompatible_versions(session, backbone) == [f"{TASK} version 1 (untrained)"]
     retire_task(fitted_sessions, TASK)
     with fitted_sessions() as session:
-        assert versions_of_another_backbone(session, backbone) == []
+        assert incompatible_versions(session, backbone) == []
 
 
 def test_damaged_weights_are_told_and_never_used(

@@ -9,7 +9,7 @@ from pydicom import dcmread
 
 from mediclip_dicom.cli.demo.department import make_department
 from mediclip_dicom.cli.demo.studies import Department
-from mediclip_dicom.imaging.series import read_headers
+from mediclip_dicom.imaging import read_headers
 
 pytest.importorskip("nilearn", reason="nilearn (the demo extra) is not installed")
 

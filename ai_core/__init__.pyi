@@ -1,0 +1,81 @@
+from .backbone import (
+    Backbone,
+    Encoded,
+    load_backbone,
+)
+from .detector import (
+    CalibratedFit,
+    Detector,
+    Scores,
+    fit_calibrated,
+)
+from .detector_info import (
+    DetectorInfo,
+    read_detector_info,
+)
+from .errors import (
+    BackboneUnavailableError,
+    CalibrationError,
+    CorruptDetectorError,
+    DetectorError,
+    DeviceMemoryError,
+    ImageInputError,
+    PictureError,
+    PresetError,
+    SupportSetError,
+    WeightsMismatchError,
+)
+from .operating_point import (
+    OperatingPoint,
+    Verdict,
+    aggregate,
+    normals_needed,
+)
+from .presets import (
+    DEFAULT,
+    OFFICIAL,
+    PAPER,
+    QUICK,
+    Preset,
+    get_preset,
+    preset_names,
+)
+from .progress import (
+    FitProgress,
+    Progress,
+)
+
+__all__ = [
+    "DEFAULT",
+    "OFFICIAL",
+    "PAPER",
+    "QUICK",
+    "Backbone",
+    "BackboneUnavailableError",
+    "CalibratedFit",
+    "CalibrationError",
+    "CorruptDetectorError",
+    "Detector",
+    "DetectorError",
+    "DetectorInfo",
+    "DeviceMemoryError",
+    "Encoded",
+    "FitProgress",
+    "ImageInputError",
+    "OperatingPoint",
+    "PictureError",
+    "Preset",
+    "PresetError",
+    "Progress",
+    "Scores",
+    "SupportSetError",
+    "Verdict",
+    "WeightsMismatchError",
+    "aggregate",
+    "fit_calibrated",
+    "get_preset",
+    "load_backbone",
+    "normals_needed",
+    "preset_names",
+    "read_detector_info",
+]

@@ -1,0 +1,63 @@
+from .architecture import (
+    CLIP_MEAN,
+    CLIP_STD,
+    Architecture,
+    build_model,
+    read_architecture,
+)
+from .backbone import (
+    Backbone,
+    Encoded,
+    load_backbone,
+    tapped_blocks,
+)
+from .checkpoint import (
+    SEEDED_TEXT,
+    UNREADABLE,
+    load_checkpoint,
+)
+from .cuda_graphs import (
+    Replay,
+)
+from .malloc import (
+    keep_freed_memory,
+)
+from .names import (
+    BUNDLED,
+    UNTRAINED,
+    Precision,
+)
+from .tower import (
+    at_patches,
+    run_tower,
+)
+from .untrained import (
+    UNTRAINED_SEED,
+    VISION_PREFIX,
+    initialise_untrained,
+)
+
+__all__ = [
+    "BUNDLED",
+    "CLIP_MEAN",
+    "CLIP_STD",
+    "SEEDED_TEXT",
+    "UNREADABLE",
+    "UNTRAINED",
+    "UNTRAINED_SEED",
+    "VISION_PREFIX",
+    "Architecture",
+    "Backbone",
+    "Encoded",
+    "Precision",
+    "Replay",
+    "at_patches",
+    "build_model",
+    "initialise_untrained",
+    "keep_freed_memory",
+    "load_backbone",
+    "load_checkpoint",
+    "read_architecture",
+    "run_tower",
+    "tapped_blocks",
+]

@@ -1,0 +1,97 @@
+from .data import (
+    Dataset,
+    Item,
+    Subset,
+    from_csv,
+    from_folder,
+    from_split,
+    is_mask,
+)
+from .methods import (
+    Mediclip,
+    Method,
+    NearestNeighbour,
+    ZeroShot,
+    ablations,
+    baselines_for,
+)
+from .metrics import (
+    at_operating_point,
+    aupro,
+    image_auroc,
+    pixel_auroc,
+)
+from .plan import (
+    Plan,
+    backbone_facts,
+    code_digest,
+)
+from .record import (
+    describe_run,
+    resume_key,
+)
+from .report import (
+    PAPER_BACKBONE,
+    SHORT,
+    TITLES,
+    PaperCell,
+    TableName,
+    cells_of,
+    draw_sheet,
+    make_plan,
+    method_title,
+    needed_sets,
+    paper_cells,
+    pivot,
+    to_csv,
+    to_markdown,
+)
+from .rows import (
+    Row,
+    RunFolder,
+)
+from .run import (
+    run_plan,
+)
+
+__all__ = [
+    "PAPER_BACKBONE",
+    "SHORT",
+    "TITLES",
+    "Dataset",
+    "Item",
+    "Mediclip",
+    "Method",
+    "NearestNeighbour",
+    "PaperCell",
+    "Plan",
+    "Row",
+    "RunFolder",
+    "Subset",
+    "TableName",
+    "ZeroShot",
+    "ablations",
+    "at_operating_point",
+    "aupro",
+    "backbone_facts",
+    "baselines_for",
+    "cells_of",
+    "code_digest",
+    "describe_run",
+    "draw_sheet",
+    "from_csv",
+    "from_folder",
+    "from_split",
+    "image_auroc",
+    "is_mask",
+    "make_plan",
+    "method_title",
+    "needed_sets",
+    "paper_cells",
+    "pivot",
+    "pixel_auroc",
+    "resume_key",
+    "run_plan",
+    "to_csv",
+    "to_markdown",
+]

@@ -1,0 +1,61 @@
+from .anomaly_map import (
+    Adapters,
+    FrozenProjection,
+    LogMaps,
+    fuse,
+    similarities,
+)
+from .head import (
+    Head,
+    restore_head,
+)
+from .losses import (
+    medical_anomaly_loss,
+)
+from .patch_bank import (
+    PatchBank,
+    coreset,
+    distances_to_bank,
+    fit_patch_bank,
+    join_blocks,
+    nearest_distances,
+)
+from .prompts import (
+    LearnablePrompts,
+    TextTower,
+)
+from .scope import (
+    Scope,
+    farthest_distance,
+    fit_scope,
+)
+from .settings import (
+    Fusion,
+    PatchBankSettings,
+    PromptSettings,
+)
+
+__all__ = [
+    "Adapters",
+    "FrozenProjection",
+    "Fusion",
+    "Head",
+    "LearnablePrompts",
+    "LogMaps",
+    "PatchBank",
+    "PatchBankSettings",
+    "PromptSettings",
+    "Scope",
+    "TextTower",
+    "coreset",
+    "distances_to_bank",
+    "farthest_distance",
+    "fit_patch_bank",
+    "fit_scope",
+    "fuse",
+    "join_blocks",
+    "medical_anomaly_loss",
+    "nearest_distances",
+    "restore_head",
+    "similarities",
+]

@@ -1,0 +1,45 @@
+"""Settings of the model (MediCLIP Eq. 1 and 2, patch bank); importable without torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Fusion = Literal["softmax-then-mean", "mean-then-softmax"]
+"""Order of Eq. 2: the paper's (softmax in each block) or the released code's (one softmax)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSettings:
+    """How prompts are made from class tokens.
+
+    Attributes:
+        context: K, the learnable vectors of Eq. 1; 0 leaves plain words, and nothing to learn.
+        per_class: every class token has vectors of its own, instead of one set that all share.
+        ending: text behind each class token.
+        causal: with the text tower's own causal mask; else every position sees all others, the
+            empty ones behind the end of the text among them.
+        unit_features: bring each prompt's feature to unit length before the mean over its group.
+    """
+
+    context: int = 8
+    per_class: bool = False
+    ending: str = ""
+    causal: bool = True
+    unit_features: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PatchBankSettings:
+    """A bank of normal patches whose distance is added to log(S_a / S_n).
+
+    Attributes:
+        size: most patches that the bank keeps.
+        weight: log-odds for each deviation that a patch lies farther than normal ones do.
+        blocks: which of the tapped blocks are compared.
+        place_weight: what it takes off the cosine of two patches that they lie apart by the
+            image's side; by the square of the distance. 0 compares them wherever they lie.
+    """
+
+    size: int = 4096
+    weight: float = 1.0
+    blocks: Literal["all", "middle"] = "all"
+    place_weight: float = 0.0

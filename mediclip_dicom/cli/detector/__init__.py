@@ -1,0 +1,1 @@
+"""Commands that use the detector by itself, without a node: analyze, synth, evaluate, reproduce."""

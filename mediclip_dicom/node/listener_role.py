@@ -1,0 +1,99 @@
+"""The listener role: receives studies in one process or several, and forgets none of them."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from listener import Lifecycle, RepeatingTimer
+from mediclip_dicom.database import open_database
+from mediclip_dicom.engine.client import EngineClient
+from mediclip_dicom.errors import DatabaseError
+from mediclip_dicom.node.listener_processes import ListenerProcesses
+from mediclip_dicom.node.reception import Reception, commitment_provider
+from mediclip_dicom.studies.content import open_spool
+from mediclip_dicom.studies.runs import reason_of
+from mediclip_dicom.studies.unread import unread_studies
+
+if TYPE_CHECKING:
+    from mediclip_dicom.node.metrics import ListenerStatus
+    from mediclip_dicom.settings import Settings
+
+log = structlog.get_logger()
+
+RESUME_EVERY_S = 10.0
+
+
+class ListenerRole(Lifecycle):
+    """Reception, in this process or in several, and the studies that a crash left without a run.
+
+    It opens no backbone and runs no workflow.
+
+    Args:
+        settings: the configuration.
+
+    Raises:
+        NodeError: the database can't be used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._sessions = open_database(settings.database_url)
+        self._engine = EngineClient(settings)
+        self.spool = open_spool(settings)
+        # A report that a peer does not take is sent again by one process, whichever was asked.
+        self._commitment = commitment_provider(settings, self.spool)
+        self._unread = threading.Event()
+        self._resuming = RepeatingTimer(
+            self._resume_unread, name="unread-studies", every_s=RESUME_EVERY_S
+        )
+        self._receiver: Reception | ListenerProcesses
+        if settings.node.processes == 1:
+            self._receiver = Reception(settings, self.spool, self._engine)
+        else:
+            self._receiver = ListenerProcesses(
+                settings, self.spool, on_process_end=self._unread.set
+            )
+
+    @property
+    def status(self) -> ListenerStatus:
+        """Ports, counts and state of the listener."""
+        return (
+            self._receiver if isinstance(self._receiver, ListenerProcesses) else self._receiver.scp
+        )
+
+    def start(self) -> None:
+        """Have unread studies gathered, then listen.
+
+        Raises:
+            NodeStartError: the port or the certificates can't be used.
+        """
+        self._unread.set()
+        self._resume_unread()
+        self._resuming.start()
+        self._commitment.start()
+        self._receiver.start()
+
+    def stop(self) -> None:
+        """Stop listening, then report what has arrived."""
+        self._receiver.stop()
+        self._commitment.stop()
+        self._resuming.stop()
+        self._engine.close()
+        self.spool.close()
+
+    def _resume_unread(self) -> None:
+        """Report every unread study to the engine, if a crash may have left any."""
+        if not self._unread.is_set():
+            return
+        self._unread.clear()
+        try:
+            for study_uid in unread_studies(self._sessions, self.spool):
+                log.info("study.resumed", study_uid=study_uid)
+                self._engine.study_changed(study_uid)
+        except (DatabaseError, SQLAlchemyError) as error:
+            self._unread.set()
+            log.warning("studies.not_resumed", reason=reason_of(error), again_s=RESUME_EVERY_S)

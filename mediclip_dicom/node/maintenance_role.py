@@ -1,0 +1,31 @@
+"""The maintenance role: work that is done from time to time, for the whole node."""
+
+from listener import Lifecycle
+from mediclip_dicom.database import open_database
+from mediclip_dicom.settings import Settings
+from mediclip_dicom.studies.content import open_spool
+from mediclip_dicom.studies.retention import Retention
+
+
+class MaintenanceRole(Lifecycle):
+    """Retention of finished studies.
+
+    Args:
+        settings: the configuration.
+
+    Raises:
+        DatabaseError: the database can't be used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._spool = open_spool(settings)
+        self._retention = Retention(settings, open_database(settings.database_url), self._spool)
+
+    def start(self) -> None:
+        """Start looking for studies that may be removed."""
+        self._retention.start()
+
+    def stop(self) -> None:
+        """Stop looking; a removal that has begun is finished first."""
+        self._retention.stop()
+        self._spool.close()
