@@ -1,7 +1,7 @@
 """Frozen dataclasses from stored JSON, checked by pydantic: kinds, ranges, unknown names."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
@@ -12,6 +12,8 @@ T = TypeVar("T")
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 """For each dataclass that is stored: no unknown names, no text for numbers, only finite numbers."""
+
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 """A share or probability."""
@@ -35,11 +37,6 @@ def from_plain(kind: type[T], values: Any) -> T:
     except TypeError as error:
         raise ValueError(f"no plain values: {error}") from error
     return built
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
 
 
 def _sentences(errors: Iterable[ErrorDetails]) -> list[str]:
