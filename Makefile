@@ -4,12 +4,14 @@
 # make test-viewers  results as a real viewer (OHIF) draws them, with pictures of it
 # make install  just the virtual environment in .venv
 # make lint     ruff, mypy, and who may import whom
+# make coverage the whole test suite with the branches that it takes; coverage/index.html shows them
+# make mutants  the tests of the deciding modules against small faults in them: a quarter of an hour
 
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-viewers soak lint clean
+.PHONY: install demo test test-viewers soak coverage mutants lint clean
 
 install: $(VENV)/installed
 
@@ -23,6 +25,17 @@ test: $(VENV)/installed-test
 soak: $(VENV)/installed-test
 	tests/system/install-debian-packages
 	MEDICLIP_SOAK=1 $(VENV)/bin/python -m pytest -m soak -o timeout=14400
+
+coverage: $(VENV)/installed-test
+	tests/system/install-debian-packages
+	$(VENV)/bin/python -m pytest --cov --cov-report=term --cov-report=html
+
+# mutmut works on a copy in mutants/, so the copy has to be found before the checkout. Its exit
+# status says nothing of survivors; CONTRIBUTING.md names those that are known.
+mutants: $(VENV)/installed-dev
+	rm -rf mutants
+	PYTHONPATH=$(CURDIR)/mutants OMP_NUM_THREADS=1 $(VENV)/bin/mutmut run
+	$(VENV)/bin/mutmut results
 
 # The viewer as its makers publish it, built; nothing of it is changed.
 VIEWERS := .viewers
@@ -48,7 +61,7 @@ lint: $(VENV)/installed-test
 	$(VENV)/bin/lint-imports
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info coverage mutants
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sqlite3, sys; python = sys.version_info; sys.exit( \
@@ -65,4 +78,8 @@ $(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(PIP) -e '.[demo,test]'
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed-test
+	$(PIP) -e '.[demo,dev]'
 	@touch $@

@@ -1,5 +1,7 @@
 """Opens the database and brings its tables to the layout of this version."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -7,7 +9,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -92,9 +94,35 @@ def _prepare_sqlite(connection: object, _: object) -> None:
 def _upgrade(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    with engine.begin() as connection:
+    with engine.connect() as connection, _tables_may_be_rebuilt(connection), connection.begin():
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+@contextmanager
+def _tables_may_be_rebuilt(connection: Connection) -> Iterator[None]:
+    """Suspend SQLite's foreign keys: a changed table is dropped and made anew under its name.
+
+    Raises:
+        DatabaseError: a row refers to one that is gone; nothing can be relied on any more.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    # Outside a transaction, where alone SQLite takes notice of it.
+    connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+    connection.commit()
+    try:
+        yield
+        if orphans := connection.exec_driver_sql("PRAGMA foreign_key_check").all():
+            raise DatabaseError(
+                f"{len(orphans)} rows of the database refer to rows that are gone "
+                f"(the first in table {orphans[0][0]}); restore it from a backup"
+            )
+    finally:
+        connection.commit()
+        connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+        connection.commit()
 
 
 def _shown(url: str) -> str:

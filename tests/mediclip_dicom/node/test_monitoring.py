@@ -68,7 +68,9 @@ def site(settings: Settings, tmp_path: Path) -> Iterator[Site]:
         Spool(tmp_path / "spool", measure=lambda _: space[0]) as spool,
         StorageSCP(listener, spool) as scp,
     ):
-        monitor = Monitor(MonitoringSettings(port=port), scp=scp, spool=spool, sessions=sessions)
+        monitor = Monitor(
+            MonitoringSettings(port=port), listener=scp, spool=spool, sessions=sessions
+        )
         monitor.start()
         yield Site(scp, port, space, sessions)
         monitor.stop()
@@ -131,8 +133,8 @@ def test_a_monitor_answers_where_it_is_told_and_ends_when_it_is_stopped(
     with Spool(tmp_path / "spool") as spool:
         scp = StorageSCP(ListenerSettings("NODE", port=0), spool)
         where = MonitoringSettings(host="127.0.0.1", port=free_port())
-        monitor = Monitor(where, scp=scp, spool=spool, sessions=sessions)
-        second = Monitor(where, scp=scp, spool=spool, sessions=sessions)
+        monitor = Monitor(where, listener=scp, spool=spool, sessions=sessions)
+        second = Monitor(where, listener=scp, spool=spool, sessions=sessions)
         for _ in range(2):
             monitor.start()
             with pytest.raises(OSError, match="in use"):

@@ -138,7 +138,7 @@ def test_studies_come_back_with_a_report_and_a_segmentation_where_they_are_flagg
         (run,) = runs_of(session, study_uid(21))
         assert run.verdicts[0].verdict == "abnormal"
     log = capfd.readouterr()
-    assert "study read" in log.out + log.err
+    assert "study.read" in log.out + log.err
     for secret in (PATIENT_NAME, PATIENT_ID, BIRTH_DATE):
         assert secret not in log.out + log.err
 
