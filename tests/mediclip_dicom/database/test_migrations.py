@@ -142,8 +142,8 @@ def test_a_detector_that_an_old_database_holds_is_still_understood(tmp_path: Pat
     with open_database(f"sqlite:///{file}")() as session:
         rows = session.scalars(select(TaskVersion).order_by(TaskVersion.id)).all()
         official, default, damaged, empty = (row.weights for row in rows)
-    assert Detector.peek_info(official).preset.name == "official"
-    assert Detector.peek_info(default) == Detector.peek_info(saved_detector("default"))
+    assert read_detector_info(official).preset.name == "official"
+    assert read_detector_info(default) == read_detector_info(saved_detector("default"))
     for weights in (damaged, empty):
         with pytest.raises(CorruptDetectorError):
-            Detector.peek_info(weights)
+            read_detector_info(weights)
