@@ -1,4 +1,4 @@
-"""100,000 associations or one hour, whichever is first: do memory and threads stay where they were?
+"""Memory and threads of the listener over 100,000 associations or one hour, whichever is first.
 
     python bench/associations.py [--count 100000] [--minutes 60]
 
@@ -26,7 +26,7 @@ from pathlib import Path
 import structlog
 from listener import AllowedPeer, ListenerSettings, PeerLimits, Spool, StorageSCP
 
-# Nobody reads the pipe after the first line: a log on it would fill it and stop the receiver.
+# The pipe is not read after the first line: a log would fill it and stop the receiver.
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 anyone = AllowedPeer("anyone", "", limits=PeerLimits(associations=100))
 settings = ListenerSettings(
@@ -61,7 +61,7 @@ def one_association(port: int, number: int, path: Path) -> None:
 
 
 def settled(receiver: psutil.Process, limit_s: float = 30) -> tuple[int, float]:
-    """Threads and MiB once the last associations have ended."""
+    """Threads and MiB after the last associations have ended."""
     deadline = time.monotonic() + limit_s
     while receiver.num_threads() > 3 and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""How fast the listener takes instances in, beside other receivers, in one run.
+"""Ingest throughput of the listener and of other C-STORE receivers, in one run.
 
     python bench/ingest.py [--large 500] [--small 5000] [--senders 1 4 16] [--rounds 1]
 
@@ -32,8 +32,8 @@ STORED_AT_LEAST = {"large": 512 * 1024, "small": 8 * 1024}
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What one receiver needed for one batch."""
+class Measurement:
+    """Time and memory that one receiver needed for one batch."""
 
     seconds: float
     cpu_s: float
@@ -61,7 +61,7 @@ def make_instances(folder: Path, *, count: int, size: int) -> None:
 
 
 def share_out(source: Path, folder: Path, *, senders: int) -> list[Path]:
-    """Folders with a share of the files each, as links."""
+    """Link the files into one folder per sender."""
     shares = [folder / f"share{number}" for number in range(senders)]
     for share in shares:
         share.mkdir()
@@ -79,7 +79,7 @@ def send(port: int, share: Path) -> None:
     )
 
 
-def take(name: str, source: Path, folder: Path, *, senders: int, processes: int) -> Taken:
+def take(name: str, source: Path, folder: Path, *, senders: int, processes: int) -> Measurement:
     shares = share_out(source, folder, senders=senders)
     into = folder / "received"
     into.mkdir()
@@ -88,23 +88,23 @@ def take(name: str, source: Path, folder: Path, *, senders: int, processes: int)
         begun = time.perf_counter()
         list(pool.map(lambda share: send(running.port, share), shares))
         seconds = time.perf_counter() - begun
-        return Taken(seconds, running.cpu_s() - before, running.peak_mib)
+        return Measurement(seconds, running.cpu_s() - before, running.peak_mib)
 
 
 def compare(
     names: Sequence[str], source: Path, *, senders: int, processes: int, rounds: int
-) -> dict[str, list[Taken]]:
-    taken: dict[str, list[Taken]] = {name: [] for name in names}
+) -> dict[str, list[Measurement]]:
+    taken: dict[str, list[Measurement]] = {name: [] for name in names}
     for _ in range(rounds):
         for name, runs in taken.items():
             folder = Path(tempfile.mkdtemp(dir=source.parent))
-            os.sync()  # so that nobody waits for what another left to be written
+            os.sync()  # so that no receiver waits for the writes of the one before
             runs.append(take(name, source, folder, senders=senders, processes=processes))
     return taken
 
 
 def report(
-    kind: str, senders: int, taken: dict[str, list[Taken]], *, count: int, size: int
+    kind: str, senders: int, taken: dict[str, list[Measurement]], *, count: int, size: int
 ) -> None:
     megabytes = count * size / 1e6
     print(f"\n{count} instances of {size // 1024} KiB, senders: {senders}")
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--senders", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--processes", type=int, default=1, help="of our listener")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--only", nargs="+", help="receivers beside ours, by the name's beginning")
+    parser.add_argument("--only", nargs="+", help="other receivers, by the beginning of the name")
     options = parser.parse_args()
     names = [
         name

@@ -1,4 +1,4 @@
-"""Receivers of C-STORE to be compared, each in a process of its own."""
+"""C-STORE receivers to compare, each in a process of its own."""
 
 import json
 import os
@@ -64,14 +64,14 @@ ae.start_server(("127.0.0.1", int(sys.argv[1])), evt_handlers=[(evt.EVT_C_STORE,
 
 
 def receivers() -> tuple[str, ...]:
-    """Those that are installed here, ours first."""
+    """Names of the installed receivers, ours first."""
     orthanc = () if ORTHANC is None else ("orthanc",)
     bare = () if COMPILER is None else ("bare loop in C (fsync)",)
     return (OURS, "dcmtk storescp", *orthanc, "pynetdicom save_as", *bare)
 
 
 class Running:
-    """A receiver that takes instances at a port."""
+    """Receiver in a process of its own, at a port."""
 
     def __init__(self, process: psutil.Process, port: int) -> None:
         self.port = port
@@ -82,7 +82,7 @@ class Running:
         self._watch.start()
 
     def cpu_s(self) -> float:
-        """Processor time of it and of those that it started, living and dead."""
+        """Processor time of it and of its children, ended ones included."""
         used = 0.0
         for process in self._family():
             with suppress(psutil.NoSuchProcess):

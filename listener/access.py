@@ -1,4 +1,4 @@
-"""Who may associate, and what for."""
+"""Access to the Storage SCP: peers that may associate, their rights and their limits."""
 
 from __future__ import annotations
 
@@ -13,15 +13,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DEFAULT_OBJECT_BYTES = 2**31
-"""Bytes of the largest data set that a peer may send unless its limits say otherwise."""
+"""Default limit of the bytes of one data set."""
 
 _PERMANENT, _TRANSIENT = 0x01, 0x02
 _SERVICE_USER, _PRESENTATION = 0x01, 0x03
 
 
 class Permission(StrEnum):
-    """What a peer may do beside C-ECHO: send instances, find results, ask whether what it sent is
-    safe here, and report that what we sent is safe there.
+    """Right of a peer; C-ECHO needs none.
+
+    Attributes:
+        STORE: C-STORE of instances.
+        FIND: C-FIND.
+        COMMITMENT: requests for storage commitment of instances that it sent.
+        REPORT: storage commitment reports about instances that we sent.
+
+    Example:
+        >>> ct = AllowedPeer("ct1", "CT1", may=frozenset({Permission.STORE, Permission.FIND}))
+        >>> Permission.FIND in ct.may
+        True
     """
 
     STORE = "store"
@@ -31,10 +41,9 @@ class Permission(StrEnum):
 
 
 class Rejection(Enum):
-    """Why an association is refused: result, source and reason of A-ASSOCIATE-RJ (PS3.8 9.3.4).
+    """Reason to reject an association: result, source and reason of A-ASSOCIATE-RJ (PS3.8 9.3.4).
 
-    A stranger learns no more than that its title is not recognised; the log and the counters know
-    why.
+    Unknown callers only learn that their title is not recognised; log and counters say why.
     """
 
     CALLING_AE = ("calling_ae", _PERMANENT, _SERVICE_USER, 3)
@@ -55,12 +64,17 @@ class Rejection(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PeerLimits:
-    """What one peer may take of us at most.
+    """Limits of one peer.
 
     Attributes:
         associations: at the same time.
-        instances_per_s: above it the answers are delayed, nothing is refused; None: no limit.
+        instances_per_s: faster senders get delayed answers, nothing is refused; None: no limit.
         object_bytes: of one data set; a larger one is answered with A700H and not kept.
+
+    Example:
+        >>> slow = PeerLimits(associations=2, instances_per_s=10.0)
+        >>> AllowedPeer("archive", "ARCHIVE", limits=slow).limits.object_bytes
+        2147483648
     """
 
     associations: int = 25
@@ -70,14 +84,20 @@ class PeerLimits:
 
 @dataclass(frozen=True, slots=True)
 class AllowedPeer:
-    """A peer that may associate.
+    """Peer that may associate.
 
     Attributes:
-        name: ours for it, in logs and metrics.
+        name: our name of it, in logs and metrics.
         ae_title: its calling AE title.
-        host: its address, network ("192.0.2.0/24") or host name; None: from anywhere.
-        tls: it must come over TLS; its certificate must name `host` where that is no network.
-        may: what it may do.
+        host: its address, network ("192.0.2.0/24") or host name; None: any address.
+        tls: True requires TLS, and a certificate for `host` unless that is a network.
+        may: its rights.
+        limits: its limits.
+
+    Example:
+        >>> ct = AllowedPeer("ct1", "CT1", host="192.0.2.0/24")
+        >>> ListenerSettings("NODE", peers=(ct,)).peers[0].name
+        'ct1'
     """
 
     name: str
@@ -90,11 +110,13 @@ class AllowedPeer:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who wants to associate.
+    """Requestor of an association.
 
     Attributes:
-        address: IP address.
-        tls: whether it came over TLS.
+        ae_title: its calling AE title.
+        called_ae_title: AE title that it calls.
+        address: its IP address.
+        tls: whether it uses TLS.
         certificate_names: host names and addresses in its certificate; None without one.
     """
 
@@ -107,11 +129,11 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """Decides who may associate. Closed: whoever is not named is refused.
+    """Decision about callers; a caller that is not named is rejected.
 
     Attributes:
-        ae_title: our own, which a peer must call.
-        peers: who may call; the first that fits counts.
+        ae_title: our own AE title, which a caller must call.
+        peers: allowed peers; the first that matches counts.
         anonymous_peer: rights of every caller that is not named; None rejects them. Setting it
             opens the node to everyone.
     """
@@ -121,7 +143,7 @@ class AccessPolicy:
     anonymous_peer: AllowedPeer | None = None
 
     def decide(self, caller: Caller) -> AllowedPeer | Rejection:
-        """Return the peer that the caller is, or why it is refused."""
+        """Return the peer that matches a caller, or the reason to reject it."""
         peer = self._peer(caller)
         if isinstance(peer, AllowedPeer) and caller.called_ae_title != self.ae_title:
             return Rejection.CALLED_AE
@@ -129,14 +151,14 @@ class AccessPolicy:
 
     def _peer(self, caller: Caller) -> AllowedPeer | Rejection:
         named = [peer for peer in self.peers if peer.ae_title == caller.ae_title]
-        refusals: list[Rejection] = []
+        rejections: list[Rejection] = []
         for peer in named:
-            refusal = _mismatch(peer, caller)
-            if refusal is None:
+            rejection = _mismatch(peer, caller)
+            if rejection is None:
                 return peer
-            refusals.append(refusal)
-        if refusals:  # a known title is not let in as a stranger with fewer duties
-            return _closest(refusals)
+            rejections.append(rejection)
+        if rejections:  # a known title must not get in as an anonymous peer with fewer duties
+            return _closest(rejections)
         return self.anonymous_peer or Rejection.CALLING_AE
 
 
@@ -152,14 +174,14 @@ def _mismatch(peer: AllowedPeer, caller: Caller) -> Rejection | None:
     return None
 
 
-def _closest(refusals: Iterable[Rejection]) -> Rejection:
-    """Return what a caller was refused for by the peer that it comes nearest to."""
+def _closest(rejections: Iterable[Rejection]) -> Rejection:
+    """Return the reason of the peer that the caller matches best."""
     order = (Rejection.CERTIFICATE_HOST, Rejection.TLS_NEEDED, Rejection.ADDRESS)
-    return min(refusals, key=order.index)
+    return min(rejections, key=order.index)
 
 
 def _is_at(host: str, address: str) -> bool:
-    """Whether an address belongs to a host, given as address, network or name."""
+    """Check an address against a host, given as address, network or name."""
     caller = _ip(address)
     try:
         return caller in ipaddress.ip_network(host, strict=False)
@@ -195,7 +217,7 @@ def _certificate_covers(host: str, names: frozenset[str] | None) -> bool:
 def _names_match(
     names: Iterable[str], host: str | ipaddress.IPv4Address | ipaddress.IPv6Address
 ) -> bool:
-    """Whether a certificate for these names is valid for a host (RFC 9525); by service-identity.
+    """Check the names of a certificate against a host (RFC 9525) with service-identity.
 
     A wildcard counts for the whole leftmost label, and only below a domain of two labels or more.
     """

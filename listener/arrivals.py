@@ -30,6 +30,13 @@ class StudyActivity:
         instances: new contents.
         duplicates: contents that were in the spool before.
         last_received_at: time of the latest instance, UTC.
+
+    Example:
+        >>> def on_activity(activity: StudyActivity) -> None:
+        ...     print(activity.study_instance_uid, activity.instances)
+        >>> from datetime import datetime
+        >>> on_activity(StudyActivity("1.2.3", "CT1", 5, 0, datetime(2026, 11, 28)))
+        1.2.3 5
     """
 
     study_instance_uid: str
@@ -67,6 +74,25 @@ class Arrivals(Lifecycle):
         min_interval_s: seconds between two reports of one study, and between two tries.
         on_association_end: called with an ended association, after all instances of its studies
             were reported.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> studies, ends = [], []
+        >>> settings = ListenerSettings("NODE", port=0, anonymous_peer=AllowedPeer("any", ""))
+        >>> with (
+        ...     Spool(tmp_path) as spool,
+        ...     Arrivals(studies.append, on_association_end=ends.append) as arrivals,
+        ...     StorageSCP(
+        ...         settings,
+        ...         spool,
+        ...         arrivals.stored,
+        ...         on_association_end=arrivals.association_ended,
+        ...     ) as scp,
+        ... ):
+        ...     path = Path(get_testdata_file("CT_small.dcm", download=False))
+        ...     outcomes = store(Peer("NODE", "127.0.0.1", scp.port), [path])
+        >>> [activity.instances for activity in studies], [end.peer for end in ends]
+        ([1], ['any'])
     """
 
     def __init__(
@@ -164,7 +190,7 @@ class Arrivals(Lifecycle):
         if delivered and self._on_association_end is not None:
             try:
                 self._on_association_end(end)
-            except Exception:
+            except Exception:  # it is repeated after the interval
                 log.exception("association.report_failed", association=end.association_id)
                 delivered = False
         if not delivered:
@@ -193,7 +219,7 @@ class Arrivals(Lifecycle):
         reported = True
         try:
             self._on_activity(activity)
-        except Exception:
+        except Exception:  # it is repeated after the interval
             log.exception("study.report_failed", study_uid=uid)
             reported = False
         with self._changed:

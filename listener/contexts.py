@@ -1,4 +1,4 @@
-"""Which SOP classes and transfer syntaxes the node takes: exactly what it can decode."""
+"""Presentation contexts that the node accepts: exactly those that it can decode."""
 
 from __future__ import annotations
 
@@ -79,12 +79,11 @@ RESULT_SOP_CLASSES: tuple[UID, ...] = (
     dicom.KeyObjectSelectionDocumentStorage,
     dicom.GrayscaleSoftcopyPresentationStateStorage,
 )
-"""Storage SOP classes of results, which a C-GET takes back beside the image classes."""
+"""Storage SOP classes of results, which a C-GET accepts as well as images."""
 
-# A sender that puts several transfer syntaxes into one context leaves the choice to us, and must
-# then convert to what we chose. So: first what costs nobody anything and names every VR; then the
-# lossless codecs, small before large on the wire; then encodings that only odd senders have; lossy
-# codecs last, since choosing one may make a sender throw information away.
+# A sender that proposes several transfer syntaxes in one context must convert to the one that we
+# choose. So: uncompressed ones first; then lossless codecs, the smaller results before the larger;
+# then rare encodings; lossy codecs last, since choosing one may make a sender lose information.
 _PREFERENCE: tuple[UID, ...] = (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -106,7 +105,12 @@ _PREFERENCE: tuple[UID, ...] = (
 
 
 def transfer_syntaxes() -> tuple[UID, ...]:
-    """Return the transfer syntaxes that the installed decoders can read, in order of preference."""
+    """Return the transfer syntaxes that the installed decoders can read, in order of preference.
+
+    Example:
+        >>> transfer_syntaxes()[0].name
+        'Explicit VR Little Endian'
+    """
     return tuple(syntax for syntax in _PREFERENCE if get_decoder(syntax).is_available)
 
 
@@ -117,16 +121,23 @@ _STUDY_ROOT_FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")
 
 
 def is_storage(sop_class_uid: str | None) -> bool:
-    """Whether a presentation context of this SOP class is one that takes instances."""
+    """Check that a SOP class is one of images."""
     return sop_class_uid in _IMAGE_SOP_CLASSES
 
 
 @cache
 def supported_contexts(may: frozenset[Permission]) -> list[PresentationContext]:
-    """Return the presentation contexts for a peer that may do these things, and Verification.
+    """Return the presentation contexts for a peer's rights, Verification included.
 
-    The same ones every time, which negotiation only reads: to make them takes as long as to store
-    some twenty small instances.
+    The list is made once for each set of rights, which takes as long as storing twenty small
+    instances. Negotiation only reads it.
+
+    Args:
+        may: rights of the peer.
+
+    Example:
+        >>> [context.abstract_syntax.name for context in supported_contexts(frozenset())]
+        ['Verification SOP Class']
     """
     plain: list[str | UID] = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
     contexts = [build_context(_VERIFICATION, plain)]
@@ -137,7 +148,7 @@ def supported_contexts(may: frozenset[Permission]) -> list[PresentationContext]:
         contexts.append(build_context(_STUDY_ROOT_FIND, plain))
     if may & {Permission.COMMITMENT, Permission.REPORT}:
         commitment = build_context(_COMMITMENT, plain)
-        # Who asks is the SCU of the class, who reports its SCP, and either may have called us.
+        # The requestor of commitment is the SCU, the reporter the SCP; both may associate with us.
         commitment.scu_role = commitment.scp_role = True
         contexts.append(commitment)
     return contexts

@@ -1,10 +1,19 @@
-"""What can go wrong on the DICOM network and in the spool; no message carries patient data."""
+"""Errors of the DICOM network and of the spool; no message carries patient data."""
 
 from __future__ import annotations
 
 
 class ListenerError(Exception):
-    """Base of every error that this package raises."""
+    """Base of every error that this package raises.
+
+    Example:
+        >>> nowhere = Peer("PACS", "127.0.0.1", 1, connect_timeout_s=1)
+        >>> try:
+        ...     echo(nowhere)
+        ... except ListenerError as error:
+        ...     print(error)
+        PACS at 127.0.0.1:1 can't be reached; check its address and that it runs
+    """
 
 
 class InvalidInstanceError(ListenerError):
@@ -12,7 +21,7 @@ class InvalidInstanceError(ListenerError):
 
     Attributes:
         status: the C-STORE status to answer with, PS3.4 table B.2-1: A900H or C000H.
-        reason: what is wrong, at most 64 characters, fit for (0000,0902) Error Comment.
+        reason: text for (0000,0902) Error Comment, at most 64 characters.
     """
 
     def __init__(self, reason: str, *, status: int = 0xC000) -> None:
@@ -22,39 +31,39 @@ class InvalidInstanceError(ListenerError):
 
 
 class InvalidUIDError(InvalidInstanceError):
-    """A UID that is missing or not a UID by PS3.5 9.1, and so can't name a folder or file."""
+    """A UID that is missing or not valid (PS3.5 9.1), and so can't name a folder or file."""
 
 
 class BrokenMessageError(ListenerError):
-    """What a peer sent over an association is no DICOM message; the association is aborted."""
+    """Bytes of a peer that are no DICOM message; the association is aborted."""
 
 
 class SpoolWriteError(ListenerError):
-    """The spool could not write; nothing of the instance was kept."""
+    """Failed write of the spool; nothing of the instance was kept."""
 
 
 class StorageFullError(SpoolWriteError):
-    """The disk of the spool is full, or below the low mark that was set for it."""
+    """Full disk of the spool, or one below the mark that is set for it."""
 
 
 class TLSError(ListenerError):
-    """Certificates can't be used, or a TLS handshake failed; the text says why."""
+    """Unusable certificates, or a failed TLS handshake; the text says why."""
 
 
 class PeerError(ListenerError):
-    """Base of what a peer can do to us as an SCU."""
+    """Base of errors that a peer causes when we are the SCU."""
 
 
 class PeerUnreachableError(PeerError):
-    """No TCP connection, or no answer to the association request in time."""
+    """Peer without a TCP connection, or without an answer to the association request in time."""
 
 
 class PeerTLSError(PeerError):
-    """The TLS handshake with a peer failed; the text says why in plain words."""
+    """Failed TLS handshake with a peer; the text says why."""
 
 
 class AssociationRejectedError(PeerError):
-    """The peer answered A-ASSOCIATE-RJ.
+    """A-ASSOCIATE-RJ of the peer.
 
     Attributes:
         transient: True when the peer says that a later try may succeed (PS3.8 9.3.4).
@@ -66,18 +75,18 @@ class AssociationRejectedError(PeerError):
 
 
 class NoPresentationContextError(PeerError):
-    """The peer accepts none of the presentation contexts that are needed."""
+    """Presentation contexts that the peer does not accept, all that are needed."""
 
 
 class AssociationAbortedError(PeerError):
-    """The association ended before the work did."""
+    """Association that ended before the work was done."""
 
 
 class CommitmentRefusedError(PeerError):
-    """The peer answered a storage commitment request or report with a failure status.
+    """Failure status of the peer for a storage commitment request or report.
 
     Attributes:
-        status: the DIMSE status, an int from 0x0000 to 0xFFFF.
+        status: the DIMSE status, an integer from 0x0000 to 0xFFFF.
     """
 
     def __init__(self, message: str, *, status: int) -> None:
@@ -86,10 +95,10 @@ class CommitmentRefusedError(PeerError):
 
 
 class QueryFailedError(PeerError):
-    """The peer answered a C-FIND, C-MOVE or C-GET with a failure status.
+    """Failure status of the peer for a C-FIND, C-MOVE or C-GET.
 
     Attributes:
-        status: the DIMSE status, an int from 0x0000 to 0xFFFF.
+        status: the DIMSE status, an integer from 0x0000 to 0xFFFF.
     """
 
     def __init__(self, message: str, *, status: int) -> None:

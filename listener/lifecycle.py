@@ -16,7 +16,21 @@ log = structlog.get_logger()
 
 
 class Lifecycle(ABC):
-    """Base of everything that runs from `start` to `stop`, or while its context is open."""
+    """Base of services that run from `start` to `stop`, or while their context is open.
+
+    Example:
+        >>> class Service(Lifecycle):
+        ...     def start(self):
+        ...         print("starts")
+        ...
+        ...     def stop(self):
+        ...         print("stops")
+        >>> with Service():
+        ...     print("runs")
+        starts
+        runs
+        stops
+    """
 
     def __enter__(self) -> Self:
         self.start()
@@ -48,6 +62,13 @@ class RepeatingTimer(Lifecycle):
         work: the function to call.
         name: of the thread, and in the log.
         every_s: seconds between the end of a call and the next one; none is made at the start.
+
+    Example:
+        >>> import threading
+        >>> called = threading.Event()
+        >>> with RepeatingTimer(called.set, name="sweep", every_s=0.01):
+        ...     called.wait(10)
+        True
     """
 
     def __init__(self, work: Callable[[], object], *, name: str, every_s: float) -> None:
@@ -74,5 +95,5 @@ class RepeatingTimer(Lifecycle):
         while not self._stopping.wait(self._every_s):
             try:
                 self._work()
-            except Exception:
+            except Exception:  # an error of one call may not come again
                 log.exception("timer.call_failed", work=self._name)

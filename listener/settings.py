@@ -12,11 +12,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TLSPort:
-    """A second port, on which peers come over TLS.
+    """Port for peers over TLS.
 
     Attributes:
+        files: certificates and key.
         port: TCP port; 0 lets the operating system choose one.
-        handshake_timeout_s: seconds that a client has to shake hands.
+        handshake_timeout_s: limit of one handshake in seconds.
+
+    Example:
+        >>> files = TLSFiles(Path("node.pem"), Path("node.key"), Path("issuers.pem"))
+        >>> ListenerSettings("NODE", port=None, tls=TLSPort(files)).tls.port
+        2762
     """
 
     files: TLSFiles
@@ -26,27 +32,35 @@ class TLSPort:
 
 @dataclass(frozen=True, slots=True)
 class ListenerSettings:
-    """How the Storage SCP presents itself and what it allows.
+    """Settings of the Storage SCP.
 
     Attributes:
         ae_title: our Application Entity title, at most 16 characters; peers must call it.
         host: address to listen on.
         port: TCP port; 0 lets the operating system choose one; None: TLS only.
-        peers: who may associate, and what for.
+        peers: peers that may associate.
         anonymous_peer: rights of every caller that is not named; None rejects them.
-        tls: the port for peers over TLS; None: there is none.
-        max_pdu: bytes of a PDU that we are ready to receive (PS3.8 D.1).
+        tls: port for peers over TLS; None: there is none.
+        max_pdu: largest PDU that we receive, in bytes (PS3.8 D.1).
         max_associations: associations at the same time; one more is rejected as transient.
         max_unestablished: connections from one address that have no association yet.
         acse_timeout_s: seconds to wait for an association request, release or abort.
         dimse_timeout_s: seconds to wait for a DIMSE message that has begun.
         network_timeout_s: seconds without any data until an association is aborted, and seconds
             that one PDU may take from its first byte to its last.
-        stop_timeout_s: seconds that running associations get to end when we stop.
+        stop_timeout_s: seconds that running associations have to end at a stop.
         min_free_bytes: an instance that would leave less free space is refused with A700H, and
             below it new associations are rejected as transient.
         min_free_percent: likewise, of the file system's size; the larger of the two counts.
-        share_port: other processes listen on the same ports (SO_REUSEPORT).
+        share_port: True if other processes listen on the same ports (SO_REUSEPORT); see
+            `SharedLimits`.
+
+    Example:
+        A node that takes instances from one scanner and from nobody else:
+
+        >>> settings = ListenerSettings("NODE", port=0, peers=(AllowedPeer("ct1", "CT1"),))
+        >>> settings.max_associations
+        100
     """
 
     ae_title: str

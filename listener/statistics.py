@@ -13,28 +13,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ListenerStatistics:
-    """Counts since start. `refused_*` are C-STORE answers, `rejected_*` associations.
+    """Counts since the start. `refused_*` are C-STORE answers, `rejected_*` associations.
 
     Attributes:
         associations: accepted.
-        rejected_calling_ae: strangers.
+        rejected_calling_ae: unknown calling AE title.
+        rejected_called_ae: called AE title that is not ours.
         rejected_address: a known AE title from another address.
-        rejected_tls_needed: a peer that must come over TLS came without.
+        rejected_tls_needed: no TLS, from a peer that must use it.
         rejected_certificate_host: a certificate for another host.
-        rejected_peer_limit: more associations than this peer may have.
-        rejected_disk_low: while the disk is low.
-        rejected_other: more associations than the node takes.
+        rejected_peer_limit: one association too many of this peer.
+        rejected_disk_low: low disk.
+        rejected_other: one association too many of all.
         aborted: associations that ended without a release.
-        tls_failures: TLS handshakes that failed.
-        connections_closed: connections closed at once: too many.
-        stored: new contents.
-        duplicates: contents that were there before.
-        refused_invalid, refused_mismatch: C000H and A900H, in quarantine.
+        tls_failures: failed TLS handshakes.
+        connections_closed: connections closed at once, since there were too many.
+        echoes: C-ECHO requests.
+        stored: instances with new content.
+        stored_bytes: bytes of their data sets.
+        duplicates: instances whose content was in the spool before.
+        refused_invalid: C000H, in quarantine.
+        refused_mismatch: A900H, in quarantine, or 0122H.
         refused_resources: A700H, no space or a failing disk.
         refused_too_large: A700H, larger than the peer may send.
-        delayed: instances acknowledged later than they could have been, by the peer's rate.
-        commitments: requests for storage commitment taken.
+        delayed: answers that were delayed, since the peer was above its rate.
+        commitments: accepted requests for storage commitment.
         queries: C-FIND requests of peers that may find.
+
+    Example:
+        >>> settings = ListenerSettings("NODE", port=0, anonymous_peer=AllowedPeer("any", ""))
+        >>> with Spool(tmp_path) as spool, StorageSCP(settings, spool) as scp:
+        ...     seconds = echo(Peer("NODE", "127.0.0.1", scp.port)).round_trip_s
+        ...     scp.statistics.echoes
+        1
     """
 
     associations: int
@@ -65,15 +76,20 @@ class ListenerStatistics:
 _NAMES = tuple(field.name for field in fields(ListenerStatistics))
 _CELLS = {name: cell for cell, name in enumerate((*_NAMES, "open_associations"))}
 COUNTS_SIZE = 8 * len(_CELLS)
-"""Bytes that counts take."""
+"""Size of the buffer of `Counts` in bytes."""
 
 
 class Counts:
-    """Counts under the names of `ListenerStatistics`, from many threads.
+    """Counters by the names of `ListenerStatistics`; many threads may count.
 
     Args:
-        buffer: `COUNTS_SIZE` bytes where they are kept, which another process may read; None:
-            here alone.
+        buffer: `COUNTS_SIZE` bytes to count in, which another process may read; None for own ones.
+
+    Example:
+        >>> counts = Counts()
+        >>> counts.add("stored", 2)
+        >>> counts.statistics().stored
+        2
     """
 
     def __init__(self, buffer: bytearray | mmap.mmap | None = None) -> None:
@@ -82,7 +98,7 @@ class Counts:
 
     @property
     def open_associations(self) -> int:
-        """How many associations there are at the moment."""
+        """Number of associations at the moment."""
         return self._cells[_CELLS["open_associations"]]
 
     @open_associations.setter
@@ -90,17 +106,17 @@ class Counts:
         self._cells[_CELLS["open_associations"]] = number
 
     def add(self, name: str, amount: int = 1) -> None:
-        """Count something that happened."""
+        """Add to a counter."""
         with self._lock:
             self._cells[_CELLS[name]] += amount
 
     def statistics(self) -> ListenerStatistics:
-        """Return what has happened until now."""
+        """Return the counts until now."""
         with self._lock:
             return ListenerStatistics(**{name: self._cells[_CELLS[name]] for name in _NAMES})
 
 
 def total(statistics: Iterable[ListenerStatistics]) -> ListenerStatistics:
-    """Return the sums of what several listeners counted."""
+    """Return the sums over several listeners."""
     rows = [astuple(row) for row in statistics]
     return ListenerStatistics(*(sum(column) for column in zip(*rows, strict=True)))

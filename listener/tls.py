@@ -1,4 +1,4 @@
-"""TLS as BCP 195 and PS3.15 B.9 ask for: both sides named by certificates, nothing old."""
+"""TLS of BCP 195 and PS3.15 B.9: certificates on both sides, no old versions or ciphers."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _VERIFICATION = {
     10: "the certificate has expired",
     18: "the certificate is self-signed and not among the trusted ones",
     19: "a self-signed certificate in its chain is not among the trusted ones",
-    20: "the certificate was issued by someone who is not among the trusted ones",
-    21: "the certificate was issued by someone who is not among the trusted ones",
+    20: "the issuer of the certificate is not among the trusted ones",
+    21: "the issuer of the certificate is not among the trusted ones",
     62: "the certificate is for another host name",
     64: "the certificate is for another address",
 }
@@ -49,13 +49,20 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class TLSFiles:
-    """Where our certificate, its key and the trusted issuers lie, PEM.
+    """PEM files of our certificate, its key and the trusted issuers.
 
     Attributes:
-        certificate: ours, with the chain up to its issuer.
+        certificate: our certificate, with the chain up to its issuer.
         private_key: its key, not encrypted.
-        trusted: certificates of the issuers that we take peers from.
+        trusted: certificates of the issuers whose peers are accepted.
         minimum_version: "1.2" or "1.3".
+
+    Example:
+        >>> pki = Path("/etc/mediclip/pki")
+        >>> files = TLSFiles(pki / "node.pem", pki / "node.key", pki / "issuers.pem")
+        >>> files.server_context()
+        Traceback (most recent call last):
+        listener.errors.TLSError: certificate /etc/mediclip/pki/node.pem with key ...
     """
 
     certificate: Path
@@ -67,7 +74,7 @@ class TLSFiles:
         """Return a context that asks the client for a certificate.
 
         Raises:
-            TLSError: a file is missing or is not what it should be.
+            TLSError: a file is missing or of the wrong kind.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.verify_mode = ssl.CERT_REQUIRED
@@ -75,10 +82,10 @@ class TLSFiles:
         return self._filled(context)
 
     def client_context(self) -> ssl.SSLContext:
-        """Return a context that checks the server's certificate and host, and shows ours.
+        """Return a context that checks the server's certificate and host, and presents ours.
 
         Raises:
-            TLSError: a file is missing or is not what it should be.
+            TLSError: a file is missing or of the wrong kind.
         """
         return self._filled(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
@@ -104,18 +111,18 @@ class TLSFiles:
         return context
 
     def fingerprint(self) -> tuple[tuple[int, int, int] | None, ...]:
-        """Return what changes when a file is replaced."""
+        """Return inode, time and size of each file; they change when a file is replaced."""
         return tuple(_stamp(path) for path in (self.certificate, self.private_key, self.trusted))
 
 
 class ServerTLS:
-    """Shakes hands with clients, with the certificates that lie on disk at that moment.
+    """Server side of TLS; new certificate files are used without a restart.
 
-    Files that can't be used are logged once, and those before them stay in use.
+    Files that can't be used are logged once, and the previous certificates stay in use.
 
     Args:
-        files: where the certificates are.
-        handshake_timeout_s: seconds that a client has to shake hands.
+        files: PEM files.
+        handshake_timeout_s: limit of one handshake in seconds.
 
     Raises:
         TLSError: the files can't be used.
@@ -129,17 +136,17 @@ class ServerTLS:
         self._context = files.server_context()
 
     def accept(self, connection: socket.socket) -> ssl.SSLSocket:
-        """Shake hands; the connection is given to the result, or closed.
+        """Do the handshake; on failure the connection is closed.
 
         Raises:
-            TLSError: it failed, or took too long; the text says why in plain words.
+            TLSError: it failed, or took too long; the text says why.
         """
         connection.settimeout(self._timeout_s)
         try:
             return self._current().wrap_socket(connection, server_side=True)
         except OSError as error:
             connection.close()
-            raise TLSError(plain(error)) from error
+            raise TLSError(describe_tls_error(error)) from error
 
     def _current(self) -> ssl.SSLContext:
         with self._lock:
@@ -149,50 +156,55 @@ class ServerTLS:
                 try:
                     self._context = self._files.server_context()
                 except TLSError as error:
-                    log.error("tls.certificates_unusable", reason=str(error))
+                    log.error("certificates.unusable", reason=str(error))
                 else:
-                    log.info("tls.certificates_reloaded")
+                    log.info("certificates.reloaded")
             return self._context
 
 
 class ClientHandshake:
-    """A client context that remembers why a connection failed, which the library does not say."""
+    """Client context that keeps the reason of a failed handshake, which pynetdicom drops.
+
+    Attributes:
+        failure: reason of the failure; None if there was none.
+        context: for one association.
+    """
 
     def __init__(self, files: TLSFiles) -> None:
         self.failure: str | None = None
         self.context = files.client_context()
-        self.context.sslsocket_class = _remembering(self)
+        self.context.sslsocket_class = _socket_class(self)
 
 
-def _remembering(handshake: ClientHandshake) -> type[ssl.SSLSocket]:
+def _socket_class(handshake: ClientHandshake) -> type[ssl.SSLSocket]:
     class Socket(ssl.SSLSocket):
         def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002
             try:
                 super().do_handshake(block)
             except OSError as error:
-                handshake.failure = plain(error)
+                handshake.failure = describe_tls_error(error)
                 raise
 
         def recv(self, *args: Any, **kwargs: Any) -> bytes:
-            # By TLS 1.3 a server's "no" to our certificate comes after our side has finished.
+            # In TLS 1.3 the alert about our certificate arrives after our handshake, in recv().
             try:
                 return super().recv(*args, **kwargs)
             except ssl.SSLError as error:
-                handshake.failure = plain(error)
+                handshake.failure = describe_tls_error(error)
                 raise
 
     return Socket
 
 
 def certificate_names(connection: ssl.SSLSocket) -> frozenset[str]:
-    """Return the host names and addresses that the peer's certificate is for."""
+    """Return the host names and addresses in the peer's certificate."""
     certificate = connection.getpeercert() or {}
     alternatives: Any = certificate.get("subjectAltName", ())
     return frozenset(str(value) for kind, value in alternatives if kind in ("DNS", "IP Address"))
 
 
-def plain(error: OSError) -> str:
-    """Say in plain words why a handshake failed."""
+def describe_tls_error(error: OSError) -> str:
+    """Return a text for an administrator why a handshake failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _VERIFICATION.get(error.verify_code, error.verify_message)
     if isinstance(error, TimeoutError):

@@ -1,4 +1,4 @@
-"""UIDs from the wire, made safe to name a folder or a file."""
+"""UIDs from the network, validated before they name a folder or a file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from listener.errors import InvalidUIDError
 
 _MAX_LENGTH = 64
-# PS3.5 9.1 also forbids leading zeros in a component. Modalities in the field break that rule and
-# no other, such a UID is harmless as a path, and refusing it would lose images: it is let through.
+# PS3.5 9.1 also forbids leading zeros in a component. Some modalities break this rule and no other;
+# such a UID is harmless as a path, and refusing it would lose images.
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 
 

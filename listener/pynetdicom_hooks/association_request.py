@@ -1,4 +1,4 @@
-"""An association request, whose presentation contexts are read once for all that send the same."""
+"""A-ASSOCIATE-RQ parser that caches decoded presentation contexts by their bytes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from pynetdicom.presentation import PresentationContext
 
 _PRESENTATION_CONTEXT = 0x20  # PS3.8 9.3.2.2
-# A context of twenty transfer syntaxes has some 600 bytes; what is longer is not kept.
-_KEPT_BYTES = 1024
-_KEPT = 1024
+# A context of twenty transfer syntaxes has about 600 bytes; a longer one is not cached.
+_MAX_CACHED_BYTES = 1024
+_CACHE_SIZE = 1024
 
 
 class _ContextItem(PresentationContextItemRQ):
-    """A proposed context, with what the library makes of it."""
+    """Presentation context item with its decoded context."""
 
     def __init__(self, encoded: bytes) -> None:
         super().__init__()
@@ -27,21 +27,20 @@ class _ContextItem(PresentationContextItemRQ):
         self._context = super().to_primitive()
 
     def to_primitive(self) -> PresentationContext:
-        """Return the context, for one association alone."""
+        """Return a copy of the context, for one association."""
         context = copy(self._context)
         context._transfer_syntax = self._context.transfer_syntax.copy()
         return context
 
 
-_known_context = lru_cache(maxsize=_KEPT)(_ContextItem)
+_known_context = lru_cache(maxsize=_CACHE_SIZE)(_ContextItem)
 
 
 class AssociationRequest(A_ASSOCIATE_RQ):
-    """An A-ASSOCIATE-RQ (PS3.8 9.3.2) that is received.
+    """Received A-ASSOCIATE-RQ (PS3.8 9.3.2).
 
-    A sender proposes the same contexts every time, and an archive proposes more than a hundred:
-    the library makes six objects of each and checks its UIDs several times, which took a third of
-    the time of accepting an association.
+    A sender proposes the same contexts every time, an archive more than a hundred. pynetdicom makes
+    six objects of each and checks its UIDs several times: a third of the time of an acceptance.
     """
 
     def _wrap_generate_items(self, bytestream: bytes) -> list[Any]:
@@ -50,7 +49,7 @@ class AssociationRequest(A_ASSOCIATE_RQ):
 
 def _read(kind: int, encoded: bytes) -> Any:
     if kind == _PRESENTATION_CONTEXT:
-        return (_known_context if len(encoded) <= _KEPT_BYTES else _ContextItem)(encoded)
+        return (_known_context if len(encoded) <= _MAX_CACHED_BYTES else _ContextItem)(encoded)
     item = PDU_ITEM_TYPES[kind]()
     item.decode(encoded)
     return item

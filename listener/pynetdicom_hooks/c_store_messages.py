@@ -1,9 +1,8 @@
-"""What comes over an association once it is open: C-STORE goes its own short way.
+"""Messages of an open association: C-STORE bypasses pynetdicom.
 
-pynetdicom makes an object of every PDU, fragment, command set and element on the way from the
-network to the disk, which takes ten times as long as what has to be done. So the fragments of a
-C-STORE go from the socket's buffer to the file (PS3.8 9.3.5, E.2; PS3.7 6.3.1), and those of all
-other messages to pynetdicom.
+pynetdicom makes an object of every PDU, fragment, command set and element, which takes ten times as
+long as the rest of the work. So the fragments of a C-STORE go from the socket's buffer to the file
+(PS3.8 9.3.5, E.2; PS3.7 6.3.1), and those of all other messages to pynetdicom.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _PDV = struct.Struct(">LBB")
 _LENGTH_SIZE = 4
 _COMMAND, _LAST = 0x01, 0x02
 _COMMAND_LIMIT = 64 * 1024
-# What is not a C-STORE brings a list of references at most; ten thousand of them take 2 MB.
+# Other messages have lists of references at most; ten thousand of them take 2 MB.
 _OTHER_DATA_LIMIT = 16 * 1024 * 1024
 
 
@@ -55,14 +54,14 @@ class InstanceReceiver(Protocol):
         """Take the next part of the data set."""
 
     def finish(self) -> StoreResponse:
-        """Take note that the data set is complete, and return the answer."""
+        """Keep the complete data set, and return the answer."""
 
     def close(self) -> None:
-        """Release whatever is held; called once, complete or not."""
+        """Release all resources, whether the data set is complete or not."""
 
 
 class StoreService(Protocol):
-    """Service that takes C-STORE requests."""
+    """SCP of C-STORE."""
 
     def begin(
         self, association: Association, context: PresentationContext, request: CommandSet
@@ -71,12 +70,12 @@ class StoreService(Protocol):
 
 
 class IncomingMessages:
-    """Assembles messages from P-DATA-TF PDUs; used by the thread that reads the association alone.
+    """Assembler of messages from P-DATA-TF PDUs; only the thread that reads them uses it.
 
     Args:
-        association: whose messages they are.
-        service: takes the C-STORE requests.
-        send: sends an encoded PDU, after so many seconds.
+        association: of the messages.
+        service: receives the C-STORE requests.
+        send: sends an encoded PDU after a delay in seconds.
     """
 
     def __init__(
@@ -96,10 +95,10 @@ class IncomingMessages:
         self._other: int | None = None  # bytes of the data set of another message that is coming
 
     def take(self, body: memoryview) -> None:
-        """Take what stands in a P-DATA-TF PDU after its header.
+        """Take the body of a P-DATA-TF PDU.
 
         Raises:
-            BrokenMessageError: it is not what the standard allows at this point.
+            BrokenMessageError: the standard does not allow it at this point.
         """
         position, end = 0, len(body)
         if not end:
@@ -119,7 +118,7 @@ class IncomingMessages:
             position = value_end
 
     def close(self) -> None:
-        """Drop what has not come to its end."""
+        """Drop an incomplete instance."""
         if self._receiving is not None:
             self._receiving.close()
             self._receiving = None
@@ -180,7 +179,7 @@ class IncomingMessages:
             max_length = self._association.requestor.maximum_length or 0
             self._send(p_data(self._context_id, command, max_length=max_length), answer.delay_s)
         finally:
-            self.close()  # after the answer, so that the sender need not wait for it
+            self.close()  # after the answer, so that the sender does not wait for it
 
     def _pass_on(self, control: int, fragment: bytes) -> None:
         primitive = P_DATA()
@@ -188,5 +187,5 @@ class IncomingMessages:
         primitive.presentation_data_value_list.append((self._context_id, value))
         try:
             self._association.dimse.receive_primitive(primitive)
-        except Exception as error:  # the library's parser meets whatever was sent
+        except Exception as error:  # pynetdicom's parser gets any bytes
             raise BrokenMessageError(f"{type(error).__name__} in a message") from error

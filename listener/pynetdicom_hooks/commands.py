@@ -1,4 +1,4 @@
-"""The command sets of C-STORE, read and written without an object per element (PS3.7 9.3.1)."""
+"""Command sets of C-STORE, read and written without an object per element (PS3.7 9.3.1)."""
 
 from __future__ import annotations
 
@@ -30,11 +30,14 @@ _LAST_COMMAND, _COMMAND = 0x03, 0x01
 
 @dataclass(frozen=True, slots=True)
 class CommandSet:
-    """What a command set says, of what is needed to tell messages apart and to answer a C-STORE.
+    """Elements of a command set that select a message and answer a C-STORE.
 
     Attributes:
-        field: which message it is (PS3.7 E.1).
-        sop_class_uid, sop_instance_uid: as affected; padding removed, else as received.
+        field: Command Field (PS3.7 E.1).
+        message_id: Message ID.
+        sop_class_uid: Affected SOP Class UID without padding, not validated.
+        sop_instance_uid: Affected SOP Instance UID, likewise.
+        has_data_set: whether a data set follows.
     """
 
     field: int
@@ -45,10 +48,10 @@ class CommandSet:
 
 
 def read_command(encoded: bytes) -> CommandSet:
-    """Read a command set, which is in implicit VR little endian (PS3.7 6.3.1).
+    """Decode a command set from implicit VR little endian (PS3.7 6.3.1).
 
     Raises:
-        BrokenMessageError: it is cut short, of another group, or lacks what every message has.
+        BrokenMessageError: it is cut short, of another group, or has no Command Field.
     """
     elements: dict[int, bytes] = {}
     position, end = 0, len(encoded)
@@ -63,7 +66,7 @@ def read_command(encoded: bytes) -> CommandSet:
         position += length
     field = _number(elements, _COMMAND_FIELD)
     if field is None:
-        raise BrokenMessageError("a command set does not say which message it is")
+        raise BrokenMessageError("a command set without Command Field")
     return CommandSet(
         field=field,
         message_id=_number(elements, _MESSAGE_ID) or 0,
@@ -74,7 +77,7 @@ def read_command(encoded: bytes) -> CommandSet:
 
 
 def store_response(request: CommandSet, *, status: int, comment: str = "") -> bytes:
-    """Return the command set of a C-STORE-RSP (PS3.7 table 9.3-2)."""
+    """Encode the command set of a C-STORE-RSP (PS3.7 table 9.3-2)."""
     body = b"".join(
         (
             _element(_SOP_CLASS, request.sop_class_uid.encode("ascii", "replace"), b"\0"),
@@ -92,12 +95,12 @@ def store_response(request: CommandSet, *, status: int, comment: str = "") -> by
 
 
 def p_data(context_id: int, command: bytes, *, max_length: int) -> bytes:
-    """Return the P-DATA-TF PDUs that carry a command set (PS3.8 9.3.5).
+    """Encode a command set as P-DATA-TF PDUs (PS3.8 9.3.5).
 
     Args:
         context_id: of the presentation context, odd, 1 to 255.
         command: the encoded command set.
-        max_length: bytes of a PDU that the peer takes, its header not counted; 0: any.
+        max_length: largest PDU that the peer receives, in bytes without header; 0: any.
     """
     room = max(max_length - 6, 1) if max_length else len(command)
     pdus = []

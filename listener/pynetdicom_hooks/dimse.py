@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
 
 class DIMSEProvider(DIMSEServiceProvider):
-    """pynetdicom's queue of messages, with these differences.
+    """DIMSE provider of pynetdicom, with two differences.
 
-    An answer is left to whoever waits for it. The association's own thread also looks into the
-    queue, and where it was quicker it dropped the answer, so that the waiting one heard nothing
-    until its time was over.
+    A response is left to the thread that waits for it. pynetdicom's association thread reads the
+    same queue and drops the response if it is faster; the waiting thread then times out.
 
-    A message goes out whole. A commitment report is sent from another thread than answers are, and
-    the fragments of two messages must not mix (PS3.8 E.2).
+    The fragments of two messages are not mixed (PS3.8 E.2), although a commitment report is sent
+    by another thread than responses are.
 
     Args:
-        wait_s: seconds that the association's thread waits where it else looks a thousand times a
-            second; a sender waits that long for it at each message.
+        association: of the messages.
+        wait_s: seconds that the association's thread blocks on an empty queue, instead of polling
+            it 1,000 times a second.
 
     Attributes:
-        sending: who holds it is between two messages: all of the last one was handed over, and
-            none begins.
+        sending: lock held while one message is handed over, so that fragments of two never
+            interleave.
     """
 
     def __init__(self, association: Association, *, wait_s: float = 0.0) -> None:
@@ -36,7 +36,7 @@ class DIMSEProvider(DIMSEServiceProvider):
         self.sending = threading.Lock()
 
     def get_msg(self, block: bool = False) -> Any:  # noqa: FBT001, FBT002  the library's signature
-        """Return the next message: to the association's thread no answer, to others any."""
+        """Return the next message; without `block` (the association's thread) only a request."""
         if block:
             return super().get_msg(block=True)
         messages = self.msg_queue
@@ -46,12 +46,12 @@ class DIMSEProvider(DIMSEServiceProvider):
             if not messages.queue:
                 return None, None
             if _is_answer(messages.queue[0][1]):
-                messages.not_empty.notify()  # which may have woken us instead of who waits for it
+                messages.not_empty.notify()  # for the thread that waits for it
                 return None, None
             return messages.queue.popleft()
 
     def send_msg(self, primitive: Any, context_id: int) -> None:
-        """Send a message whole."""
+        """Send a message without another one in between."""
         with self.sending:
             super().send_msg(primitive, context_id)
 

@@ -1,4 +1,4 @@
-"""Documented switches of pydicom and pynetdicom, which hold for the whole process."""
+"""Process-wide options of pydicom and pynetdicom."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from pynetdicom import _config
 
 
 def configure_libraries() -> None:
-    """Set the libraries for a process that sends or receives; again does nothing.
+    """Set the options of a process that sends or receives; may be called again.
 
-    A file given by its path goes out as it is encoded, in pieces, instead of being decoded and
-    encoded again. And what only makes text for log lines and warnings, which quote patients' values
-    and are kept silent here, is not computed: a description of every PDU and message, and a check
-    of every UID of a negotiation. That is a third of what it costs to accept an association of 120
-    contexts.
+    A file is sent as it is encoded, in fragments, not decoded and encoded again. Log lines and
+    warnings, which quote patients' values, are not computed: descriptions of PDUs and messages, and
+    the check of each UID in a negotiation, a third of the time to accept 120 contexts.
     """
     _config.STORE_SEND_CHUNKED_DATASET = True
     _config.LOG_HANDLER_LEVEL = "none"

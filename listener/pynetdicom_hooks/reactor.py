@@ -1,7 +1,6 @@
-"""The thread that reads and writes an association: it waits where pynetdicom's own looks around.
+"""DUL reactor that blocks in poll() where pynetdicom's polls 1,000 times a second.
 
-pynetdicom's reactor wakes up a thousand times a second to see whether something came or is to be
-sent, and reads 4 KiB at a time. This one sleeps until one or the other is so.
+It reads and writes one association, in whole PDUs where pynetdicom reads 4 KiB at a time.
 """
 
 from __future__ import annotations
@@ -34,27 +33,27 @@ log = structlog.get_logger()
 
 _ASSOCIATE_RQ, _P_DATA_TF = 0x01, 0x04
 _DATA_TRANSFER, _AWAITING_CLOSE = "Sta6", "Sta13"  # PS3.8 9.2.1
-_OVER = frozenset(("Sta1", _AWAITING_CLOSE))  # nothing can be sent any more
+_OVER = frozenset(("Sta1", _AWAITING_CLOSE))  # states in which nothing can be sent
 # PS3.8 9.2.2
 _ASSOCIATION_REQUESTED, _P_DATA_REQUEST = "Evt6", "Evt9"
 _CONNECTION_CLOSED, _INVALID_PDU = "Evt17", "Evt19"
-# Requests that a peer may send ahead of our answers; more of them wait in its own buffers.
+# Requests that are read ahead of our answers; more of them wait in the network.
 _REQUESTS_AHEAD = 2
-# Timers are looked at this often while nothing happens.
-_LOOK_S = 0.1
-_LOOK_AHEAD_S = 0.005
+# Longest wait in seconds before the timers are checked.
+_CHECK_S = 0.1
+_CHECK_AHEAD_S = 0.005
 
 
 class _WakePipe:
-    """Wakes up a thread that waits for the network."""
+    """Pipe that wakes a thread out of poll()."""
 
     def __init__(self) -> None:
         self.reader, self._writer = socket.socketpair()
         self.reader.settimeout(0)
         self._writer.settimeout(0)
 
-    def ring(self) -> None:
-        with suppress(OSError):  # closed, or rung more often than it holds
+    def wake(self) -> None:
+        with suppress(OSError):  # closed, or full
             self._writer.send(b"\0")
 
     def drain(self) -> None:
@@ -67,38 +66,38 @@ class _WakePipe:
 
 
 class _NotifyingQueue(queue.Queue[Any]):
-    """Tells someone of whatever is put in."""
+    """Queue that calls a function after each put."""
 
-    def __init__(self, announce: Callable[[], None]) -> None:
+    def __init__(self, on_put: Callable[[], None]) -> None:
         super().__init__()
-        self._announce = announce
+        self._on_put = on_put
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002
         super().put(item, block, timeout)
-        self._announce()
+        self._on_put()
 
 
 class Reactor(DULServiceProvider):
-    """Reads PDUs from a guarded socket, and gives P-DATA to `IncomingMessages`.
+    """DUL service provider that reads whole PDUs, and gives P-DATA to `IncomingMessages`.
 
-    All else is pynetdicom's: its state machine, its timers, and what it sends.
+    The state machine, the timers and all sending are pynetdicom's.
 
     Args:
-        association: not started yet; its socket and this reactor are set by the caller.
-        service: takes the C-STORE requests.
+        association: not started yet; the caller sets its socket and this reactor.
+        service: receives the C-STORE requests.
     """
 
     def __init__(self, association: Association, service: StoreService) -> None:
         super().__init__(association)
-        self._run_loop_delay = 0.0  # it waits in `_waited_for_data`
+        self._run_loop_delay = 0.0  # it waits in `_wait_for_data`
         self._wake_pipe = _WakePipe()
         self._messages = IncomingMessages(association, service, self._answer)
         self._busy = False
-        self.to_provider_queue = _NotifyingQueue(self._wake_pipe.ring)
-        self.to_user_queue = _NotifyingQueue(self._tell_user)
+        self.to_provider_queue = _NotifyingQueue(self._wake_pipe.wake)
+        self.to_user_queue = _NotifyingQueue(self._wake_user)
 
     def run_reactor(self) -> None:
-        """Run until the association is over."""
+        """Run until the association has ended."""
         try:
             super().run_reactor()
         finally:
@@ -108,36 +107,36 @@ class Reactor(DULServiceProvider):
     def kill_dul(self) -> None:
         """End the thread."""
         super().kill_dul()
-        self._wake_pipe.ring()
+        self._wake_pipe.wake()
 
     def stop_dul(self) -> bool:
-        """End the thread if the association is over; return whether it is."""
+        """End the thread if the association has ended; return whether it has."""
         if self.state_machine.current_state == "Sta1":
             self.kill_dul()
         return super().stop_dul()
 
     def idle_timer_expired(self) -> bool:
-        """Whether nothing came for too long; while an instance is stored it is our turn."""
+        """Whether the peer was idle for too long; never while an instance is stored."""
         return not self._busy and super().idle_timer_expired()
 
     def _process_recv_primitive(self) -> bool:
         if self.state_machine.current_state not in _OVER:
             return super()._process_recv_primitive()
-        # Of what our threads asked for before they knew, the state machine would die.
+        # Primitives queued before the association ended are illegal in Sta1/Sta13: drop them.
         self.to_provider_queue.queue.clear()
         return False
 
     def _is_transport_event(self) -> bool:
         if self.state_machine.current_state == _AWAITING_CLOSE:
             return super()._is_transport_event()
-        came = False
-        # The library's own loop has more to do between two PDUs than there is to do for one.
-        while self._waited_for_data():
+        received = False
+        # Several PDUs per turn of pynetdicom's loop, which costs more than one PDU.
+        while self._wait_for_data():
             self._read_pdu_data()
-            came = True
+            received = True
             if not self.to_provider_queue.empty():
                 break
-        return came
+        return received
 
     def _read_pdu_data(self) -> None:
         transport = cast("PDUSocket", self.socket)
@@ -170,7 +169,7 @@ class Reactor(DULServiceProvider):
         header = bytes((kind, 0)) + len(body).to_bytes(4, "big")
         try:
             pdu, event = self._decode_pdu(bytearray(header + body))
-        except Exception as error:  # the library's parser meets whatever was sent
+        except Exception as error:  # pynetdicom's parser gets any bytes
             raise BrokenMessageError(f"{type(error).__name__} in a PDU") from error
         self.event_queue.put(event)
         self._recv_pdu.put(pdu)
@@ -183,51 +182,51 @@ class Reactor(DULServiceProvider):
         return request, _ASSOCIATION_REQUESTED
 
     def _answer(self, pdu: bytes, delay_s: float) -> None:
-        """Send an answer, later if it has to wait and nothing else is to be sent by then."""
+        """Send an answer after its delay, or earlier if something else is to be sent."""
         deadline = time.monotonic() + delay_s
         while (left := deadline - time.monotonic()) > 0 and self.to_provider_queue.empty():
             self._poll([self._wake_pipe.reader], left)
         with cast("DIMSEProvider", self.assoc.dimse).sending:
-            self._send_what_waits()
+            self._send_queued_data()
             if self.socket is not None:
                 self.socket.send(pdu)
 
-    def _send_what_waits(self) -> None:
-        """Send the rest of a message that is on its way, so that an answer does not split it."""
+    def _send_queued_data(self) -> None:
+        """Send the rest of a message that has begun, so that an answer does not split it."""
         waiting = self.to_provider_queue.queue
         while waiting and isinstance(waiting[0], P_DATA):
             self.state_machine.do_action(_P_DATA_REQUEST)
 
-    def _tell_user(self) -> None:
-        """Wake up the association's thread, as the library itself does when it aborts."""
+    def _wake_user(self) -> None:
+        """Wake the association's thread, as pynetdicom itself does at an abort."""
         self.assoc.dimse.msg_queue.put((None, None))
 
     def _is_ahead(self) -> bool:
         return self.assoc.dimse.msg_queue.qsize() >= _REQUESTS_AHEAD
 
-    def _waited_for_data(self) -> bool:
-        """Wait until there is something to read or to send, or a timer is to be looked at."""
+    def _wait_for_data(self) -> bool:
+        """Wait for data; return False if there is something to send or a timer to check."""
         transport = cast("PDUSocket | None", self.socket)
         connection = None if transport is None else transport.socket
         if self._kill_thread or not self.event_queue.empty():
             return False
         if transport is None or connection is None or self._is_ahead():
-            self._poll([self._wake_pipe.reader], _LOOK_AHEAD_S)
+            self._poll([self._wake_pipe.reader], _CHECK_AHEAD_S)
             return False
-        if transport.has_come():
+        if transport.has_data():
             return True
-        return self._poll([self._wake_pipe.reader, connection], _LOOK_S)
+        return self._poll([self._wake_pipe.reader, connection], _CHECK_S)
 
     def _poll(self, sockets: list[socket.socket], timeout_s: float) -> bool:
-        """Wait for the bell or a connection; return whether it is the connection."""
+        """Wait for the wake pipe or a connection; return whether the connection is ready."""
         poller = select.poll()
         try:
             for waited_for in sockets:
                 poller.register(waited_for, select.POLLIN)
             ready = {descriptor for descriptor, _ in poller.poll(timeout_s * 1000)}
-        except (OSError, ValueError):  # closed meanwhile; who reads it finds out
+        except (OSError, ValueError):  # closed meanwhile; reading detects it
             return True
-        bell = self._wake_pipe.reader.fileno()
-        if bell in ready:
+        wake_pipe = self._wake_pipe.reader.fileno()
+        if wake_pipe in ready:
             self._wake_pipe.drain()
-        return bool(ready - {bell})
+        return bool(ready - {wake_pipe})

@@ -1,4 +1,4 @@
-"""Requestor side of an association: what pynetdicom does not tell, and its socket's options."""
+"""Requestor side of an association: its events, and its socket's options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accepts connections, each in a thread of its own from the first byte on."""
+"""Server that handles each connection in a thread of its own from its first byte."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _WAIT_S = 0.05
 
 
 class ConnectionGate:
-    """Counts connections, so that a flood of them costs no more than a few threads.
+    """Limit of connections, so that a flood of them costs only a few threads.
 
     Args:
-        total: connections at one time.
-        unestablished_per_address: connections from one address that have no association yet.
+        total: connections at the same time.
+        unestablished_per_address: connections of one address without an association yet.
     """
 
     def __init__(self, *, total: int, unestablished_per_address: int) -> None:
@@ -45,7 +45,7 @@ class ConnectionGate:
         self._associations: list[tuple[str, Association]] = []
 
     def admit(self, address: str) -> bool:
-        """Whether one more connection may come; if so it counts as opening."""
+        """Count one more connection as opening; return False if there are too many."""
         with self._lock:
             self._associations = [
                 (known, association)
@@ -64,7 +64,7 @@ class ConnectionGate:
             return True
 
     def opened(self, address: str, association: Association | None) -> None:
-        """An opening connection has become an association, or nothing."""
+        """Count an opening connection as an association; None if it did not become one."""
         with self._lock:
             self._opening[address] -= 1
             if self._opening[address] <= 0:
@@ -75,15 +75,15 @@ class ConnectionGate:
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """What the listening sockets share.
+    """Options of all listening sockets.
 
     Attributes:
-        gate: counts connections.
-        max_pdu: bytes of a PDU that is taken.
-        pdu_timeout_s: seconds that a PDU may take.
-        service: takes the C-STORE requests.
-        share_port: other processes listen there too.
-        on_dropped: called with a counter's name when a connection comes to nothing.
+        gate: limits connections.
+        max_pdu: largest PDU in bytes.
+        pdu_timeout_s: limit of one PDU in seconds.
+        service: receives the C-STORE requests.
+        share_port: True if other processes listen on the same port.
+        on_dropped: called with the counter's name when a connection is dropped.
     """
 
     gate: ConnectionGate
@@ -95,7 +95,7 @@ class ServerOptions:
 
 
 class ConnectionHandler(RequestHandler):
-    """Makes an association of a connection, with bounds on what the peer can send."""
+    """Request handler that makes an association of a connection, with limits of its PDUs."""
 
     association: Association | None = None
 
@@ -117,12 +117,13 @@ class ConnectionHandler(RequestHandler):
 
 
 class AssociationServer(ThreadedAssociationServer):
-    """A listening socket, with or without TLS.
+    """Listening socket, with or without TLS.
 
     Args:
-        options: shared with the other listening sockets.
-        tls: shakes hands in the connection's own thread; None: no TLS.
-        listen_on: the library's own arguments, given by it.
+        args: arguments of pynetdicom's server.
+        options: of all listening sockets.
+        tls: for handshakes in the connection's own thread; None: no TLS.
+        listen_on: keyword arguments of pynetdicom's server.
     """
 
     request_queue_size = 128
@@ -136,28 +137,28 @@ class AssociationServer(ThreadedAssociationServer):
         super().__init__(*args, **{**listen_on, "request_handler": ConnectionHandler})
 
     def server_bind(self) -> None:
-        """Bind, beside other processes where they share the port."""
+        """Bind the socket; other processes may bind the same port if it is shared."""
         if self.options.share_port:
-            # The library's annotation says that there may be no socket; by now there is.
+            # The annotation allows None, but the socket exists by now.
             cast("socket.socket", self.socket).setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         super().server_bind()
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
-        """Accept, without Nagle's delay, and notice in the end when the other side has gone."""
+        """Accept a connection, without Nagle's delay and with keep-alive."""
         client, address = super().get_request()
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return client, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
-        """Close at once what is too much."""
+        """Check the limit of connections; too many are closed at once."""
         if self.options.gate.admit(client_address[0]):
             return True
         self.options.on_dropped("connections_closed")
         return False
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Shake hands if need be, then begin the association."""
+        """Do the TLS handshake if there is one, then start the association."""
         association: Association | None = None
         try:
             request.settimeout(self.options.pdu_timeout_s)
@@ -166,14 +167,14 @@ class AssociationServer(ThreadedAssociationServer):
             association = ConnectionHandler(request, client_address, self).association
         except TLSError as error:
             self.options.on_dropped("tls_failures")
-            log.warning("tls.refused", reason=str(error), address=client_address[0])
-        except Exception:
+            log.warning("handshake.failed", reason=str(error), address=client_address[0])
+        except Exception:  # an error of one connection must not stop the others
             log.exception("connection.failed", address=client_address[0])
             self.shutdown_request(request)
         finally:
             self.options.gate.opened(client_address[0], association)
 
     def stop_accepting(self) -> None:
-        """End `serve_forever` and close the listening socket; associations live on."""
+        """End `serve_forever` and close the listening socket; associations go on."""
         socketserver.BaseServer.shutdown(self)
         self.server_close()

@@ -1,4 +1,4 @@
-"""Bounds on what a peer can make us hold: the library reads whatever length it is told."""
+"""Limits size and duration of a PDU; pynetdicom allocates whatever length the peer announces."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _P_DATA_TF = 0x04
 _PDU_TYPES = range(0x01, 0x08)
 # An A-ASSOCIATE-RQ with 128 contexts of 16 syntaxes has about 150 KB.
 _OTHER_PDU_LIMIT = 1024 * 1024
-# Some senders count the header of the PDV, or of the PDU, and some do not.
+# Some senders count the header of the PDV, or of the PDU; some do not.
 _SLACK = 12
 
 
 class UnacceptablePDUError(Exception):
-    """A PDU of no known type, or longer than was agreed; the connection can't go on."""
+    """PDU of an unknown type, or longer than agreed; the connection can't go on."""
 
 
 class PDUSocket(AssociationSocket):
-    """Reads whole PDUs only, none longer than agreed, each within a time limit.
+    """Socket that reads whole PDUs, none longer than agreed, each within a time limit.
 
-    Whatever has come is read at once, so that several small PDUs cost one look at the network.
+    Several small PDUs are read by one system call.
 
     Args:
-        association: whose socket it is.
-        connection: connected.
-        max_pdu: bytes of a P-DATA-TF that we announced to take (PS3.8 D.1).
+        association: of the socket.
+        connection: connected socket.
+        max_pdu: largest P-DATA-TF that we announced, in bytes (PS3.8 D.1).
         pdu_timeout_s: seconds from the first byte of a PDU to its last.
     """
 
@@ -54,13 +54,12 @@ class PDUSocket(AssociationSocket):
         self._max_pdu = max_pdu
         self._timeout_s = pdu_timeout_s
         self._buffer = bytearray(2 * (_HEADER.size + max_pdu + _SLACK))
-        self._start = self._end = 0  # what was read and not given out yet
+        self._start = self._end = 0  # bytes that were read and not returned yet
 
-    def has_come(self) -> bool:
-        """Whether there is something to see to: read before, or found by reading without waiting.
+    def has_data(self) -> bool:
+        """Read without waiting; return whether there is data or the connection has ended.
 
-        The end of the connection is something, too. Of what comes over TLS only what was taken
-        off the network already is seen.
+        With TLS only data that was decrypted before counts.
         """
         connection = self.socket
         if self._start < self._end:
@@ -75,11 +74,11 @@ class PDUSocket(AssociationSocket):
         except BlockingIOError:
             return False
         except OSError:
-            return True  # who reads finds out
+            return True  # reading detects the error
         return True
 
     def send(self, bytestream: bytes) -> None:
-        """Send; without asking first whether there is room for it, as there almost always is."""
+        """Send at once; wait for room only if the socket's buffer is full, which is rare."""
         connection = self.socket
         sent = 0
         if connection is not None and not isinstance(connection, ssl.SSLSocket):
@@ -89,11 +88,11 @@ class PDUSocket(AssociationSocket):
             super().send(bytestream[sent:])
 
     def read_pdu(self) -> tuple[int, memoryview]:
-        """Read one PDU; return its type, and what follows its header, until the next call.
+        """Read one PDU and return its type and its body, which is valid until the next call.
 
         Raises:
-            UnacceptablePDUError: it is of no known type, or longer than agreed; its body is not
-                taken.
+            UnacceptablePDUError: its type is unknown, or it is longer than agreed; its body is not
+                read.
             OSError: the connection was lost, or the PDU took too long.
         """
         deadline = time.monotonic() + self._timeout_s
@@ -110,7 +109,7 @@ class PDUSocket(AssociationSocket):
         return kind, memoryview(self._buffer)[begin : self._start]
 
     def _fill(self, needed: int, deadline: float) -> None:
-        """Read until so many bytes are there from the start on."""
+        """Read until the buffer has a number of bytes."""
         if self._end - self._start >= needed:
             return
         self._make_room(needed)
@@ -126,11 +125,11 @@ class PDUSocket(AssociationSocket):
             kept = self._buffer[self._start : self._end]
             self._start, self._end = 0, len(kept)
             self._buffer[: self._end] = kept
-        if needed > len(self._buffer):  # not in place: a PDU that was given out may still be used
+        if needed > len(self._buffer):  # not in place: a returned PDU may still be used
             self._buffer = self._buffer[: self._end] + bytearray(needed - self._end)
 
     def _receive(self, into: memoryview, deadline: float) -> int:
-        """Read what has come; wait where nothing has."""
+        """Read the available bytes; wait if there are none."""
         connection = self.socket
         if connection is None:
             raise ConnectionError("the connection was closed")
@@ -142,7 +141,7 @@ class PDUSocket(AssociationSocket):
                 connection.settimeout(self._timeout_s)
         while True:
             with suppress(BlockingIOError):
-                # The socket's own method would ask whether there is something first.
+                # Without the select() of the socket's own method.
                 return os.readv(connection.fileno(), [into])
             poller = select.poll()
             poller.register(connection, select.POLLIN)

@@ -1,4 +1,4 @@
-"""Who comes and goes: associations are admitted, turned away, and accounted for at their end."""
+"""Admission of associations, and the account of their ends."""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ log = structlog.get_logger()
 
 
 class AssociationAdmission:
-    """Handles the events of associations.
+    """Handlers of the events of associations.
 
     Args:
-        access: who may come in.
-        on_end: called when an association that was accepted is over.
+        access: decides about callers.
+        associations: that are open.
+        mark: rejects associations while the disk is low.
+        counts: counters.
+        on_end: called when an accepted association has ended.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class AssociationAdmission:
         self._on_association_end = on_end
 
     def on_requested(self, event: evt.Event) -> None:
-        """Let the caller in, or send it away."""
+        """Accept or reject the caller."""
         association = event.assoc
         caller = caller_of(association)
         answer = self._admit(association, caller)
@@ -67,19 +70,19 @@ class AssociationAdmission:
         record = self._associations.open(association, peer)
         return record if isinstance(record, Rejection) else peer
 
-    def _reject(self, association: Association, caller: Caller, refusal: Rejection) -> None:
-        self._counts.add("rejected_" + refusal.counter)
+    def _reject(self, association: Association, caller: Caller, rejection: Rejection) -> None:
+        self._counts.add("rejected_" + rejection.counter)
         log.warning(
             "association.rejected",
-            reason=refusal.name.lower(),
+            reason=rejection.name.lower(),
             calling_ae_title=caller.ae_title,
             called_ae_title=caller.called_ae_title,
             address=caller.address,
         )
-        reject(association, refusal)
+        reject(association, rejection)
 
     def on_established(self, event: evt.Event) -> None:
-        """Take note of an association."""
+        """Record an accepted association."""
         self._counts.add("associations")
         record = self._associations.get(event.assoc)
         if record is not None:
@@ -92,25 +95,25 @@ class AssociationAdmission:
             )
 
     def on_rejected(self, event: evt.Event) -> None:
-        """Count what the library itself rejects: too many associations."""
+        """Count a rejection by pynetdicom itself: too many associations."""
         self._counts.add("rejected_other")
         self._associations.close(event.assoc)
         log.warning(
             "association.rejected",
-            reason="limit_of_associations",
+            reason="node_limit",
             calling_ae_title=event.assoc.requestor.ae_title,
         )
 
     def on_released(self, event: evt.Event) -> None:
-        """Take note of an orderly end."""
+        """Record an association that was released."""
         self._end(event.assoc, released=True)
 
     def on_aborted(self, event: evt.Event) -> None:
-        """Take note of an abort, or of a connection that broke."""
+        """Record an association that was aborted, or whose connection broke."""
         self._end(event.assoc, released=False)
 
     def on_closed(self, event: evt.Event) -> None:
-        """Forget a connection that was lost before it became an association."""
+        """Forget a connection that closed before it became an association."""
         association = event.assoc
         record = self._associations.get(association)
         if record is not None and not record.established:
@@ -129,7 +132,7 @@ class AssociationAdmission:
             association=record.id,
             peer=record.peer.name,
             instances=record.instances,
-            studies=sorted(record.studies),
+            study_uids=sorted(record.studies),
         )
         if self._on_association_end is None:
             return
@@ -142,5 +145,5 @@ class AssociationAdmission:
         )
         try:
             self._on_association_end(end)
-        except Exception:
-            log.exception("association.end_callback_failed", association=record.id)
+        except Exception:  # a failing subscriber must not disturb the sender
+            log.exception("association.callback_failed", association=record.id)

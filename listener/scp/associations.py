@@ -1,4 +1,4 @@
-"""Which associations there are, and whose."""
+"""Open associations, and the limits of their peers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class AssociationRecord:
-    """What is known of one association; its thread alone writes it.
+    """Record of one association; only its own thread writes it.
 
     Attributes:
-        id: ours, in every log line about it.
-        studies: of which it stored instances.
-        lease: slots that it holds of limits that processes share.
+        peer: that requested it.
+        id: our identifier of it in the log.
+        studies: Study Instance UIDs of the instances that it stored.
+        lease: its slots of shared limits.
+        established: True after it was accepted.
+        instances: number of instances that it stored.
     """
 
     peer: AllowedPeer
@@ -41,13 +44,23 @@ class AssociationRecord:
 
 @dataclass(frozen=True, slots=True)
 class AssociationEnd:
-    """An association that is over.
+    """Summary of an association that has ended.
 
     Attributes:
-        association_id: ours for it, as in the log.
-        peer: our name for who called.
-        study_instance_uids: the studies that it stored instances of.
-        released: True for an orderly release, False for an abort or a lost connection.
+        association_id: our identifier of it in the log.
+        peer: our name of the peer.
+        calling_ae_title: AE title of the peer.
+        study_instance_uids: of the instances that it stored.
+        released: True for a release, False for an abort or a lost connection.
+
+    Example:
+        >>> ends = []
+        >>> settings = ListenerSettings("NODE", port=0, anonymous_peer=AllowedPeer("any", ""))
+        >>> with Spool(tmp_path) as spool:
+        ...     with StorageSCP(settings, spool, on_association_end=ends.append) as scp:
+        ...         seconds = echo(Peer("NODE", "127.0.0.1", scp.port)).total_s
+        >>> ends[0].peer, ends[0].released, ends[0].study_instance_uids
+        ('any', True, frozenset())
     """
 
     association_id: str
@@ -58,11 +71,11 @@ class AssociationEnd:
 
 
 class Associations:
-    """Keeps the associations from request to end, and what each peer has of them.
+    """Registry of associations from request to end, which enforces limits.
 
     Args:
-        shared: what other processes that listen on the same port count too; None: there are none.
-        changed: called with the number of associations when it has changed.
+        shared: limits of all processes on the same port; None if there is one process.
+        changed: called with the number of associations after each change.
     """
 
     def __init__(
@@ -72,29 +85,29 @@ class Associations:
         self._changed = changed
         self._lock = threading.Lock()
         self._records: dict[Association, AssociationRecord] = {}
-        self._paces: dict[AllowedPeer, RateLimit | SharedRateLimit] = {}
+        self._rate_limits: dict[AllowedPeer, RateLimit | SharedRateLimit] = {}
 
     def open(self, association: Association, peer: AllowedPeer) -> AssociationRecord | Rejection:
-        """Take an association of a peer, unless that peer has enough of them."""
+        """Register an association of a peer, or return the limit that it exceeds."""
         with self._lock:
             for known in [known for known in self._records if not known.is_alive()]:
                 self._records.pop(known).lease.release()
             record = AssociationRecord(peer)
-            refusal = self._refusal(record)
-            if refusal is not None:
+            rejection = self._rejection(record)
+            if rejection is not None:
                 record.lease.release()
-                return refusal
+                return rejection
             self._records[association] = record
             self._changed(len(self._records))
             return record
 
     def get(self, association: Association) -> AssociationRecord | None:
-        """Return the record of an association that is open."""
+        """Return the record of an open association."""
         with self._lock:
             return self._records.get(association)
 
     def close(self, association: Association) -> AssociationRecord | None:
-        """Forget an association; None where it was forgotten before."""
+        """Remove an association and return its record; None if it was removed before."""
         with self._lock:
             record = self._records.pop(association, None)
             if record is not None:
@@ -103,22 +116,22 @@ class Associations:
             return record
 
     def wait_s(self, peer: AllowedPeer) -> float:
-        """Return the seconds that the answer to an instance of this peer has to wait."""
+        """Return the seconds by which to delay the answer to an instance of a peer."""
         rate = peer.limits.instances_per_s
         if rate is None:
             return 0.0
         with self._lock:
-            pace = self._paces.get(peer)
-            if pace is None:
-                pace = (
+            limit = self._rate_limits.get(peer)
+            if limit is None:
+                limit = (
                     RateLimit(rate)
                     if self._shared is None
                     else self._shared.rate_limit(peer.name, rate)
                 )
-                self._paces[peer] = pace
-        return pace.wait_s()
+                self._rate_limits[peer] = limit
+        return limit.wait_s()
 
-    def _refusal(self, record: AssociationRecord) -> Rejection | None:
+    def _rejection(self, record: AssociationRecord) -> Rejection | None:
         peer, limit = record.peer, record.peer.limits.associations
         if self._shared is None:
             having = sum(known.peer == peer for known in self._records.values())

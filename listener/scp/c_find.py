@@ -1,4 +1,4 @@
-"""C-FIND as a provider, in the Study Root information model (PS3.4 C.6.2)."""
+"""C-FIND as an SCP, in the Study Root information model (PS3.4 C.6.2)."""
 
 from __future__ import annotations
 
@@ -40,11 +40,16 @@ _UNIQUE_KEYS: dict[Level, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class FindQuery:
-    """What a peer wants to find.
+    """Query of a peer, for a first selection of instances.
 
     Attributes:
-        uids: by keyword, the values of those unique keys that are given; what has others is not
-            meant.
+        level: of the matches.
+        uids: values of the unique keys in the query by keyword; other values do not match.
+
+    Example:
+        >>> query = FindQuery("SERIES", {"StudyInstanceUID": frozenset({"1.2.3"})})
+        >>> "1.2.3" in query.uids["StudyInstanceUID"]
+        True
     """
 
     level: Level
@@ -52,11 +57,13 @@ class FindQuery:
 
 
 class FindProvider:
-    """Answers C-FIND requests.
+    """SCP of C-FIND.
 
     Args:
-        findable: gives the header of each instance that a query may be about; Retrieve AE Title in
-            it says where it can be had. None: queries are refused.
+        findable: returns the header of each instance that may match a query, with the AE titles
+            that it can be retrieved from in Retrieve AE Title; None refuses queries.
+        associations: that are open.
+        counts: counters.
     """
 
     def __init__(
@@ -71,7 +78,7 @@ class FindProvider:
         self._counts = counts
 
     def handle(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
-        """Yield a match after the other, then how it ended."""
+        """Yield each match as a pending response, then the final status if it is not success."""
         record = self._associations.get(event.assoc)
         if record is None or Permission.FIND not in record.peer.may or self._findable is None:
             yield _NOT_AUTHORISED, None
@@ -84,7 +91,7 @@ class FindProvider:
             log.warning("find.refused", association=record.id, reason=error.reason)
             yield _IDENTIFIER_DOES_NOT_MATCH, None
             return
-        except Exception as error:  # noqa: BLE001  the library's parser meets whatever was sent
+        except Exception as error:  # noqa: BLE001  pynetdicom's parser gets any bytes
             log.warning("find.refused", association=record.id, reason=type(error).__name__)
             yield _IDENTIFIER_DOES_NOT_MATCH, None
             return
@@ -98,7 +105,7 @@ class FindProvider:
             found = _by_unique_key(
                 (c for c in self._findable(query) if matches(c, identifier)), query.level
             )
-        except Exception:
+        except Exception:  # answered as a failure; the peer may repeat the query
             log.exception("find.failed", association=record.id)
             yield _UNABLE_TO_PROCESS, None
             return
@@ -140,7 +147,7 @@ def _by_unique_key(candidates: Iterable[Dataset], level: Level) -> list[list[Dat
 
 
 def _answer(group: list[Dataset], identifier: Dataset) -> Dataset:
-    """Return what was asked of a study, series or instance; what is not known stays empty."""
+    """Return the requested attributes of a study, series or instance; unknown ones are empty."""
     first = group[0]
     answer = Dataset()
     for key in identifier:

@@ -1,4 +1,4 @@
-"""C-STORE as a provider: into the spool as it comes, then the answer."""
+"""C-STORE as an SCP: the data set goes into the spool, then the answer is sent."""
 
 from __future__ import annotations
 
@@ -29,15 +29,19 @@ _SOP_CLASS_NOT_SUPPORTED = 0x0122
 _OUT_OF_RESOURCES = 0xA700
 _CANNOT_UNDERSTAND = 0xC000
 _NO_ROOM = "no space or disk failure, try again later"
-# Between two looks at the free space no more than this is written.
-_LOOK_EVERY = 16 * 1024 * 1024
+# Bytes that are written between two measurements of the free space.
+_MEASURE_EVERY = 16 * 1024 * 1024
 
 
 class StoreProvider:
-    """Takes C-STORE requests.
+    """SCP of C-STORE.
 
     Args:
-        ae_title: ours, for the file meta.
+        spool: for the instances.
+        ae_title: our AE title, for the File Meta Information.
+        mark: refuses instances while the disk is low.
+        associations: that are open.
+        counts: counters.
         on_stored: called when an instance is durable, before it is acknowledged.
     """
 
@@ -61,7 +65,7 @@ class StoreProvider:
     def begin(
         self, association: Association, context: PresentationContext, request: CommandSet
     ) -> IncomingInstance:
-        """Begin to take an instance."""
+        """Begin to receive an instance."""
         record = self._associations.get(association)
         transfer = TransferInfo(
             transfer_syntax_uid=str(context.transfer_syntax[0]),
@@ -70,7 +74,7 @@ class StoreProvider:
             calling_ae_title=association.requestor.ae_title,
             receiving_ae_title=self._ae_title,
         )
-        if record is not None:  # the thread that calls serves this association and no other
+        if record is not None:  # the calling thread serves this association only
             structlog.contextvars.bind_contextvars(association=record.id, peer=record.peer.name)
         receiving = IncomingInstance(self, record, transfer)
         if not is_storage(context.abstract_syntax):
@@ -78,14 +82,14 @@ class StoreProvider:
         return receiving
 
     def delay_s(self, record: AssociationRecord) -> float:
-        """Return the seconds by which an answer is delayed, and count it if it is."""
+        """Return the seconds by which to delay an answer, and count it if it is delayed."""
         delay = self._associations.wait_s(record.peer)
         if delay:
             self.counts.add("delayed")
         return delay
 
     def account(self, record: AssociationRecord, stored: StoreReceipt) -> None:
-        """Take note of an instance that is durable."""
+        """Count a durable instance and pass it to the subscriber."""
         self.counts.add("stored" if stored.new else "duplicates")
         self.counts.add("stored_bytes", stored.size if stored.new else 0)
         record.instances += 1
@@ -94,15 +98,15 @@ class StoreProvider:
             return
         try:
             self._on_stored(stored)
-        except Exception:
+        except Exception:  # the instance is durable anyway
             log.exception("instance.callback_failed", sop_uid=stored.sop_instance_uid)
 
 
 class IncomingInstance:
-    """One instance that is coming in; used by the thread that reads the association alone.
+    """Instance that is being received; only the thread that reads the association uses it.
 
-    Whatever is wrong, the rest of the data set is taken and dropped, so that the sender gets an
-    answer and the association lives.
+    The rest of a refused data set is read and dropped, so that the sender gets an answer and the
+    association goes on.
     """
 
     def __init__(
@@ -114,15 +118,15 @@ class IncomingInstance:
         self._incoming: IncomingDataSet | None = None
         self._refusal: StoreResponse | None = None
         self._size = 0
-        self._looked_at = 0
+        self._measured_at = 0
         self._room: int | None = None
 
     def write(self, fragment: memoryview) -> None:
-        """Take the next part of the data set."""
+        """Write the next part of the data set."""
         self._size += len(fragment)
         if self._refusal is not None:
             return
-        if self._record is None:  # an abort came first: nobody is there to hear an answer
+        if self._record is None:  # an abort came first: there is nobody to answer
             self.refuse("resources", _OUT_OF_RESOURCES, "the association is over")
             return
         limit = self._record.peer.limits.object_bytes
@@ -137,7 +141,7 @@ class IncomingInstance:
             self._append(fragment)
 
     def finish(self) -> StoreResponse:
-        """Keep what came; return the status, with a comment where refused. `close` comes next."""
+        """Keep the complete data set and return the answer; call `close` after it was sent."""
         if self._refusal is None and self._incoming is None:
             self._refuse_invalid(InvalidInstanceError("C-STORE without data set"))
         if self._refusal is None:
@@ -147,13 +151,13 @@ class IncomingInstance:
         return StoreResponse(answer.status, answer.comment, delay_s)
 
     def close(self) -> None:
-        """Drop what came and was not kept."""
+        """Delete the data set unless it was kept."""
         if self._incoming is not None:
             self._incoming.close()
             self._incoming = None
 
     def refuse(self, counter: str, status: int, comment: str, *, why: str = "") -> None:
-        """Take no more of it; `why` goes to the log instead of the comment for the sender."""
+        """Refuse the instance; `why` goes to the log instead of the comment for the sender."""
         self.close()
         self._refusal = StoreResponse(status, comment[:64])
         self._provider.counts.add("refused_" + counter)
@@ -166,12 +170,12 @@ class IncomingInstance:
         )
 
     def _has_room(self) -> bool:
-        if self._room is None or self._size - self._looked_at > _LOOK_EVERY:
+        if self._room is None or self._size - self._measured_at > _MEASURE_EVERY:
             left = self._provider.mark.room()
             if left is None:
                 return False
             written = 0 if self._incoming is None else self._incoming.size
-            self._looked_at, self._room = self._size, written + left
+            self._measured_at, self._room = self._size, written + left
         return self._size <= self._room
 
     def _append(self, fragment: memoryview) -> None:

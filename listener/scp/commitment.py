@@ -1,7 +1,7 @@
-"""Storage Commitment as a provider: requests are written down before they are answered.
+"""Storage Commitment as an SCP: requests are durable before they are answered.
 
-What a peer asks is kept in a file until the peer has taken the report, so that a node that is
-killed in between still reports after its next start.
+A request is kept in a file until the peer has accepted the report, so a node that is killed in
+between reports after its next start.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import structlog
 
 from listener.access import Permission
 from listener.errors import InvalidInstanceError, ListenerError
-from listener.lifecycle import RepeatingTimer
+from listener.lifecycle import Lifecycle, RepeatingTimer
 from listener.scu import (
     CLASS_CONFLICT,
     NO_SUCH_INSTANCE,
@@ -53,7 +53,7 @@ _NOT_AUTHORISED = 0x0124
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A request that waits for its report to be taken; `asked_at` in seconds since the epoch."""
+    """Request whose report was not accepted yet; `asked_at` in seconds since the epoch."""
 
     peer: str
     transaction_uid: str
@@ -61,17 +61,30 @@ class _Request:
     asked_at: float
 
 
-class CommitmentProvider:
-    """Answers storage commitment requests from what the spool holds.
+class CommitmentProvider(Lifecycle):
+    """SCP of Storage Commitment for the instances in a spool.
 
-    The report goes over the association that asked, if that is still open, else over a new one to
-    where the peer listens, and is tried again until it is taken.
+    A report is sent over a new association to the peer's report address. A peer without one gets
+    it over the association of its request, while that is open. A failed report is repeated.
 
     Args:
-        spool: what is asked about.
-        report_address: gives the peer to call for a name of ours; None where it has no address.
+        spool: with the instances.
+        report_address: returns the peer to send reports to by our name of it; None if it has no
+            address.
         retry_s: seconds between two tries.
         give_up_s: seconds after which a report is dropped.
+
+    Example:
+        >>> may = frozenset({Permission.STORE, Permission.COMMITMENT})
+        >>> ct = AllowedPeer("ct1", "CT1", may=may)
+        >>> addresses = {"ct1": Peer("CT1", "ct1.clinic.example", 104)}
+        >>> with Spool(tmp_path) as spool:
+        ...     with CommitmentProvider(spool, report_address=addresses.get) as provider:
+        ...         scp = StorageSCP(
+        ...             ListenerSettings("NODE", port=0, peers=(ct,)), spool, commitment=provider
+        ...         )
+        ...         provider.waiting()
+        []
     """
 
     def __init__(
@@ -88,28 +101,28 @@ class CommitmentProvider:
         self._report_address = report_address
         self._retry_s = retry_s
         self._give_up_s = give_up_s
-        self._repeating = RepeatingTimer(self._report_waiting, name="commitment", every_s=retry_s)
+        self._timer = RepeatingTimer(self._report_waiting, name="commitment", every_s=retry_s)
 
     def start(self) -> None:
-        """Start sending the reports that wait."""
-        self._repeating.start()
+        """Start to repeat failed reports."""
+        self._timer.start()
 
     def stop(self) -> None:
-        """Stop sending; what waits is sent after the next start."""
-        self._repeating.stop()
+        """Stop to repeat; reports that wait are sent after the next start."""
+        self._timer.stop()
 
     def take(self, information: Dataset, peer: AllowedPeer, association: Association) -> None:
-        """Write down a request, and report on the same association after the answer to it.
+        """Write a request to the disk, and report in a thread of its own.
 
         Raises:
-            InvalidUIDError: the request holds something that is no UID.
-            OSError: it can't be written down; nothing was promised.
+            InvalidUIDError: a UID in the request is not valid.
+            OSError: it can't be written.
         """
         asked = decode_report(information)
         request = _Request(peer.name, asked.transaction_uid, asked.committed, time.time())
         self._write(request)
         log.info(
-            "commitment.asked",
+            "commitment.requested",
             peer=peer.name,
             transaction_uid=request.transaction_uid,
             instances=len(request.references),
@@ -122,7 +135,7 @@ class CommitmentProvider:
         ).start()
 
     def report(self, request: _Request) -> CommitmentReport:
-        """Look into the spool now."""
+        """Return the report on a request by the content of the spool now."""
         held = self._spool.find_instances({r.sop_instance_uid for r in request.references})
         committed: list[SOPReference] = []
         failed: list[tuple[SOPReference, int]] = []
@@ -138,7 +151,7 @@ class CommitmentProvider:
         return CommitmentReport(request.transaction_uid, tuple(committed), tuple(failed))
 
     def waiting(self) -> list[_Request]:
-        """Return the requests whose report has not been taken."""
+        """Return the requests whose report was not accepted yet."""
         return [self._read(path) for path in sorted(self._folder.glob("*.json"))]
 
     def _report(self, request: _Request, association: Association | None = None) -> None:
@@ -152,11 +165,11 @@ class CommitmentProvider:
             else:
                 return
         except (ListenerError, RuntimeError, ValueError) as error:
-            log.warning("commitment.report_failed", peer=request.peer, reason=str(error))
+            log.warning("report.failed", peer=request.peer, reason=str(error))
             return
         self._path(request.transaction_uid).unlink(missing_ok=True)
         log.info(
-            "commitment.reported",
+            "report.sent",
             peer=request.peer,
             transaction_uid=request.transaction_uid,
             committed=len(report.committed),
@@ -166,7 +179,7 @@ class CommitmentProvider:
     def _report_waiting(self) -> None:
         for request in self.waiting():
             if time.time() - request.asked_at > self._give_up_s:
-                log.error("commitment.given_up", peer=request.peer)
+                log.error("commitment.dropped", peer=request.peer)
                 self._path(request.transaction_uid).unlink(missing_ok=True)
             elif time.time() - request.asked_at > self._retry_s:
                 self._report(request)
@@ -188,7 +201,7 @@ class CommitmentProvider:
 
 
 class CommitmentMessages:
-    """Answers them; the arguments are those of `StorageSCP`."""
+    """Handlers of N-ACTION and N-EVENT-REPORT; the arguments are those of `StorageSCP`."""
 
     def __init__(
         self,
@@ -204,7 +217,7 @@ class CommitmentMessages:
         self._counts = counts
 
     def on_action(self, event: evt.Event) -> tuple[int, Dataset | None]:
-        """Take a request; its report follows."""
+        """Handle a request; its report follows."""
         record = self._allowed(event, Permission.COMMITMENT)
         if record is None or self._provider is None:
             return _NOT_AUTHORISED, None
@@ -223,7 +236,7 @@ class CommitmentMessages:
         return _SUCCESS, None
 
     def on_event_report(self, event: evt.Event) -> tuple[int, Dataset | None]:
-        """Take a report about what we asked."""
+        """Handle a report on a request of ours."""
         record = self._allowed(event, Permission.REPORT)
         if record is None or self._on_report is None:
             return _NOT_AUTHORISED, None
@@ -234,10 +247,10 @@ class CommitmentMessages:
             ):
                 self._on_report(report)
         except InvalidInstanceError as error:
-            log.warning("commitment.report_refused", association=record.id, reason=error.reason)
+            log.warning("report.refused", association=record.id, reason=error.reason)
             return _INVALID_ARGUMENT, None
-        except Exception:
-            log.exception("commitment.report_callback_failed", association=record.id)
+        except Exception:  # answered as a failure, so that the peer repeats the report
+            log.exception("report.callback_failed", association=record.id)
             return _PROCESSING_FAILURE, None
         return _SUCCESS, None
 

@@ -1,4 +1,4 @@
-"""Attribute matching of C-FIND (PS3.4 C.2.2.2): does a data set fit the keys of an identifier?"""
+"""Attribute matching of C-FIND (PS3.4 C.2.2.2)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _LONGEST_TIME = 26  # a DT of PS3.5 6.2
 
 
 def matches(dataset: Dataset, identifier: Dataset) -> bool:
-    """Whether a data set fits every key: single value, list of UIDs, wildcard or range.
+    """Match a data set against every key: single value, list of UIDs, wildcard or range.
 
-    A key without a value fits everything, and so does a sequence: its items are no keys here.
+    A key without a value matches everything, and so does a sequence: its items are ignored.
     """
     return all(
         _fits(dataset.get(key.tag), key)
@@ -35,7 +35,7 @@ def matches(dataset: Dataset, identifier: Dataset) -> bool:
 
 
 def values_of(dataset: Dataset, keyword: str) -> list[str]:
-    """Return the values of an attribute as text, none where it is missing or empty."""
+    """Return the values of an attribute as text; none if it is missing or empty."""
     return _values(dataset[keyword]) if keyword in dataset else []
 
 
@@ -58,7 +58,7 @@ def _value_fits(value: str, want: str, *, vr: str) -> bool:
     if vr in _RANGES and "-" in want:
         return _in_range(value, *want.split("-", 1))
     if vr in _WILDCARDS:
-        # Names are compared without regard to case, which the standard leaves to us.
+        # The standard leaves the case of names to us: it is ignored.
         return _pattern(want, ignore_case=vr == "PN").fullmatch(value) is not None
     if vr in _NUMBERS:
         return _number(value) == _number(want)

@@ -1,4 +1,4 @@
-"""How fast one peer may send."""
+"""Rate limit of one peer."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ _TIME = struct.Struct("d")
 
 
 class RateLimit:
-    """Says how long an answer has to wait so that a peer keeps to its rate over all associations.
-
-    One second's worth may come in a burst.
+    """Delays of the answers to one peer over all its associations; a burst of one second is free.
 
     Args:
         per_s: instances per second.
-        clock: seconds that never go back.
+        clock: monotonic clock in seconds.
     """
 
     def __init__(self, per_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,7 +31,7 @@ class RateLimit:
         self._next = clock()
 
     def wait_s(self) -> float:
-        """Return the seconds to wait before the answer to the instance that has come now."""
+        """Return the seconds by which to delay the answer to an instance that is complete now."""
         with self._lock:
             now = self._clock()
             self._next = _after(self._next, now=now, step=self._step)
@@ -41,10 +39,10 @@ class RateLimit:
 
 
 class SharedRateLimit:
-    """The same for a peer whose associations are spread over processes of one machine.
+    """Rate limit of one peer over several processes of one machine.
 
     Args:
-        path: of a file that they share and that is as old as they are at most.
+        path: file shared by this run's processes; must be new at every start.
         per_s: instances per second.
     """
 
@@ -53,7 +51,7 @@ class SharedRateLimit:
         self._step = 1 / per_s
 
     def wait_s(self) -> float:
-        """Return the seconds to wait before the answer to the instance that has come now."""
+        """Return the seconds by which to delay the answer to an instance that is complete now."""
         with locked(self._path.with_suffix(".lock")):
             now = time.monotonic()
             try:

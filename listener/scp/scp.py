@@ -1,4 +1,4 @@
-"""The Application Entity that receives: C-ECHO and C-STORE into the spool."""
+"""Storage SCP: the Application Entity that receives instances into the spool."""
 
 from __future__ import annotations
 
@@ -49,20 +49,31 @@ _PortKind = Literal["plain", "tls"]
 
 
 class StorageSCP(Lifecycle):
-    """A Storage and Verification SCP in front of a spool.
+    """SCP of Verification, Storage, Storage Commitment and C-FIND, in front of a spool.
 
     Args:
-        settings: how to listen.
-        spool: where received instances become durable before they are acknowledged.
-        on_stored: called after an instance is durable and before it is acknowledged; what it
-            raises is logged and changes nothing for the sender. Called from many threads.
-        on_association_end: called when an association that was accepted is over.
-        commitment: answers requests for storage commitment; None: they are refused.
-        on_commitment: called with what a peer reports of what we asked it; what it raises is
-            answered as a processing failure, so that the peer reports again.
-        findable: gives the headers that a query may be about; None: queries are refused.
-        shared: what is shared with other processes on the same port; None: there are none.
-        counts: where to count; None: here alone.
+        settings: port, peers and limits.
+        spool: makes received instances durable before they are acknowledged.
+        on_stored: called after an instance is durable and before it is acknowledged, from many
+            threads; it must not block (see `Arrivals`). An error in it is logged, the sender gets
+            its answer.
+        on_association_end: called when an accepted association has ended; likewise.
+        commitment: answers requests for storage commitment; None refuses them.
+        on_commitment: called with each report on a request of ours; an error in it is answered as a
+            processing failure, so that the peer repeats the report. None refuses reports.
+        findable: returns the headers of the instances that may match a query; None refuses queries.
+        shared: limits of all processes on the same port; None if there is one process.
+        counts: counters; None for own ones.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> settings = ListenerSettings("NODE", port=0, anonymous_peer=AllowedPeer("any", ""))
+        >>> with Spool(tmp_path) as spool, StorageSCP(settings, spool) as scp:
+        ...     path = Path(get_testdata_file("CT_small.dcm", download=False))
+        ...     (outcome,) = store(Peer("NODE", "127.0.0.1", scp.port), [path])
+        ...     (study,) = spool.studies()
+        >>> outcome.status, study
+        (0, '1.3.6.1.4.1.5962.1.2.1.20040119072730.12322')
     """
 
     def __init__(
@@ -81,7 +92,7 @@ class StorageSCP(Lifecycle):
         self._settings = settings
         self._counts = counts or Counts()
         self._counts.open_associations = 0  # a process of the same number may have been killed
-        self._associations = Associations(shared, self._note_open)
+        self._associations = Associations(shared, self._count_open)
         self._mark = LowDiskMark(
             spool.space,
             min_free_bytes=settings.min_free_bytes,
@@ -129,17 +140,17 @@ class StorageSCP(Lifecycle):
 
     @property
     def statistics(self) -> ListenerStatistics:
-        """What happened until now."""
+        """Counts until now."""
         return self._counts.statistics()
 
     @property
     def open_associations(self) -> int:
-        """How many associations there are at the moment."""
+        """Number of associations at the moment."""
         return len(self._associations)
 
     @property
     def is_listening(self) -> bool:
-        """Whether every port is being listened on."""
+        """Whether every port of the settings is open."""
         servers = list(self._servers.values())
         return bool(servers) and all(thread.is_alive() for _, thread in servers)
 
@@ -149,10 +160,10 @@ class StorageSCP(Lifecycle):
         return self._mark.is_low
 
     def start(self) -> None:
-        """Listen.
+        """Open the ports.
 
         Raises:
-            OSError: the address is in use or not ours.
+            OSError: the address is in use or not ours; no port is open then.
             TLSError: the certificates can't be used.
         """
         if self._servers:
@@ -161,7 +172,7 @@ class StorageSCP(Lifecycle):
         settings = self._settings
         options = ServerOptions(
             gate=ConnectionGate(
-                total=2 * settings.max_associations,  # room to tell some that they are too many
+                total=2 * settings.max_associations,  # room for some that are rejected as too many
                 unestablished_per_address=settings.max_unestablished,
             ),
             max_pdu=settings.max_pdu,
@@ -182,10 +193,13 @@ class StorageSCP(Lifecycle):
             self.stop()
             raise
         if settings.anonymous_peer is not None:
-            log.warning("listener.open", hint="anyone is let in; name the peers that may call")
+            log.warning(
+                "listener.opened_to_all",
+                hint="every caller is accepted; name the peers that may associate",
+            )
 
     def stop(self) -> None:
-        """Stop accepting, let running associations end within the limit, then abort them."""
+        """Close the ports, let associations end within `stop_timeout_s`, then abort the others."""
         servers, self._servers = list(self._servers.values()), {}
         for server, thread in servers:
             server.stop_accepting()
@@ -195,7 +209,9 @@ class StorageSCP(Lifecycle):
             while server.active_associations and time.monotonic() < deadline:
                 time.sleep(_POLL_S)
             for association in server.active_associations:
-                log.warning("listener.aborting", calling_ae_title=association.requestor.ae_title)
+                log.warning(
+                    "association.timed_out", calling_ae_title=association.requestor.ae_title
+                )
                 association.abort()
         if servers:
             log.info("listener.stopped", ae_title=self._settings.ae_title)
@@ -258,7 +274,7 @@ class StorageSCP(Lifecycle):
             (evt.EVT_N_EVENT_REPORT, self._commitment.on_event_report),
         ]
 
-    def _note_open(self, number: int) -> None:
+    def _count_open(self, number: int) -> None:
         self._counts.open_associations = number
 
     def _on_c_echo(self, _event: evt.Event) -> int:

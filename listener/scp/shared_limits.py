@@ -27,7 +27,17 @@ _COUNTS = "counts-"
 
 @dataclass(slots=True)
 class SlotLease:
-    """Slots that one association holds, until it releases them or its process ends."""
+    """Slots of one association, until it releases them or its process ends.
+
+    Example:
+        >>> limits = SharedLimits(tmp_path, associations=1)
+        >>> first, second = SlotLease(), SlotLease()
+        >>> limits.acquire(first), limits.acquire(second)
+        (True, False)
+        >>> first.release()
+        >>> limits.acquire(second)
+        True
+    """
 
     _descriptors: list[int] = field(default_factory=list)
 
@@ -52,8 +62,29 @@ class SharedLimits:
     Each process makes its own object of the same folder.
 
     Attributes:
-        folder: must be there; new at every start of all processes.
-        associations: that all processes together may have.
+        folder: must exist, and must be new at every start of all processes.
+        associations: limit of all processes together.
+
+    Example:
+        Two Storage SCPs in one process; usually each has a process of its own:
+
+        >>> from contextlib import ExitStack
+        >>> limits = SharedLimits(tmp_path, associations=100)
+        >>> anyone = AllowedPeer("any", "")
+        >>> with Spool(tmp_path / "spool") as spool, claim_port("127.0.0.1", 0) as claimed:
+        ...     port = claimed.getsockname()[1]
+        ...     settings = ListenerSettings(
+        ...         "NODE", port=port, share_port=True, anonymous_peer=anyone
+        ...     )
+        ...     with ExitStack() as stack:
+        ...         for number in range(2):
+        ...             counts = limits.counts(number)
+        ...             scp = StorageSCP(settings, spool, shared=limits, counts=counts)
+        ...             _ = stack.enter_context(scp)
+        ...         for _ in range(5):
+        ...             seconds = echo(Peer("NODE", "127.0.0.1", port)).round_trip_s
+        >>> limits.statistics.echoes
+        5
     """
 
     folder: Path
@@ -79,7 +110,7 @@ class SharedLimits:
 
     def rate_limit(self, peer: str, per_s: float) -> SharedRateLimit:
         """Return the rate limit of a peer over all processes."""
-        return SharedRateLimit(self.folder / f"pace-{peer}", per_s)
+        return SharedRateLimit(self.folder / f"rate-{peer}", per_s)
 
     def counts(self, number: int) -> Counts:
         """Return the counters of one process.
@@ -130,7 +161,12 @@ def claim_port(host: str, port: int) -> socket.socket:
         `ListenerSettings(port=..., share_port=True)`.
 
     Raises:
-        OSError: the address is not ours, or another program listens there.
+        OSError: the address is not ours, or another program uses the port.
+
+    Example:
+        >>> with claim_port("127.0.0.1", 0) as claimed:
+        ...     claimed.getsockname()[1] > 0
+        True
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as alone:  # fails if the port is used, shared or not

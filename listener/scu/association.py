@@ -1,4 +1,4 @@
-"""A peer Application Entity that we associate with, and the association itself."""
+"""Associations that we request from a peer."""
 
 from __future__ import annotations
 
@@ -35,15 +35,21 @@ _TRANSIENT = 0x02
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A remote Application Entity and how we call it.
+    """Remote Application Entity, its address and our time limits.
 
     Attributes:
         ae_title: its Application Entity title, at most 16 characters.
-        calling_ae_title: ours.
+        host: its address or host name.
+        port: its TCP port.
+        calling_ae_title: our own AE title.
         connect_timeout_s: seconds for the TCP connection.
         acse_timeout_s: seconds for the answer to an association or release request.
         dimse_timeout_s: seconds for each answer of the peer.
-        tls: our certificate and whom we trust, where the peer is called over TLS.
+        tls: our certificate and the trusted issuers; None: no TLS.
+
+    Example:
+        >>> print(Peer("PACS", "pacs.clinic.example", 11112, calling_ae_title="NODE"))
+        PACS at pacs.clinic.example:11112
     """
 
     ae_title: str
@@ -68,19 +74,19 @@ def associate(
     on_c_store: Callable[[evt.Event], int] | None = None,
     on_event_report: Callable[[evt.Event], tuple[int, None]] | None = None,
 ) -> Iterator[Association]:
-    """Open an association, release it at the end, and abort it when the work raises.
+    """Request an association, release it at the end, and abort it when the work raises.
 
     Args:
-        peer: whom to call.
-        contexts: what to propose, at most 128.
-        roles: role selections to propose, for a C-GET.
-        on_c_store: answers the C-STORE requests that a C-GET brings.
-        on_event_report: answers an N-EVENT-REPORT that follows an N-ACTION.
+        peer: to associate with.
+        contexts: to propose, at most 128.
+        roles: role selections to propose.
+        on_c_store: handler of the C-STORE requests of a C-GET.
+        on_event_report: handler of an N-EVENT-REPORT that follows an N-ACTION.
 
     Raises:
         PeerUnreachableError: no connection or no answer.
-        AssociationRejectedError: the peer said no.
-        NoPresentationContextError: the peer said yes, and took none of the contexts.
+        AssociationRejectedError: the peer rejected it.
+        NoPresentationContextError: the peer accepted it, but none of the contexts.
         AssociationAbortedError: the peer ended it during negotiation.
         PeerTLSError: the TLS handshake failed.
         TLSError: our certificates can't be used.

@@ -1,4 +1,4 @@
-"""Storage Commitment Push Model (PS3.4 J): what is asked, and what is answered."""
+"""Storage Commitment Push Model (PS3.4 J): requests, and reports over an association."""
 
 from __future__ import annotations
 
@@ -34,12 +34,17 @@ _ALL_COMMITTED = 1
 _SOME_FAILED = 2
 _SUCCESS = 0x0000
 _INVALID_ARGUMENT = 0x0115
-_ANSWER_S = 0.1  # our answer to a report leaves before the release, which would break it
+_ANSWER_S = 0.1  # for our answer to a report, which a release would cut off
 
 
 @dataclass(frozen=True, slots=True)
 class SOPReference:
-    """A SOP instance that commitment is about."""
+    """Reference to a SOP instance, for storage commitment.
+
+    Example:
+        >>> SOPReference("1.2.840.10008.5.1.4.1.1.2", "1.2.3").sop_instance_uid
+        '1.2.3'
+    """
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -47,10 +52,17 @@ class SOPReference:
 
 @dataclass(frozen=True, slots=True)
 class CommitmentReport:
-    """What a peer has taken responsibility for, and what not.
+    """Storage commitment report of one transaction.
 
     Attributes:
-        failed: SOP Instance UID and failure reason (PS3.3 C.14.1.1) of each that it has not.
+        transaction_uid: of the request.
+        committed: instances that the SCP is responsible for.
+        failed: instances that it is not responsible for, with failure reason (PS3.3 C.14.1.1).
+
+    Example:
+        >>> kept = SOPReference("1.2.840.10008.5.1.4.1.1.2", "1.2.3")
+        >>> CommitmentReport("1.2.9", committed=(kept,), failed=()).failed
+        ()
     """
 
     transaction_uid: str
@@ -65,13 +77,13 @@ def request_commitment(
     transaction_uid: str,
     wait_s: float = 2.0,
 ) -> CommitmentReport | None:
-    """Ask a peer to take responsibility for instances.
+    """Request storage commitment of instances from a peer.
 
     Args:
-        peer: whom to ask.
-        references: what for.
-        transaction_uid: by which the report will be known.
-        wait_s: seconds to leave the association open for a report.
+        peer: that should be responsible for them.
+        references: the instances.
+        transaction_uid: identifies the report.
+        wait_s: seconds to keep the association open for a report.
 
     Returns:
         The peer's report, if it came over this association in time; else it comes over one that
@@ -79,7 +91,21 @@ def request_commitment(
 
     Raises:
         CommitmentRefusedError: the peer answered with a failure.
-        PeerError: it can't be reached, rejects us, does not take Storage Commitment, or aborts.
+        PeerError: it can't be reached, rejects us, does not accept Storage Commitment, or aborts.
+
+    Example:
+        >>> may = frozenset({Permission.STORE, Permission.COMMITMENT})
+        >>> settings = ListenerSettings("NODE", port=0, peers=(AllowedPeer("ct1", "CT1", may=may),))
+        >>> with Spool(tmp_path) as spool:
+        ...     provider = CommitmentProvider(spool, report_address=lambda name: None)
+        ...     with StorageSCP(settings, spool, commitment=provider) as scp:
+        ...         node = Peer("NODE", "127.0.0.1", scp.port, calling_ae_title="CT1")
+        ...         missing = SOPReference("1.2.840.10008.5.1.4.1.1.2", "1.2.3.1")
+        ...         report = request_commitment(
+        ...             node, [missing], transaction_uid="1.2.3.9", wait_s=10
+        ...         )
+        >>> [(reference.sop_instance_uid, hex(reason)) for reference, reason in report.failed]
+        [('1.2.3.1', '0x112')]
     """
     request = Dataset()
     request.TransactionUID = transaction_uid
@@ -102,7 +128,7 @@ def request_commitment(
             raise AssociationAbortedError(f"{peer} did not answer a storage commitment request")
         if answer.Status != _SUCCESS:
             raise CommitmentRefusedError(
-                f"{peer} does not take a storage commitment request", status=int(answer.Status)
+                f"{peer} does not accept a storage commitment request", status=int(answer.Status)
             )
         if arrived.wait(wait_s):
             time.sleep(_ANSWER_S)
@@ -110,11 +136,24 @@ def request_commitment(
 
 
 def send_report(peer: Peer, report: CommitmentReport) -> None:
-    """Tell a peer what we are responsible for, over a new association (PS3.4 J.3.3).
+    """Send a storage commitment report to a peer over a new association (PS3.4 J.3.3).
 
     Raises:
         CommitmentRefusedError: the peer answered with a failure.
-        PeerError: it can't be reached, rejects us, does not take the report, or aborts.
+        PeerError: it can't be reached, rejects us, does not accept the report, or aborts.
+
+    Example:
+        >>> reports = []
+        >>> pacs = AllowedPeer("pacs", "PACS", may=frozenset({Permission.REPORT}))
+        >>> settings = ListenerSettings("NODE", port=0, peers=(pacs,))
+        >>> with (
+        ...     Spool(tmp_path) as spool,
+        ...     StorageSCP(settings, spool, on_commitment=reports.append) as scp,
+        ... ):
+        ...     node = Peer("NODE", "127.0.0.1", scp.port, calling_ae_title="PACS")
+        ...     send_report(node, CommitmentReport("1.2.9", committed=(), failed=()))
+        >>> reports[0].transaction_uid
+        '1.2.9'
     """
     roles = [build_role(PUSH_MODEL, scp_role=True)]
     with associate(peer, [build_context(PUSH_MODEL)], roles=roles) as association:
@@ -122,11 +161,11 @@ def send_report(peer: Peer, report: CommitmentReport) -> None:
 
 
 def send_report_over(association: Association, peer: object, report: CommitmentReport) -> None:
-    """Tell a peer over an association that is open.
+    """Send a storage commitment report over an open association.
 
     Raises:
         CommitmentRefusedError: the peer answered with a failure.
-        AssociationAbortedError: it did not answer.
+        AssociationAbortedError: the peer did not answer.
     """
     kind = _SOME_FAILED if report.failed else _ALL_COMMITTED
     answer, _ = association.send_n_event_report(
@@ -136,7 +175,7 @@ def send_report_over(association: Association, peer: object, report: CommitmentR
         raise AssociationAbortedError(f"{peer} did not answer a storage commitment report")
     if answer.Status != _SUCCESS:
         raise CommitmentRefusedError(
-            f"{peer} does not take a storage commitment report", status=int(answer.Status)
+            f"{peer} does not accept a storage commitment report", status=int(answer.Status)
         )
 
 
@@ -153,10 +192,17 @@ def encode_report(report: CommitmentReport) -> Dataset:
 
 
 def decode_report(information: Dataset) -> CommitmentReport:
-    """Read Action or Event Information; what a peer asks for counts as committed.
+    """Decode Action or Event Information; the instances of a request count as committed.
 
     Raises:
-        InvalidUIDError: a UID is missing or is none.
+        InvalidUIDError: a UID is missing or not valid.
+
+    Example:
+        >>> from pydicom.dataset import Dataset
+        >>> information = Dataset()
+        >>> information.TransactionUID = "1.2.9"
+        >>> decode_report(information)
+        CommitmentReport(transaction_uid='1.2.9', committed=(), failed=())
     """
     return CommitmentReport(
         transaction_uid=clean_uid(

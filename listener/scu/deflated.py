@@ -1,7 +1,7 @@
-"""A deflated file made plain, for a peer that can't inflate.
+"""Inflated copy of a deflated file, for a peer that can't inflate.
 
-What is deflated is the data set as Explicit VR Little Endian encodes it (PS3.5 A.5), so nothing is
-decoded and encoded again: the bytes are those that were deflated.
+Deflated Explicit VR Little Endian compresses the bytes of Explicit VR Little Endian (PS3.5 A.5), so
+no data set is decoded.
 """
 
 from __future__ import annotations
@@ -26,13 +26,20 @@ _PIECE = 2**20
 
 @contextmanager
 def inflated(path: Path) -> Iterator[Path]:
-    """Hold a Part 10 file in Explicit VR Little Endian; it is gone when the context ends.
+    """Make a temporary copy of a Part 10 file in Explicit VR Little Endian.
 
     Args:
         path: a Part 10 file in Deflated Explicit VR Little Endian.
 
     Raises:
         zlib.error: its data set is not deflated.
+
+    Example:
+        >>> from pydicom import dcmread
+        >>> from pydicom.data import get_testdata_file
+        >>> with inflated(Path(get_testdata_file("image_dfl.dcm", download=False))) as path:
+        ...     dcmread(path).file_meta.TransferSyntaxUID.name
+        'Explicit VR Little Endian'
     """
     read, offset = split_dataset(path)
     meta = FileMetaDataset()
@@ -41,12 +48,12 @@ def inflated(path: Path) -> Iterator[Path]:
     header = DicomBytesIO()
     write_file_meta_info(header, meta)
     with tempfile.TemporaryDirectory(prefix="inflated-") as folder:
-        plain = Path(folder) / path.name
+        copy = Path(folder) / path.name
         inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-        with path.open("rb") as source, plain.open("wb") as target:
+        with path.open("rb") as source, copy.open("wb") as target:
             target.write(bytes(128) + b"DICM" + header.getvalue())
             source.seek(offset)
             while piece := source.read(_PIECE):
                 target.write(inflater.decompress(piece))
             target.write(inflater.flush())
-        yield plain
+        yield copy

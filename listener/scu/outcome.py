@@ -9,7 +9,12 @@ from listener.errors import AssociationAbortedError
 
 
 class StoreCategory(Enum):
-    """What a C-STORE status means (PS3.4 table B.2-1)."""
+    """Category of a C-STORE status (PS3.4 table B.2-1).
+
+    Example:
+        >>> StoreCategory("refused")
+        <StoreCategory.REFUSED: 'refused'>
+    """
 
     SUCCESS = "success"
     WARNING = "warning"
@@ -18,11 +23,17 @@ class StoreCategory(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StoreOutcome:
-    """What became of one instance.
+    """Outcome of the C-STORE of one instance.
 
     Attributes:
-        status: the DIMSE status of the peer; 0122H too when it took no context for the instance.
+        status: DIMSE status of the peer; 0122H also if it accepted no context for the instance.
+        category: of the status.
         comment: the peer's error comment, or ours.
+
+    Example:
+        >>> full = StoreOutcome("1.2.3", 0xA700, StoreCategory.REFUSED, "disk full")
+        >>> f"{full.status:04X}H {full.comment}"
+        'A700H disk full'
     """
 
     sop_instance_uid: str
@@ -36,6 +47,13 @@ class StoreAbortedError(AssociationAbortedError):
 
     Attributes:
         outcomes: the answers of the peer until then, in the order sent.
+
+    Example:
+        >>> def send(peer: Peer, paths: list[Path]) -> tuple[StoreOutcome, ...]:
+        ...     try:
+        ...         return store(peer, paths)
+        ...     except StoreAbortedError as error:
+        ...         return error.outcomes  # of the first instances; send the others again
     """
 
     def __init__(self, message: str, *, outcomes: tuple[StoreOutcome, ...]) -> None:

@@ -39,7 +39,18 @@ _RETURN_KEYS: dict[Level, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class MoveResult:
-    """How many sub-operations of a C-MOVE or C-GET ended how; `status` is the final one."""
+    """Result of a C-MOVE or C-GET.
+
+    Attributes:
+        status: final DIMSE status.
+        completed: number of instances that were sent.
+        warning: number of instances that were sent with a warning.
+        failed: number of instances that could not be sent.
+
+    Example:
+        >>> MoveResult(status=0xB000, completed=9, warning=0, failed=1).failed
+        1
+    """
 
     status: int
     completed: int
@@ -55,21 +66,36 @@ def find(
     return_keys: Iterable[str] | None = None,
     limit: int = 10_000,
 ) -> tuple[Dataset, ...]:
-    """Ask a peer what it has.
+    """Query a peer by C-FIND.
 
     Args:
-        peer: whom to ask.
-        level: of what.
-        keys: what to match, by keyword, for example `{"StudyInstanceUID": uid}`.
-        return_keys: keywords to be told beside them; None for the usual ones of the level.
-        limit: answers after which the query is given up.
+        peer: to query.
+        level: of the matches.
+        keys: matching keys by keyword, for example `{"StudyInstanceUID": uid}`.
+        return_keys: keywords of further attributes to return; None for the usual ones of the level.
+        limit: number of matches above which the query fails.
 
     Returns:
         One identifier per match, in the peer's order.
 
     Raises:
-        QueryFailedError: the peer failed, or had more answers than the limit.
-        PeerError: it can't be reached, rejects us, does not take C-FIND, or aborts.
+        QueryFailedError: the peer failed, or had more matches than the limit.
+        PeerError: it can't be reached, rejects us, does not accept C-FIND, or aborts.
+
+    Example:
+        >>> from pydicom.dataset import Dataset
+        >>> header = Dataset()
+        >>> header.StudyInstanceUID, header.StudyDate = "1.2.3", "20261128"
+        >>> ward = AllowedPeer("ward", "WARD", may=frozenset({Permission.FIND}))
+        >>> settings = ListenerSettings("NODE", port=0, peers=(ward,))
+        >>> with (
+        ...     Spool(tmp_path) as spool,
+        ...     StorageSCP(settings, spool, findable=lambda query: [header]) as scp,
+        ... ):
+        ...     node = Peer("NODE", "127.0.0.1", scp.port, calling_ae_title="WARD")
+        ...     matches = find(node, "STUDY", {"StudyDate": "20261101-"})
+        >>> matches[0].StudyInstanceUID
+        '1.2.3'
     """
     identifier = Dataset()
     identifier.QueryRetrieveLevel = level
@@ -87,11 +113,24 @@ def find(
 
 
 def move(peer: Peer, study_instance_uid: str, destination_ae: str) -> MoveResult:
-    """Ask a peer to send a study to a destination that it knows by AE title.
+    """Have a peer send a study to a destination, by C-MOVE.
+
+    Args:
+        peer: that has the study.
+        study_instance_uid: the study.
+        destination_ae: AE title of the destination; the peer must know its address.
 
     Raises:
         QueryFailedError: the peer failed; sub-operations that failed are a result, not an error.
-        PeerError: it can't be reached, rejects us, does not take C-MOVE, or aborts.
+        PeerError: it can't be reached, rejects us, does not accept C-MOVE, or aborts.
+
+    Example:
+        >>> pacs = Peer("PACS", "127.0.0.1", 1, connect_timeout_s=1)
+        >>> try:
+        ...     move(pacs, "1.2.3", "NODE")
+        ... except ListenerError as error:
+        ...     print(error)
+        PACS at 127.0.0.1:1 can't be reached; check its address and that it runs
     """
     identifier = _study_identifier(study_instance_uid)
     with associate(peer, [build_context(_MOVE)]) as association:
@@ -107,21 +146,30 @@ def get(
     series_instance_uid: str | None = None,
     sop_classes: Sequence[UID] = (*IMAGE_SOP_CLASSES, *RESULT_SOP_CLASSES),
 ) -> tuple[Path, ...]:
-    """Fetch a study, or one series of it, into Part 10 files named by SOP Instance UID.
+    """Fetch a study, or one series of it, by C-GET into Part 10 files.
 
     Args:
-        peer: where from.
-        study_instance_uid: which study.
-        folder: where to; made if missing. Files of the same name are replaced.
-        series_instance_uid: fetch this series only.
-        sop_classes: what kinds to take, at most 127.
+        peer: that has the study.
+        study_instance_uid: the study.
+        folder: for the files; made if missing. A file is named by its SOP Instance UID and
+            replaces one of that name.
+        series_instance_uid: the only series to fetch.
+        sop_classes: to accept, at most 127.
 
     Returns:
-        The files, sorted.
+        Paths of the files, sorted.
 
     Raises:
         QueryFailedError: the peer failed, or could not send everything.
-        PeerError: it can't be reached, rejects us, does not take C-GET, or aborts.
+        PeerError: it can't be reached, rejects us, does not accept C-GET, or aborts.
+
+    Example:
+        >>> pacs = Peer("PACS", "127.0.0.1", 1, connect_timeout_s=1)
+        >>> try:
+        ...     get(pacs, "1.2.3", tmp_path)
+        ... except ListenerError as error:
+        ...     print(error)
+        PACS at 127.0.0.1:1 can't be reached; check its address and that it runs
     """
     identifier = _study_identifier(study_instance_uid)
     if series_instance_uid is not None:
@@ -130,7 +178,7 @@ def get(
     folder.mkdir(parents=True, exist_ok=True)
     files = _Files(folder, peer)
     syntaxes: list[str | UID] = list(transfer_syntaxes())
-    # One context per kind: every syntax is acceptable, the peer picks one.
+    # One context per SOP class: the peer chooses one of the transfer syntaxes.
     contexts = [build_context(_GET), *(build_context(uid, syntaxes) for uid in sop_classes)]
     roles = [build_role(uid, scp_role=True) for uid in sop_classes]
     with associate(peer, contexts, roles=roles, on_c_store=files.take) as association:
@@ -144,7 +192,7 @@ def get(
 
 
 class _Files:
-    """Writes what a C-GET brings."""
+    """Writer of the instances of a C-GET."""
 
     def __init__(self, folder: Path, peer: Peer) -> None:
         self._folder = folder
@@ -179,7 +227,7 @@ def _study_identifier(study_instance_uid: str) -> Dataset:
 def _answers(
     answers: Iterator[tuple[Dataset, Dataset | None]], peer: Peer, *, limit: int | None
 ) -> Iterator[tuple[int, Dataset | None]]:
-    """Yield the statuses of a query until its last; a status dataset rides along when final."""
+    """Yield each status with its identifier; the last one with its response data set."""
     for count, (answer, identifier) in enumerate(answers, start=1):
         if "Status" not in answer:
             raise AssociationAbortedError(f"{peer} did not answer a query in time")

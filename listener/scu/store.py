@@ -36,7 +36,16 @@ _SOP_CLASS_NOT_SUPPORTED = 0x0122
 
 @dataclass(frozen=True, slots=True)
 class EchoResult:
-    """An answered C-ECHO: seconds from request to answer, and seconds with the association."""
+    """Times of an answered C-ECHO.
+
+    Attributes:
+        round_trip_s: seconds from the request to the answer.
+        total_s: seconds with the association.
+
+    Example:
+        >>> EchoResult(round_trip_s=0.002, total_s=0.01).total_s
+        0.01
+    """
 
     round_trip_s: float
     total_s: float
@@ -55,10 +64,17 @@ class _Outgoing:
 
 
 def echo(peer: Peer) -> EchoResult:
-    """Ask a peer for a C-ECHO.
+    """Send a C-ECHO to a peer.
 
     Raises:
-        PeerError: it can't be reached, rejects us, does not take Verification, or aborts.
+        PeerError: it can't be reached, rejects us, does not accept Verification, or aborts.
+
+    Example:
+        >>> settings = ListenerSettings("NODE", port=0, anonymous_peer=AllowedPeer("any", ""))
+        >>> with Spool(tmp_path) as spool, StorageSCP(settings, spool) as scp:
+        ...     node = Peer("NODE", "127.0.0.1", scp.port)
+        ...     echo(node).round_trip_s < 60
+        True
     """
     begun = time.perf_counter()
     with associate(peer, [build_context(_VERIFICATION)]) as association:
@@ -76,18 +92,18 @@ def store(
     *,
     on_answer: Callable[[StoreOutcome], None] | None = None,
 ) -> tuple[StoreOutcome, ...]:
-    """Send Part 10 files as they are encoded, over one association.
+    """Send Part 10 files by C-STORE as they are encoded, over one association.
 
-    Contexts are proposed for what is sent and no more; over 64 kinds are sent over several
-    associations. What is deflated is proposed inflated too, and sent so where the peer takes it
-    only so. An instance whose kind the peer does not take is an outcome, not an error, as long as
-    it takes another one.
+    A context is proposed for each pair of SOP class and transfer syntax; more than 64 pairs need
+    several associations. Deflated files are proposed inflated, too, and are inflated for a peer
+    that accepts nothing else. An instance without an accepted context is an outcome, not an error,
+    as long as the peer accepts another one.
 
     Args:
-        peer: where to.
-        paths: files; the File Meta Information must name SOP class, SOP instance and syntax.
-        on_answer: told each outcome before the next instance goes out, so that what a peer has
-            taken is known whatever happens to us; what it raises ends the association.
+        peer: to send to.
+        paths: files; the File Meta Information must have SOP class, SOP instance and syntax.
+        on_answer: called with each outcome before the next instance is sent, so that no answer is
+            lost if this process is killed; an error in it ends the association.
 
     Returns:
         One outcome per path, in their order.
@@ -95,8 +111,18 @@ def store(
     Raises:
         InvalidInstanceError: a file is not Part 10 or lacks one of these UIDs; nothing was sent.
         PeerUnreachableError, AssociationRejectedError: nothing was sent.
-        NoPresentationContextError: the peer takes none of the kinds; nothing was sent.
+        NoPresentationContextError: the peer accepts no context; nothing was sent.
         StoreAbortedError: the association ended too early; `outcomes` has the answers until then.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> path = Path(get_testdata_file("CT_small.dcm", download=False))
+        >>> settings = ListenerSettings("NODE", port=0, anonymous_peer=AllowedPeer("any", ""))
+        >>> with Spool(tmp_path) as spool, StorageSCP(settings, spool) as scp:
+        ...     node = Peer("NODE", "127.0.0.1", scp.port)
+        ...     outcomes = store(node, [path])
+        >>> outcomes[0].category
+        <StoreCategory.SUCCESS: 'success'>
     """
     outgoing = [_outgoing(path) for path in paths]
     outcomes = _Outcomes(on_answer)
@@ -119,19 +145,19 @@ def store(
 
 
 class _Outcomes:
-    """Gathers outcomes by the place of their paths, and passes each on."""
+    """Outcomes by the index of their paths; each is also passed to a callback."""
 
     def __init__(self, on_answer: Callable[[StoreOutcome], None] | None) -> None:
-        self._by_place: dict[int, StoreOutcome] = {}
+        self._by_index: dict[int, StoreOutcome] = {}
         self._on_answer = on_answer
 
-    def add(self, place: int, outcome: StoreOutcome) -> None:
-        self._by_place[place] = outcome
+    def add(self, index: int, outcome: StoreOutcome) -> None:
+        self._by_index[index] = outcome
         if self._on_answer is not None:
             self._on_answer(outcome)
 
     def in_order(self) -> tuple[StoreOutcome, ...]:
-        return tuple(self._by_place[place] for place in sorted(self._by_place))
+        return tuple(self._by_index[index] for index in sorted(self._by_index))
 
 
 def _outgoing(path: Path) -> _Outgoing:
@@ -153,7 +179,7 @@ def _batches(kinds: Sequence[tuple[UID, UID]]) -> Iterator[Sequence[tuple[UID, U
 
 
 def _encodings(transfer_syntax: UID) -> tuple[UID, ...]:
-    """The transfer syntaxes that a file can be sent in, the better one first."""
+    """Return the transfer syntaxes to send a file in, the preferred one first."""
     if transfer_syntax.is_deflated:
         return transfer_syntax, ExplicitVRLittleEndian
     return (transfer_syntax,)
@@ -182,8 +208,8 @@ def _store_batch(
             if not usable:
                 outcomes.add(index, _no_context(item))
                 continue
-            plain = usable[0] != item.transfer_syntax_uid
-            with inflated(item.path) if plain else nullcontext(item.path) as path:
+            inflate = usable[0] != item.transfer_syntax_uid
+            with inflated(item.path) if inflate else nullcontext(item.path) as path:
                 answer = _send(association, peer, item, path, message_id=message_id % 0xFFFF + 1)
             outcomes.add(index, answer)
 

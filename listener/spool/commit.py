@@ -1,4 +1,4 @@
-"""The last step of receiving: a whole file is made durable and gets the name that counts."""
+"""Commit of a received file: it becomes durable, then gets its final name."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class Committer:
-    """Gives received files their names. Safe for many threads and many processes.
+    """Committer of received files. Safe for many threads and many processes.
 
     Args:
-        folders: makes the folders on the way.
-        removal: keeps a study from being removed meanwhile.
+        folders: makes the folders of studies and series.
+        removal: prevents that a study is removed meanwhile.
     """
 
     def __init__(self, *, folders: DurableFolders, removal: StudyRemoval) -> None:
@@ -37,17 +37,18 @@ class Committer:
         """Make a file durable under its final name.
 
         Args:
-            path: its final name, which holds the digest of its content.
-            study: that it belongs to.
-            transfer_syntax_uid: that it came under.
+            incoming: the file, complete.
+            path: final name, with the digest of the content.
+            study: Study Instance UID.
+            transfer_syntax_uid: as negotiated.
 
         Returns:
             Whether it is new, and its time of receipt in nanoseconds since the epoch; for a
             repeat, the time of the first.
 
         Raises:
-            InvalidInstanceError: it is there under another transfer syntax. The same bytes can't
-                mean two things, so one of the two senders is wrong.
+            InvalidInstanceError: the same bytes were stored with another transfer syntax, so one
+                of the two senders is wrong.
             StorageFullError: the disk is full.
             SpoolWriteError: the disk failed.
         """
@@ -58,13 +59,13 @@ class Committer:
                 incoming.sync(modified_ns=received_ns)
             with self._removal.storing(study):
                 if not new and not path.exists():
-                    # Removed since: what came now is all that there is of it.
+                    # The first one was removed meanwhile: this one is the only copy.
                     incoming.sync(modified_ns=received_ns)
                     new = True
                 if new:
                     new = self._name(incoming, folder, path, transfer_syntax_uid)
                 else:
-                    # Whoever wrote it may have been killed between the name and the sync.
+                    # The process that named it may have been killed before the sync.
                     self._folders.ensure(folder)
                 sync_folder(folder)
                 return new, received_ns if new else path.stat().st_mtime_ns
@@ -72,18 +73,18 @@ class Committer:
     def _name(
         self, incoming: IncomingDataSet, folder: Path, path: Path, transfer_syntax_uid: str
     ) -> bool:
-        """Give the name; return False where someone else stored the same just before."""
+        """Give the name; return False if an equal file was stored meanwhile."""
         self._folders.ensure(folder)
         try:
             return _take_name(incoming, path, transfer_syntax_uid)
         except FileNotFoundError:
-            # The study was removed from the disk since its folder was last made.
+            # The study was removed from the disk after its folder was made.
             self._folders.forget(folder)
             self._folders.ensure(folder)
             return _take_name(incoming, path, transfer_syntax_uid)
 
     def _next_ns(self) -> int:
-        """Return the time, never going back: a clock that is set back must not make old new."""
+        """Return a time that never goes back, so that the latest content stays the newest one."""
         with self._clock_lock:
             self._last_ns = max(time.time_ns(), self._last_ns + 1000)
             return self._last_ns
@@ -100,10 +101,10 @@ def _take_name(incoming: IncomingDataSet, path: Path, transfer_syntax_uid: str) 
 
 
 def _is_stored(path: Path, transfer_syntax_uid: str, *, size: int) -> bool:
-    """Whether a file is there and whole, and so what is received now is a repeat.
+    """Check for a complete file of that name, of which a received one is a repeat.
 
     Raises:
-        InvalidInstanceError: it is there under another transfer syntax.
+        InvalidInstanceError: it was stored with another transfer syntax.
     """
     try:
         header = read_header(path) if path.exists() else None

@@ -1,4 +1,4 @@
-"""Is there room? IncomingInstance stops before the disk is full, and goes on by itself."""
+"""Space and folders of the disk; receiving pauses while the space is low."""
 
 from __future__ import annotations
 
@@ -15,32 +15,41 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 log = structlog.get_logger()
-# Without a distance between "low" and "enough again" a node at the mark would change its mind
-# with every file that something else writes.
+# Hysteresis: otherwise a node at the mark would switch with every file that another program writes.
 _RESUME_FACTOR = 1.05
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Bytes of a file system: what this user may still write, and how large it is."""
+    """Space of a file system.
+
+    Attributes:
+        free: bytes that this user may still write.
+        total: bytes of the file system.
+
+    Example:
+        >>> with Spool(tmp_path, measure=lambda root: Space(free=5, total=100)) as spool:
+        ...     spool.space().free
+        5
+    """
 
     free: int
     total: int
 
 
 def measure(root: Path) -> Space:
-    """Return the space of the file system that a folder is on."""
+    """Measure the file system of a folder."""
     status = os.statvfs(root)
     return Space(free=status.f_bavail * status.f_frsize, total=status.f_blocks * status.f_frsize)
 
 
 class LowDiskMark:
-    """The free space below which nothing more is taken.
+    """Free space below which nothing is received.
 
     Args:
         look: measures the space.
-        min_free_bytes: the mark.
-        min_free_percent: the mark as a share of the file system; the larger of the two counts.
+        min_free_bytes: the mark in bytes.
+        min_free_percent: the mark in percent of the file system; the larger of the two counts.
     """
 
     def __init__(
@@ -54,11 +63,11 @@ class LowDiskMark:
 
     @property
     def is_low(self) -> bool:
-        """Whether the disk is low; measured now, so it ends by itself when there is room."""
+        """Whether the disk is low, as measured now."""
         return self.room() is None
 
     def room(self) -> int | None:
-        """Return the bytes that may be written and leave what must stay free; None: it is low."""
+        """Return the bytes above the mark that may be written; None if the disk is low."""
         space = self._look()
         mark = max(self._bytes, int(space.total * self._percent / 100))
         with self._lock:
@@ -68,12 +77,12 @@ class LowDiskMark:
         if low and not was_low:
             log.error("disk.low", free_bytes=space.free, mark_bytes=mark)
         elif was_low and not low:
-            log.info("disk.has_room_again", free_bytes=space.free, mark_bytes=mark)
+            log.info("disk.recovered", free_bytes=space.free, mark_bytes=mark)
         return None if low else space.free - mark
 
 
 def entries_in(folder: Path) -> list[os.DirEntry[str]]:
-    """Return the entries of a folder, none if it is not there."""
+    """Return the entries of a folder; none if it does not exist."""
     try:
         with os.scandir(folder) as entries:
             return list(entries)

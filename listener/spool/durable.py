@@ -1,4 +1,4 @@
-"""Writing so that what was reported as written is there after a crash or a power cut."""
+"""Writes and locks that survive a crash or a power cut."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-_REMEMBERED_FOLDERS = 4096
+_MAX_KNOWN_FOLDERS = 4096
 
 
 def sync_folder(folder: Path) -> None:
@@ -43,7 +43,7 @@ def write_errors() -> Iterator[None]:
 
 
 def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
-    """Write all of it to a file, however little one call takes."""
+    """Write all bytes to a file, with as many calls as it takes."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
@@ -80,10 +80,10 @@ def write_atomically(path: Path, parts: Sequence[bytes | memoryview], *, tempora
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock between processes and threads alone; it ends with its holder, however that ends.
+    """Hold an exclusive lock between processes and threads; it ends with its holder.
 
     Args:
-        path: a file that is made if missing and never removed.
+        path: lock file; made if missing, never removed.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
     try:
@@ -94,12 +94,12 @@ def locked(path: Path) -> Iterator[None]:
 
 
 class SharedLock:
-    """The shared side of `locked`, which all threads of a process hold as one.
+    """Shared lock of all threads of a process, against the exclusive one of `locked`.
 
-    The first of them takes it and the last gives it back; the file stays open until `close`.
+    The first thread takes it and the last one releases it; the file stays open until `close`.
 
     Attributes:
-        path: of the file, for who wants the lock alone.
+        path: lock file, for `locked`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -110,7 +110,7 @@ class SharedLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold it, together with whoever else shares it."""
+        """Hold the lock, together with other threads and processes that share it."""
         with self._guard:
             if self._file is None:
                 self._file = self.path.open("ab")
@@ -127,17 +127,17 @@ class SharedLock:
                     fcntl.flock(file, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Let go of the file; nobody may hold the lock."""
+        """Close the file; no thread may hold the lock."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
 
 class DurableFolders:
-    """Makes folders below a root so that they survive a power cut, once per folder.
+    """Folders below a root that survive a power cut.
 
-    A folder that merely exists may have been made a moment ago by someone who was killed before
-    the entry was synced; so a folder counts as durable only when this object has synced it.
+    A folder that exists may have been made by a process that was killed before it synced the
+    entry; so a folder counts as durable only after this object has synced it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -146,7 +146,7 @@ class DurableFolders:
         self._known: OrderedDict[Path, None] = OrderedDict()
 
     def ensure(self, folder: Path) -> None:
-        """Make a folder and its parents up to the root, and sync every entry on the way."""
+        """Make a folder and its parents up to the root, and sync every entry."""
         with self._lock:
             if folder in self._known:
                 self._known.move_to_end(folder)
@@ -157,10 +157,10 @@ class DurableFolders:
                 if parent == self._root:
                     break
             self._known[folder] = None
-            if len(self._known) > _REMEMBERED_FOLDERS:
+            if len(self._known) > _MAX_KNOWN_FOLDERS:
                 self._known.popitem(last=False)
 
     def forget(self, folder: Path) -> None:
-        """Look again next time: someone removed this folder."""
+        """Sync a folder again next time, since it was removed."""
         with self._lock:
             self._known.pop(folder, None)

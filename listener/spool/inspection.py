@@ -1,7 +1,7 @@
-"""Is this one whole data set, and which SOP instance is it? Answered without decoding pixels.
+"""Check that a data set is complete, and read the UIDs of its SOP instance, without pixels.
 
-The walk follows the encoding rules of PS3.5 7.1, 7.5 and A.4 over the top level of a data set: it
-looks at every header, skips values by their length, and so sees any value that runs past the end.
+The walk follows PS3.5 7.1, 7.5 and A.4 over the top level of a data set: it reads each header and
+skips the value by its length, so it detects every value that ends behind the data.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from listener.errors import InvalidInstanceError
 from listener.uids import clean_uid
 
 DEFAULT_INFLATED_LIMIT = 256 * 1024 * 1024
-"""Bytes that a deflated data set may inflate to before it is taken for a bomb."""
+"""Largest size in bytes that a deflated data set may inflate to."""
 
 _UNDEFINED = 0xFFFFFFFF
 _ITEM = 0xFFFEE000
@@ -30,8 +30,8 @@ _SHORT_VRS = frozenset(
     b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split(b" ")
 )
 _MAX_DEPTH = 64
-# An enhanced image of 10,000 frames has well under a million. Empty items by the hundred million,
-# which a deflated data set of a few kilobytes can hold, would keep a thread busy for minutes.
+# An enhanced image of 10,000 frames has far fewer than a million. A deflated data set of a few
+# kilobytes can hold hundreds of millions of empty items, which would take a thread minutes.
 _MAX_HEADERS = 2_000_000
 
 _SOP_CLASS = 0x00080016
@@ -53,7 +53,7 @@ _WANTED |= {_PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _BITS_ALLOCATED}
 
 @dataclass(frozen=True, slots=True)
 class InstanceIdentity:
-    """The UIDs by which a SOP instance is known, padding removed and validated."""
+    """UIDs of a SOP instance, validated, without padding."""
 
     study_instance_uid: str
     series_instance_uid: str
@@ -67,16 +67,16 @@ def inspect(
     transfer_syntax_uid: str,
     inflated_limit: int = DEFAULT_INFLATED_LIMIT,
 ) -> InstanceIdentity:
-    """Return who a data set is, after checking that all of it is there.
+    """Return the UIDs of a data set after checking that it is complete.
 
     Args:
         data: the encoded data set, without preamble and file meta.
-        transfer_syntax_uid: how it is encoded.
-        inflated_limit: bytes that a deflated data set may inflate to.
+        transfer_syntax_uid: of the encoding.
+        inflated_limit: largest size in bytes that a deflated data set may inflate to.
 
     Raises:
         InvalidInstanceError: it can't be parsed, is cut short, lacks a UID, or its pixel data is
-            shorter than its rows, columns and frames say (PS3.3 C.7.6.3, PS3.5 8).
+            too short for its rows, columns and frames (PS3.3 C.7.6.3, PS3.5 8).
     """
     encoding = _encoding(transfer_syntax_uid)
     if encoding.deflated:
@@ -99,7 +99,7 @@ def inspect(
 
 @dataclass(frozen=True, slots=True)
 class _Encoding:
-    """What a transfer syntax says (PS3.5 10, annex A)."""
+    """Encoding rules of a transfer syntax (PS3.5 10, annex A)."""
 
     implicit: bool
     little: bool
@@ -134,7 +134,7 @@ def _inflate(data: bytes | memoryview, *, limit: int) -> bytes:
 
 
 class _Walk:
-    """One pass over the headers of a data set; keeps the few values that are asked for."""
+    """One pass over the headers of a data set, which keeps the values of a few elements."""
 
     def __init__(self, data: memoryview, *, implicit: bool, little: bool) -> None:
         self._data = data
@@ -156,7 +156,7 @@ class _Walk:
         return self._values.get(tag, b"")
 
     def number(self, tag: int) -> int | None:
-        """Return the first value of a US element, or None where it is absent."""
+        """Return the first value of a US element; None if it is absent."""
         value = self.value(tag)
         return self._short.unpack_from(value)[0] if len(value) >= self._short.size else None
 
@@ -183,9 +183,10 @@ class _Walk:
                 position = self._undefined_length(position, implicit=self._implicit, depth=0)
 
     def _short_elements(self, position: int) -> int:
-        """Return where the first element is that isn't plain and whole, without a call for each.
+        """Skip the elements with a two-byte length, most of a data set, without a call for each.
 
-        Most elements of a data set have a VR whose length takes two bytes.
+        Returns:
+            Position of the first other element, or of one that is not complete.
         """
         data, end, unpack = self._data, self._end, self._explicit_header.unpack_from
         for _ in range(_MAX_HEADERS - self._headers):
@@ -203,7 +204,7 @@ class _Walk:
         return position
 
     def _header(self, position: int, *, implicit: bool) -> tuple[int, int, int]:
-        """Return the tag, the value's length and where the value starts."""
+        """Return the tag, the length of the value and the position of the value."""
         if position + 8 > self._end:
             raise InvalidInstanceError("data set ends inside an element header")
         self._headers += 1
@@ -239,7 +240,7 @@ class _Walk:
         return position + length
 
     def _undefined_length(self, position: int, *, implicit: bool, depth: int) -> int:
-        """Return where a sequence of undefined length ends (PS3.5 7.5.2)."""
+        """Return the end of a sequence of undefined length (PS3.5 7.5.2)."""
         if depth > _MAX_DEPTH:
             raise InvalidInstanceError(f"sequences nested deeper than {_MAX_DEPTH}")
         while True:
@@ -271,7 +272,7 @@ class _Walk:
         return position
 
     def _skip_fragments(self, position: int) -> tuple[int, int]:
-        """Return where encapsulated pixel data ends and how many items it has (PS3.5 A.4)."""
+        """Return the end of encapsulated pixel data and its number of items (PS3.5 A.4)."""
         items = 0
         while True:
             tag, length, position = self._header(position, implicit=True)

@@ -1,4 +1,4 @@
-"""What the names in the spool say: which contents there are of which instances."""
+"""Names of the files in the spool: contents (versions) of SOP instances."""
 
 from __future__ import annotations
 
@@ -18,17 +18,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 SUFFIX = ".dcm"
-"""Ends the name of every file that holds an instance."""
+"""Suffix of every file that holds an instance."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceFile:
-    """One version of an instance, as its file's name and status tell.
+    """File of one version of an instance, known without opening it.
 
     Attributes:
         digest: hex BLAKE3 of the data set as received, without file meta.
+        path: of the Part 10 file.
         size: bytes of the file, file meta included.
         received_at: UTC.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> from pynetdicom.dsutils import split_dataset
+        >>> path = Path(get_testdata_file("CT_small.dcm", download=False))
+        >>> meta, offset = split_dataset(path)
+        >>> transfer = TransferInfo(
+        ...     transfer_syntax_uid=meta.TransferSyntaxUID,
+        ...     sop_class_uid=meta.MediaStorageSOPClassUID,
+        ...     sop_instance_uid=meta.MediaStorageSOPInstanceUID,
+        ...     calling_ae_title="CT1",
+        ...     receiving_ae_title="NODE",
+        ... )
+        >>> with Spool(tmp_path) as spool:
+        ...     receipt = spool.store(path.read_bytes()[offset:], transfer)
+        ...     (file,) = spool.instances(receipt.study_instance_uid)
+        >>> file.path.name == f"{file.sop_instance_uid}.{file.digest}.dcm"
+        True
     """
 
     sop_instance_uid: str
@@ -41,13 +60,31 @@ class InstanceFile:
 
 @dataclass(frozen=True, slots=True)
 class StoreReceipt:
-    """An instance that is durable in the spool.
+    """Receipt of an instance that is durable in the spool.
 
     Attributes:
         digest: hex BLAKE3 of the data set as received, without file meta.
         size: bytes of the data set as received, without file meta.
+        path: of the Part 10 file.
         received_at: UTC.
-        new: False when the same content under the same UIDs was there before.
+        new: False if the same content with the same UIDs was there before.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> from pynetdicom.dsutils import split_dataset
+        >>> path = Path(get_testdata_file("CT_small.dcm", download=False))
+        >>> meta, offset = split_dataset(path)
+        >>> transfer = TransferInfo(
+        ...     transfer_syntax_uid=meta.TransferSyntaxUID,
+        ...     sop_class_uid=meta.MediaStorageSOPClassUID,
+        ...     sop_instance_uid=meta.MediaStorageSOPInstanceUID,
+        ...     calling_ae_title="CT1",
+        ...     receiving_ae_title="NODE",
+        ... )
+        >>> with Spool(tmp_path) as spool:
+        ...     receipts = [spool.store(path.read_bytes()[offset:], transfer) for _ in range(2)]
+        >>> [receipt.new for receipt in receipts]
+        [True, False]
     """
 
     study_instance_uid: str
@@ -64,19 +101,41 @@ class StoreReceipt:
 
 
 def newest(versions: Sequence[InstanceFile]) -> InstanceFile:
-    """Return the version whose content arrived last; the digest breaks a tie."""
+    """Return the version whose content arrived last; the digest breaks a tie.
+
+    Example:
+        >>> from datetime import datetime
+        >>> def version(digest: str, hour: int) -> InstanceFile:
+        ...     received = datetime(2026, 11, 28, hour)
+        ...     return InstanceFile("1.2.3.1", "1.2.3", digest, Path(digest), 1, received)
+        >>> newest([version("aa", 8), version("bb", 9)]).digest
+        'bb'
+    """
     return max(versions, key=lambda version: (version.received_at, version.digest))
 
 
 def oldest(versions: Sequence[InstanceFile]) -> InstanceFile:
-    """Return the version whose content arrived first; the digest breaks a tie."""
+    """Return the version whose content arrived first; the digest breaks a tie.
+
+    Example:
+        A spool that keeps to the first content under a SOP Instance UID:
+
+        >>> with Spool(tmp_path, choose_current=oldest) as spool:
+        ...     spool.instances("1.2.3")
+        ()
+    """
     return min(versions, key=lambda version: (version.received_at, version.digest))
 
 
 def content_digest(instances: Iterable[InstanceFile]) -> str:
     """Return a hex BLAKE3 over the (SOP Instance UID, digest) pairs of a study's instances.
 
-    Equal for equal content, whatever the time of arrival; the order is that of the UIDs.
+    Equal content has an equal digest, in whatever order and whenever it arrived.
+
+    Example:
+        >>> with Spool(tmp_path) as spool:
+        ...     content_digest(spool.instances("1.2.3"))[:16]  # of no instance
+        'af1349b9f5f9a1a6'
     """
     digest = blake3()
     for instance in sorted(instances, key=lambda instance: instance.sop_instance_uid):
@@ -85,7 +144,7 @@ def content_digest(instances: Iterable[InstanceFile]) -> str:
 
 
 def versions_in(study: Path) -> tuple[InstanceFile, ...]:
-    """Return every content of every instance in a study's folder; no file is opened."""
+    """Return every version of every instance in a study's folder; no file is opened."""
     found = [
         version
         for series in folders_in(study)
@@ -96,7 +155,7 @@ def versions_in(study: Path) -> tuple[InstanceFile, ...]:
 
 
 def _spooled_instance(entry: os.DirEntry[str], *, series_instance_uid: str) -> InstanceFile | None:
-    """Read a file's name and status; None for a file that is not ours or has just gone."""
+    """Read the name and status of a file; None if it is not ours or was deleted meanwhile."""
     stem = entry.name.removesuffix(SUFFIX)
     uid, _, digest = stem.rpartition(".")
     if stem == entry.name or len(digest) != blake3.digest_size * 2:

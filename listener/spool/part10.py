@@ -1,4 +1,4 @@
-"""The DICOM file format (PS3.10 7.1) around a data set that stays as it was received."""
+"""DICOM file format (PS3.10 7.1): File Meta Information before the bytes as received."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 IMPLEMENTATION_CLASS_UID = "2.25.130049763359123733390253158732785454843"
-"""Our own (0002,0012), derived from a UUID (PS3.5 B.2)."""
+"""Our Implementation Class UID (0002,0012), derived from a UUID (PS3.5 B.2)."""
 
 IMPLEMENTATION_VERSION_NAME = "MEDICLIP_DICOM"
-"""Our own (0002,0013), at most 16 characters."""
+"""Our Implementation Version Name (0002,0013), at most 16 characters."""
 
 _PREAMBLE = bytes(128) + b"DICM"
 _SHORT_ELEMENT = struct.Struct("<HH2sH")
@@ -27,9 +27,24 @@ _FILE_META_VERSION = struct.pack("<HH2sHL2s", 0x0002, 0x0001, b"OB", 0, 2, b"\0\
 
 @dataclass(frozen=True, slots=True)
 class TransferInfo:
-    """What the network said about a data set: from whom, to whom, and as what.
+    """Transfer of a data set over the network, for its File Meta Information.
 
-    AE titles have at most 16 characters; UIDs are as negotiated and requested.
+    Attributes:
+        transfer_syntax_uid: as negotiated.
+        sop_class_uid: as in the request.
+        sop_instance_uid: as in the request.
+        calling_ae_title: of the sender, at most 16 characters.
+        receiving_ae_title: our own, at most 16 characters.
+
+    Example:
+        >>> TransferInfo(
+        ...     transfer_syntax_uid="1.2.840.10008.1.2.1",
+        ...     sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
+        ...     sop_instance_uid="1.2.3.1",
+        ...     calling_ae_title="CT1",
+        ...     receiving_ae_title="NODE",
+        ... ).calling_ae_title
+        'CT1'
     """
 
     transfer_syntax_uid: str
@@ -40,7 +55,7 @@ class TransferInfo:
 
 
 def file_header(transfer: TransferInfo) -> bytes:
-    """Return the preamble and the encoded File Meta Information for a received data set."""
+    """Encode the preamble and the File Meta Information of a received data set."""
     elements = b"".join(
         (
             _FILE_META_VERSION,
@@ -67,7 +82,7 @@ def _element(element: int, vr: bytes, text: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class StoredHeader:
-    """What the header of a Part 10 file says: transfer syntax, SOP class, bytes of data set."""
+    """Header of a Part 10 file: transfer syntax, SOP class, and size of the data set in bytes."""
 
     transfer_syntax_uid: str
     sop_class_uid: str
@@ -75,7 +90,7 @@ class StoredHeader:
 
 
 def read_header(path: Path) -> StoredHeader | None:
-    """Read the File Meta Information of a file, or return None if that is not whole."""
+    """Read the header of a file; None if its File Meta Information is not complete."""
     try:
         meta, offset = split_dataset(path)
         syntax, sop_class = str(meta.TransferSyntaxUID), str(meta.MediaStorageSOPClassUID)

@@ -1,4 +1,4 @@
-"""Where refused data sets are kept for an administrator to look at."""
+"""Quarantine of refused data sets, for an administrator."""
 
 from __future__ import annotations
 
@@ -21,15 +21,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedDataSet:
-    """A refused data set: why, from whom, when. Holds no patient data.
+    """Refused data set: reason, sender and time, without patient data.
 
     Attributes:
-        path: the data set as received, without preamble and file meta.
-        reason: what was wrong with it.
-        status: what the sender was answered, for example "C000".
-        sop_class_uid, sop_instance_uid: as announced, empty where that was no UID.
-        size: bytes.
-        received_at: UTC, of the first time that this content came.
+        path: of the data set as received, without preamble and file meta.
+        reason: of the refusal.
+        status: answered to the sender, for example "C000".
+        sop_class_uid: as in the request; empty if that is not a valid UID.
+        sop_instance_uid: likewise.
+        transfer_syntax_uid: as negotiated.
+        digest: hex BLAKE3 of the data set.
+        size: in bytes.
+        received_at: UTC, of the first time that this content was received.
+
+    Example:
+        >>> explicit, ct = "1.2.840.10008.1.2.1", "1.2.840.10008.5.1.4.1.1.2"
+        >>> with Spool(tmp_path) as spool:
+        ...     try:
+        ...         spool.store(b"not DICOM", TransferInfo(explicit, ct, "1.2.3", "CT1", "NODE"))
+        ...     except ListenerError:
+        ...         (refused,) = spool.quarantined()
+        >>> refused.status, refused.calling_ae_title, refused.size
+        ('C000', 'CT1', 9)
     """
 
     path: Path
@@ -45,11 +58,11 @@ class QuarantinedDataSet:
 
 
 class Quarantine:
-    """Refused data sets in one folder, each kept once however often it is sent.
+    """Folder of refused data sets; each content is kept once.
 
     Args:
-        folder: where they are kept.
-        temporary: where they are written first, on the same file system.
+        folder: of the data sets.
+        temporary: folder to write in first, on the same file system.
     """
 
     def __init__(self, folder: Path, *, temporary: Path) -> None:
@@ -64,7 +77,7 @@ class Quarantine:
         digest: str,
         error: InvalidInstanceError,
     ) -> None:
-        """Keep a data set and a JSON file beside it that says why it was refused."""
+        """Keep a data set, with the reason of its refusal in a JSON file of the same name."""
         path = self._folder / f"{digest}.raw"
         note = path.with_suffix(".json")
         if note.exists():
@@ -88,12 +101,12 @@ class Quarantine:
             write_atomically(target, (content,), temporary=self._temporary)
 
     def entries(self) -> Iterator[QuarantinedDataSet]:
-        """Yield what is in quarantine, oldest first."""
+        """Yield the refused data sets, oldest first."""
         found = [self._read(note) for note in self._folder.glob("*.json")]
         yield from sorted(found, key=lambda entry: (entry.received_at, entry.digest))
 
     def clear(self, *, before: datetime) -> int:
-        """Remove data sets that came before a moment, and return how many."""
+        """Delete data sets that were received before a time, and return their number."""
         old = [entry for entry in self.entries() if entry.received_at < before]
         for entry in old:
             entry.path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Studies leave the spool whole or not at all, and never with something that has just come."""
+"""Removes a study atomically, unless an instance arrived meanwhile."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _LOCKS = 64
 
 
 class StudyRemoval:
-    """Takes studies out of the spool while others may be storing into them.
+    """Removal of studies while other threads and processes may store into them.
 
-    Who stores holds the study's lock from the rename to the sync, so that whoever holds it alone
-    sees every instance that was or will be acknowledged before.
+    A storing thread shares the study's lock from the rename to the sync, so the removing one, which
+    holds it alone, sees every instance that was or will be acknowledged.
 
     Args:
-        studies: the folder of studies.
-        removing: where a study is moved to first, so that it goes in one step.
-        locks: where lock files are.
+        studies: folder of the studies.
+        removing: folder that a study is moved to first, in one step.
+        locks: folder of the lock files.
     """
 
     def __init__(self, *, studies: Path, removing: Path, locks: Path) -> None:
@@ -35,16 +35,16 @@ class StudyRemoval:
         self._locks = [SharedLock(locks / f"{number:02}.lock") for number in range(_LOCKS)]
 
     def close(self) -> None:
-        """Let go of the lock files; nobody may be storing."""
+        """Close the lock files; no thread may be storing."""
         for lock in self._locks:
             lock.close()
 
     def storing(self, study: str) -> AbstractContextManager[None]:
-        """Keep a study from being removed meanwhile."""
+        """Hold the lock that prevents the removal of a study."""
         return self._lock_of(study).held()
 
     def remove(self, study: str, *, is_as_expected: Callable[[], bool]) -> bool:
-        """Remove a study if it still is what the caller thinks; return whether it did."""
+        """Remove a study if it is as expected; return whether it was removed."""
         target = self._removing / study
         with locked(self._lock_of(study).path):
             if target.exists() or not is_as_expected():
@@ -54,11 +54,11 @@ class StudyRemoval:
             except FileNotFoundError:
                 return False
             sync_folder(self._studies)
-        shutil.rmtree(target, ignore_errors=True)  # what is left goes at the next start
+        shutil.rmtree(target, ignore_errors=True)  # the rest is deleted at the next start
         return True
 
     def finish(self) -> None:
-        """Delete what a crash left between the rename and its end."""
+        """Delete studies whose removal was cut off by a crash."""
         for entry in folders_in(self._removing):
             shutil.rmtree(entry.path, ignore_errors=True)
 

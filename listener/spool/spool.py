@@ -1,13 +1,13 @@
-"""The durable inbox. The file system is the index: a file's path says which instance it is.
+"""Durable inbox. The file system is the index: the path of a file identifies its instance.
 
     <root>/studies/<study uid>/<series uid>/<sop uid>.<BLAKE3 of the data set as received>.dcm
     <root>/incoming/      being written; never acknowledged
-    <root>/quarantine/    refused data sets, each with a JSON file that says why
-    <root>/removing/      studies on their way out
+    <root>/quarantine/    refused data sets, each with the reason in a JSON file
+    <root>/removing/      studies that are being deleted
 
-An instance is reported as stored only after its bytes and every folder entry that leads to it have
-been synced. A name holds the digest of the content, so a repeat is known by its name, and the same
-UID with other content can never overwrite anything.
+An instance is reported as stored only after its bytes and every folder entry of its path are
+synced. A name has the digest of the content: a repeat has the same name, and the same UID with
+other content never overwrites a file.
 """
 
 from __future__ import annotations
@@ -49,17 +49,34 @@ _DATA_SET_DOES_NOT_MATCH = 0xA900
 
 
 class Spool:
-    """The durable inbox below one folder. Safe for many threads; many processes may share it.
+    """Durable inbox below one folder. Safe for many threads; many processes may share it.
 
     Args:
-        root: made if missing. All of it must be on one file system.
-        choose_current: which of several contents under one SOP Instance UID counts.
-        measure: gives the space of the file system that `root` is on.
-        inflated_limit: bytes that a deflated data set may inflate to.
-        section: the part of `incoming/` that one of several processes has to itself.
+        root: made if missing; all of it must be on one file system.
+        choose_current: chooses one of several contents under one SOP Instance UID.
+        measure: measures the file system of `root`.
+        inflated_limit: largest size in bytes that a deflated data set may inflate to.
+        section: folder of `incoming/` for this process alone; needed if several processes receive.
 
     Raises:
         SpoolWriteError: the folders can't be made.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> from pynetdicom.dsutils import split_dataset
+        >>> path = Path(get_testdata_file("CT_small.dcm", download=False))
+        >>> meta, offset = split_dataset(path)
+        >>> transfer = TransferInfo(
+        ...     transfer_syntax_uid=meta.TransferSyntaxUID,
+        ...     sop_class_uid=meta.MediaStorageSOPClassUID,
+        ...     sop_instance_uid=meta.MediaStorageSOPInstanceUID,
+        ...     calling_ae_title="CT1",
+        ...     receiving_ae_title="NODE",
+        ... )
+        >>> with Spool(tmp_path) as spool:
+        ...     receipt = spool.store(path.read_bytes()[offset:], transfer)
+        ...     [file.sop_instance_uid for file in spool.instances(receipt.study_instance_uid)]
+        ['1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322']
     """
 
     def __init__(
@@ -111,34 +128,34 @@ class Spool:
         return self._incoming
 
     def close(self) -> None:
-        """Let go of the lock files; one of them keeps others from clearing `incoming/`."""
+        """Close the lock files; one of them prevents that another process clears `incoming/`."""
         self._in_use.close()
         self._removal.close()
 
     def receive(self, transfer: TransferInfo) -> IncomingDataSet:
-        """Begin to write a data set as it comes in; `keep` ends it.
+        """Begin to write a data set; `keep` completes it.
 
         Args:
-            transfer: what the network says about it.
+            transfer: of the data set.
         """
         try:
             clean_uid(transfer.sop_class_uid, name="AffectedSOPClassUID")
             clean_uid(transfer.sop_instance_uid, name="AffectedSOPInstanceUID")
             header = file_header(transfer)
         except InvalidInstanceError:
-            header = b""  # it will go into quarantine, where there is none
+            header = b""  # it goes into quarantine, without header
         return IncomingDataSet(self._incoming / next(self._part_names), header)
 
     def keep(self, incoming: IncomingDataSet, transfer: TransferInfo) -> StoreReceipt:
-        """Make a data set that is all there durable; it is on disk when this returns.
+        """Make a complete data set durable; it is on disk when this returns.
 
         Args:
             incoming: from `receive`.
-            transfer: the same as it was begun with.
+            transfer: as given to `receive`.
 
         Raises:
-            InvalidInstanceError: it is not one whole SOP instance of the announced UIDs. It is in
-                quarantine, `status` is the C-STORE status to answer with.
+            InvalidInstanceError: it is not one complete SOP instance of the requested UIDs. It is
+                in quarantine; `status` is the C-STORE status to answer with.
             StorageFullError: the disk is full. Nothing was kept.
             SpoolWriteError: the disk failed. Nothing was kept.
         """
@@ -178,8 +195,11 @@ class Spool:
         """Make a data set that is in memory durable: `receive` and `keep` in one.
 
         Args:
-            data: the encoded data set exactly as received, without preamble and file meta.
-            transfer: what the network said about it.
+            data: the encoded data set as received, without preamble and file meta.
+            transfer: of the data set.
+
+        Raises:
+            InvalidInstanceError, StorageFullError, SpoolWriteError: as from `keep`.
         """
         with self.receive(transfer) as incoming:
             incoming.write(data)
@@ -190,12 +210,12 @@ class Spool:
         yield from sorted(entry.name for entry in folders_in(self._studies))
 
     def versions(self, study_instance_uid: str) -> tuple[InstanceFile, ...]:
-        """Return every content of every instance of a study, sorted by UIDs and time of receipt.
+        """Return every version of every instance of a study, sorted by UIDs and time of receipt.
 
-        No file is opened. A study that is not here has no instances.
+        No file is opened. An unknown study has no instances.
 
         Raises:
-            InvalidUIDError: the argument is no UID.
+            InvalidUIDError: the argument is not a valid UID.
         """
         study = clean_uid(study_instance_uid, name="StudyInstanceUID")
         return versions_in(self._studies / study)
@@ -204,7 +224,7 @@ class Spool:
         """Return the current content of every instance of a study, sorted by SOP Instance UID.
 
         Raises:
-            InvalidUIDError: the argument is no UID.
+            InvalidUIDError: the argument is not a valid UID.
         """
         by_uid: dict[str, list[InstanceFile]] = {}
         for version in self.versions(study_instance_uid):
@@ -215,9 +235,9 @@ class Spool:
         )
 
     def find_instances(self, sop_instance_uids: set[str]) -> dict[str, Path]:
-        """Return where instances are, by SOP Instance UID; those that are not here are left out.
+        """Return the paths of instances by SOP Instance UID, without those that are missing.
 
-        Looks through the names of the files, the studies that changed last first.
+        Searches the names of the files, in the latest changed studies first.
         """
         wanted = set(sop_instance_uids)
         found: dict[str, Path] = {}
@@ -234,28 +254,28 @@ class Spool:
         return found
 
     def remove_study(self, study_instance_uid: str, *, is_as_expected: Callable[[], bool]) -> bool:
-        """Remove a study, unless its content is no longer what the caller has dealt with.
+        """Remove a study, unless its content has changed.
 
         Args:
-            study_instance_uid: which.
-            is_as_expected: asked while nothing can come into the study.
+            study_instance_uid: the study.
+            is_as_expected: checks the content, while no instance can be stored into the study.
 
         Returns:
             Whether it was removed.
 
         Raises:
-            InvalidUIDError: the argument is no UID.
-            OSError: the disk failed. What is half deleted is deleted at the next start.
+            InvalidUIDError: the argument is not a valid UID.
+            OSError: the disk failed. The deletion goes on at the next start.
         """
         study = clean_uid(study_instance_uid, name="StudyInstanceUID")
         return self._removal.remove(study, is_as_expected=is_as_expected)
 
     def study_bytes(self, study_instance_uid: str) -> int:
-        """Return the bytes that a study takes."""
+        """Return the size of a study on the disk in bytes."""
         return size_of(self._studies / clean_uid(study_instance_uid, name="StudyInstanceUID"))
 
     def clear_quarantine(self, *, before: datetime) -> int:
-        """Remove what was refused before a moment; return how many data sets."""
+        """Delete data sets that were refused before a time, and return their number."""
         return self._quarantine.clear(before=before)
 
     def quarantined(self) -> Iterator[QuarantinedDataSet]:
@@ -287,7 +307,7 @@ class Spool:
         return (self.root / name).open("ab")
 
     def _remove_leftovers(self, own_section: str) -> None:
-        """Clear `incoming/`, without the sections that an open spool object may be writing to."""
+        """Clear `incoming/`, except the sections of spool objects that are open."""
         for section in {own_section, "", *(e.name for e in folders_in(self.root / "incoming"))}:
             with self._lock_file(section) as lock:
                 try:

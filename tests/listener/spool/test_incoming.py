@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from listener.spool.incoming import _HELD, IncomingDataSet
+from listener.spool.incoming import _BUFFER_SIZE as SIZE
+from listener.spool.incoming import IncomingDataSet
 
 HEADER = b"header"
 
@@ -24,7 +25,7 @@ def fragments_of(data: bytes, *, seed: int) -> list[memoryview]:
 
 
 @pytest.mark.parametrize("header", [b"", HEADER])
-@pytest.mark.parametrize("size", [0, 1, _HELD - len(HEADER), _HELD, _HELD + 1, 3 * _HELD + 17])
+@pytest.mark.parametrize("size", [0, 1, SIZE - len(HEADER), SIZE, SIZE + 1, 3 * SIZE + 17])
 def test_what_is_written_is_what_came(tmp_path, size, header):
     data = random.Random(size).randbytes(size)
     with IncomingDataSet(tmp_path / "part", header) as incoming:
@@ -48,7 +49,7 @@ def test_what_is_written_is_what_came(tmp_path, size, header):
 
 def test_what_was_not_named_is_gone(tmp_path):
     with IncomingDataSet(tmp_path / "part", HEADER) as incoming:
-        incoming.write(bytes(2 * _HELD))
+        incoming.write(bytes(2 * SIZE))
         assert [path.name for path in tmp_path.iterdir()] == ["part"]
     assert not list(tmp_path.iterdir())
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone
 from listener import AssociationEnd, Peer, StudyActivity, store
-from mediclip_dicom.engine.client import complete_now
+from mediclip_dicom.engine.operations import complete_now
 from mediclip_dicom.node import Node
 from mediclip_dicom.settings import PeerSettings, Settings
 from mediclip_dicom.studies.completion import Completion
