@@ -80,7 +80,7 @@ class Archive:
             StudyInstanceUID=uid,
         )  # fmt: skip
         item = received(path)
-        self.spool.store(item.data, item.reception)
+        self.spool.store(item.data, item.transfer)
 
     def _result(
         self, session: Session, run: Run, number: int, states: tuple[DeliveryState, ...]
