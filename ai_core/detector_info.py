@@ -5,9 +5,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import with_config
+
 from ai_core.backbone import Precision
-from ai_core.errors import CorruptDetectorError, PresetError
+from ai_core.errors import CorruptDetectorError
 from ai_core.presets import Preset
+from ai_core.stored import STRICT, from_plain
 
 FORMAT_VERSION = 1
 """Raised whenever older code could not read what newer code writes."""
@@ -22,6 +25,7 @@ _LENGTH_BYTES = 8
 _SEAL = "description_sha256"
 
 
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class DetectorInfo:
     """What a fitted detector says about itself.
@@ -38,6 +42,21 @@ class DetectorInfo:
         seed: the generator's seed at the start of the fit.
         support_sha256: SHA-256 of each support tensor, in the order they were given.
         format_version: layout of the saved form.
+
+    Example:
+        >>> from ai_core import DEFAULT, DetectorInfo
+        >>> info = DetectorInfo(
+        ...     preset=DEFAULT,
+        ...     backbone="ViT-L-14",
+        ...     weights="openai",
+        ...     backbone_sha256="0" * 64,
+        ...     blocks=(12, 18, 24),
+        ...     precision="bf16",
+        ...     seed=0,
+        ...     support_sha256=("1" * 64, "2" * 64),
+        ... )
+        >>> info.k, info.preset.name
+        (2, 'default')
     """
 
     preset: Preset
@@ -61,6 +80,14 @@ def read_detector_info(data: bytes) -> DetectorInfo:
 
     Raises:
         CorruptDetectorError: not such a blob, a damaged one, or one of a newer format.
+
+    Example:
+        >>> from ai_core import CorruptDetectorError, read_detector_info
+        >>> try:
+        ...     read_detector_info(b"text")
+        ... except CorruptDetectorError as error:
+        ...     print(error)
+        these bytes are no saved detector, or only part of one
     """
     return _info_from(read_description(data))
 
@@ -109,20 +136,12 @@ def _to_plain(info: DetectorInfo) -> dict[str, Any]:
     }
 
 
-def _info_from(values: dict[str, Any]) -> DetectorInfo:
+def _info_from(description: dict[str, Any]) -> DetectorInfo:
+    values = {name: value for name, value in description.items() if name != TENSORS}
     try:
-        return DetectorInfo(
-            preset=Preset.from_dict(values["preset"]),
-            backbone=values["backbone"],
-            weights=values["weights"],
-            backbone_sha256=values["backbone_sha256"],
-            blocks=tuple(values["blocks"]),
-            precision=values["precision"],
-            seed=values["seed"],
-            support_sha256=tuple(values["support_sha256"]),
-            format_version=values["format_version"],
-        )
-    except (KeyError, TypeError, PresetError) as error:
+        Preset.from_dict(values["preset"])  # says first which part of the preset is missing
+        return from_plain(DetectorInfo, values)
+    except (KeyError, ValueError) as error:
         raise CorruptDetectorError(
             f"the saved detector's description is damaged: {error}"
         ) from error

@@ -1,24 +1,63 @@
-"""Writing a file whole or not at all."""
+"""Atomic writes: a file is replaced whole, safe on disk, or left as it was."""
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replace a file's content at once, safe on disk: a reader, or a kill, sees old or new."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    """Replace a file's content; a reader, or a kill at any time, finds the old or the new.
+
+    Several processes and threads may write the same file; the last one wins.
+
+    Args:
+        path: the file; its folder must exist.
+        data: the new content.
+
+    Raises:
+        OSError: the file can't be written; it is as it was.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        partial.write_bytes(data)
+        _put(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
-    """The same for text, in UTF-8 and with line ends as they are."""
+    """Replace a file's content by text in UTF-8, line ends as they are; see `write_bytes`."""
     write_bytes(path, text.encode())
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Give a file to write piece by piece, which replaces ``path`` when the block ends well.
+
+    For large files and one writer at a time: what a killed writer leaves is overwritten by the
+    next.
+
+    Args:
+        path: the file; its folder must exist.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    yield partial
+    _put(partial, path)
+
+
+def _put(partial: Path, path: Path) -> None:
+    _sync(partial)
+    partial.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

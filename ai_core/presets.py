@@ -1,10 +1,20 @@
 """Frozen sets of choices: the paper's text, the released code, and what we make the default."""
 
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, TypeVar, get_type_hints
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    with_config,
+)
 
 from ai_core.errors import PresetError
 from ai_core.model import Fusion, PatchBankSettings, PromptSettings
+from ai_core.stored import STRICT, Share, from_plain
 from ai_core.synthesis import (
     DEFAULT_SYNTHESIS,
     OFFICIAL_SYNTHESIS,
@@ -12,9 +22,8 @@ from ai_core.synthesis import (
     SynthesisSettings,
 )
 
-T = TypeVar("T")
 
-
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
     """The fine-tune of adapters and prompts.
@@ -38,19 +47,20 @@ class TrainingSettings:
         loss_side: pixels along a side at which the loss is taken.
     """
 
-    epochs: int = 200
-    pool_images: int = 0
-    updates: int = 0
-    prompts_every: int = 1
-    batch: int = 8
-    learning_rate: float = 1e-3
-    betas: tuple[float, float] = (0.5, 0.999)
-    focal_gamma: float = 2.0
-    average_last: float = 0.0
+    epochs: PositiveInt = 200
+    pool_images: NonNegativeInt = 0
+    updates: NonNegativeInt = 0
+    prompts_every: PositiveInt = 1
+    batch: PositiveInt = 8
+    learning_rate: PositiveFloat = 1e-3
+    betas: tuple[Share, Share] = (0.5, 0.999)
+    focal_gamma: NonNegativeFloat = 2.0
+    average_last: Share = 0.0
     standardise: bool = False
-    loss_side: int = 224
+    loss_side: PositiveInt = 224
 
 
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class Preset:
     """Every choice that makes a detector, apart from the backbone and the seed.
@@ -72,18 +82,27 @@ class Preset:
         memory: the bank of normal patches; None leaves the anomaly map to Eq. 2 alone.
         synthesis: how synthetic anomalies are drawn.
         training: the fine-tune.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from ai_core import DEFAULT, PAPER, Preset
+        >>> sharper = replace(DEFAULT, name="sharper", temperature=0.5)
+        >>> Preset.from_dict(sharper.to_dict()) == sharper
+        True
+        >>> PAPER.temperature, PAPER.synthesis.tasks
+        (0.07, ('cutpaste', 'intensity', 'source'))
     """
 
     name: str
     geometry: Literal["stretch", "pad"] = "stretch"
     prompts: PromptSettings = field(default_factory=PromptSettings)
     adapter: bool = True
-    temperature: float = 0.07
+    temperature: PositiveFloat = 0.07
     fusion: Fusion = "softmax-then-mean"
     align_corners: bool = False
     map_scale: Literal["probability", "log-odds"] = "probability"
     image_score: Literal["max", "top-mean"] = "max"
-    top_share: float = 0.005
+    top_share: Annotated[float, Field(gt=0, le=1)] = 0.005
     memory: PatchBankSettings | None = None
     synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
@@ -99,31 +118,16 @@ class Preset:
         Raises:
             PresetError: unknown names, no name, or a part that is missing or of another kind.
         """
+        if isinstance(values, dict) and (missing := _STORED_PARTS - {*values}):
+            raise PresetError(f"a preset needs {', '.join(sorted(missing))}")
         try:
-            if missing := {"prompts", "synthesis", "training"} - {*values}:
-                raise PresetError(f"a preset needs {', '.join(sorted(missing))}")
-            return _restore(cls, values)
-        except (KeyError, TypeError) as error:
+            return from_plain(cls, values)
+        except ValueError as error:
             raise PresetError(f"these values make no preset: {error}") from error
 
 
-def _restore(kind: type[T], values: dict[str, Any]) -> T:
-    if not isinstance(values, dict):
-        raise PresetError(f"{kind.__name__} needs named values, not {values!r}")
-    known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
-    if unknown := set(values) - known:
-        raise PresetError(f"{kind.__name__} has no setting named {', '.join(sorted(unknown))}")
-    hints = get_type_hints(kind)
-    return kind(**{name: _restore_value(hints[name], value) for name, value in values.items()})
-
-
-def _restore_value(kind: Any, value: Any) -> Any:
-    if kind == PatchBankSettings | None:
-        return None if value is None else _restore(PatchBankSettings, value)
-    if is_dataclass(kind) and isinstance(kind, type):
-        return _restore(kind, value)
-    return tuple(value) if isinstance(value, list) else value
-
+_STORED_PARTS = {"prompts", "synthesis", "training"}
+"""Parts that every stored preset holds, although `Preset` has defaults for them."""
 
 PAPER = Preset(name="paper", synthesis=PAPER_SYNTHESIS)
 """The text of MediCLIP (MICCAI 2024); what it leaves open is taken from the released code."""
@@ -165,7 +169,13 @@ _PRESETS = (DEFAULT, QUICK, PAPER, OFFICIAL)
 
 
 def preset_names() -> tuple[str, ...]:
-    """Names that `get_preset` knows."""
+    """Names that `get_preset` knows.
+
+    Example:
+        >>> from ai_core import preset_names
+        >>> preset_names()
+        ('default', 'quick', 'paper', 'official')
+    """
     return tuple(preset.name for preset in _PRESETS)
 
 
@@ -174,6 +184,11 @@ def get_preset(name: str) -> Preset:
 
     Raises:
         PresetError: there is none of that name.
+
+    Example:
+        >>> from ai_core import DEFAULT, get_preset
+        >>> get_preset("default") is DEFAULT
+        True
     """
     for preset in _PRESETS:
         if preset.name == name:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 
 from ai_core.backbone.names import Precision
 from ai_core.backbone.tower import Runner
+from ai_core.files import write_text
 from ai_core.images import IMAGE_SIZE
 
 AGREEMENT = 0.999
@@ -144,9 +144,7 @@ def save_choices(file: Path | None, choices: Sequence[Choice]) -> None:
         return
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f"{file.name}.{os.getpid()}")
-        partial.write_text(json.dumps([asdict(choice) for choice in choices]), encoding="utf-8")
-        partial.replace(file)
+        write_text(file, json.dumps([asdict(choice) for choice in choices]))
     except OSError as error:
         log.warning("tower_measurement_not_kept", file=str(file), reason=str(error))
 

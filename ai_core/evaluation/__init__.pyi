@@ -7,6 +7,9 @@ from .data import (
     from_split,
     is_mask,
 )
+from .deciding_code import (
+    code_digest,
+)
 from .methods import (
     Mediclip,
     Method,
@@ -24,7 +27,6 @@ from .metrics import (
 from .plan import (
     Plan,
     backbone_facts,
-    code_digest,
 )
 from .record import (
     describe_run,

@@ -4,24 +4,13 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import ai_core
 from ai_core.backbone import Backbone
 from ai_core.errors import EvaluationError
 from ai_core.evaluation.data import Dataset, Item, Subset, digest_of
+from ai_core.evaluation.deciding_code import code_digest
 from ai_core.evaluation.methods import Method
-
-DECIDING_MODULES = (
-    "data/datasets",
-    "data/pictures",
-    "methods/mediclip",
-    "methods/baselines",
-    "metrics",
-    "run",
-)
-"""Modules of this package that figures depend on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +134,3 @@ def backbone_facts(backbone: Backbone) -> dict[str, Any]:
         "precision": backbone.precision,
         "device": backbone.device.type,
     }
-
-
-def code_digest() -> str:
-    """SHA-256 over the source of everything that figures depend on."""
-    root = Path(ai_core.__file__).parent
-    own = root / "evaluation"
-    files = [path for path in root.rglob("*.py") if own not in path.parents]
-    files += [own / f"{name}.py" for name in DECIDING_MODULES]
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(f"{path.relative_to(root).as_posix()}\n".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

@@ -8,7 +8,8 @@ from typing import Any
 
 from ai_core.backbone import Backbone
 from ai_core.evaluation.data import Dataset, Subset
-from ai_core.evaluation.plan import Identities, Plan, backbone_facts, code_digest
+from ai_core.evaluation.deciding_code import code_digest
+from ai_core.evaluation.plan import Identities, Plan, backbone_facts
 
 PACKAGES = (
     "mediclip-dicom",

@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, with_config
+
+from ai_core.stored import STRICT
+
 Fusion = Literal["softmax-then-mean", "mean-then-softmax"]
 """Order of Eq. 2: the paper's (softmax in each block) or the released code's (one softmax)."""
 
 
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class PromptSettings:
     """How prompts are made from class tokens.
@@ -20,13 +25,14 @@ class PromptSettings:
         unit_features: bring each prompt's feature to unit length before the mean over its group.
     """
 
-    context: int = 8
+    context: NonNegativeInt = 8
     per_class: bool = False
     ending: str = ""
     causal: bool = True
     unit_features: bool = True
 
 
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class PatchBankSettings:
     """A bank of normal patches whose distance is added to log(S_a / S_n).
@@ -39,7 +45,7 @@ class PatchBankSettings:
             image's side; by the square of the distance. 0 compares them wherever they lie.
     """
 
-    size: int = 4096
-    weight: float = 1.0
+    size: PositiveInt = 4096
+    weight: NonNegativeFloat = 1.0
     blocks: Literal["all", "middle"] = "all"
-    place_weight: float = 0.0
+    place_weight: NonNegativeFloat = 0.0

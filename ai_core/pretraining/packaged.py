@@ -6,6 +6,7 @@ template of the head in its three directions.
 """
 
 import argparse
+import io
 import sys
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -74,7 +75,9 @@ def _write_slices(folder: Path) -> int:
 
 
 def _save(plane: npt.NDArray[np.float32], path: Path) -> None:
-    Image.fromarray(np.rint(plane * 255).astype(np.uint8)).save(path)
+    content = io.BytesIO()
+    Image.fromarray(np.rint(plane * 255).astype(np.uint8)).save(content, format="PNG")
+    write_bytes(path, content.getvalue())
 
 
 def main() -> int:

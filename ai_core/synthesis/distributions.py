@@ -4,7 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from pydantic import with_config
+
 from ai_core.errors import PresetError
+from ai_core.stored import STRICT
 
 if TYPE_CHECKING:
     from ai_core.synthesis.seeded_stream import SeededStream
@@ -16,6 +19,7 @@ _GAMMA_SCALE = 0.1
 _STRETCH_MEAN = 0.1
 
 
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class Distribution:
     """A distribution on [low, high].

@@ -1,9 +1,12 @@
 """The choices behind synthetic anomalies: the paper's, the released code's, and our default."""
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, with_config
 
 from ai_core.errors import PresetError
+from ai_core.stored import STRICT, Share
 from ai_core.synthesis.distributions import Distribution
 
 Task = Literal["cutpaste", "intensity", "source", "identity"]
@@ -16,6 +19,7 @@ Place = Literal["inside", "anywhere", "body"]
 """Where anomalies lie: wholly within the image; centred on any pixel; or on the body only."""
 
 
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class PerlinSettings:
     """Masks from binarised Perlin noise.
@@ -30,13 +34,14 @@ class PerlinSettings:
         least: with a threshold, noise that leaves a smaller share of the box is drawn again.
     """
 
-    cells: tuple[int, ...] = (1, 2, 4)
+    cells: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2, 4)
     bound: Literal["ellipse", "box"] = "ellipse"
-    share: tuple[float, float] = (0.35, 0.9)
+    share: tuple[Share, Share] = (0.35, 0.9)
     threshold: float | None = None
-    least: float = 0.2
+    least: Share = 0.2
 
 
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class CutPasteSettings:
     """A piece of another normal image.
@@ -54,13 +59,14 @@ class CutPasteSettings:
 
     side: Distribution = field(default=Distribution("uniform", 0.1, 0.6))
     mask: PerlinSettings = field(default_factory=PerlinSettings)
-    turn: float = 45.0
+    turn: NonNegativeFloat = 45.0
     scale: Distribution = field(default=Distribution("stretch", 0.5, 2.0))
-    reach: float = 1.0
+    reach: NonNegativeFloat = 1.0
     blend: Literal["poisson", "paste"] = "poisson"
     label: Label = "mask"
 
 
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class IntensitySettings:
     """Smooth noise added or taken away, I + γ · G · M (MediCLIP Eq. 4).
@@ -83,11 +89,12 @@ class IntensitySettings:
     noise_sigma: Distribution = field(default=Distribution("either", 4.0, 7.0))
     edge_sigma: Distribution = field(default=Distribution("uniform", 0.0, 0.0))
     edge: Literal["both", "inside"] = "both"
-    ellipse_share: float = 0.0
-    flat_share: float = 0.0
+    ellipse_share: Share = 0.0
+    flat_share: Share = 0.0
     label: Label = "mask"
 
 
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
     """The inside of an ellipse or a rectangle pushed outwards (MediCLIP Eq. 5).
@@ -103,10 +110,11 @@ class SourceSettings:
     side: Distribution = field(default=Distribution("uniform", 0.2, 0.6))
     alpha: Distribution = field(default=Distribution("uniform", 2**0.5, 4.0))
     centre: Literal["middle", "drawn"] = "middle"
-    shear: float = 0.0
+    shear: NonNegativeFloat = 0.0
     label: Label = "mask"
 
 
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class SynthesisSettings:
     """How synthetic anomalies are drawn. The defaults are the paper's text.
@@ -124,10 +132,10 @@ class SynthesisSettings:
     """
 
     tasks: tuple[Task, ...] = ("cutpaste", "intensity", "source")
-    anomalies: tuple[int, ...] = (1,)
+    anomalies: tuple[PositiveInt, ...] = (1,)
     place: Place = "inside"
-    visible: float = 0.03
-    attempts: int = 8
+    visible: Share = 0.03
+    attempts: NonNegativeInt = 8
     cutpaste: CutPasteSettings = field(default_factory=CutPasteSettings)
     intensity: IntensitySettings = field(default_factory=IntensitySettings)
     source: SourceSettings = field(default_factory=SourceSettings)

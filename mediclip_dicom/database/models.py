@@ -15,7 +15,6 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
-    true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import JSON, Enum, TypeDecorator
@@ -130,7 +129,7 @@ class TaskVersion(Base):
     preset: Mapped[str] = mapped_column(String(32))
     geometry: Mapped[str] = mapped_column(String(16), default="pad", server_default="pad")
     backbone: Mapped[str] = mapped_column(String(256))
-    backbone_trained: Mapped[bool] = mapped_column(default=True, server_default=true())
+    backbone_trained: Mapped[bool] = mapped_column(default=True, server_default="1")
     backbone_sha256: Mapped[str] = mapped_column(DIGEST)
     weights: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
     weights_sha256: Mapped[str] = mapped_column(DIGEST)

@@ -7,10 +7,10 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import ListenerError, StoreCategory, StoreOutcome, store
+from listener import ListenerError, StoreCategory, StoreOutcome
 from listener.errors import NoPresentationContextError
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, RunState
-from mediclip_dicom.delivery.peers import destination_peer
+from mediclip_dicom.delivery.destinations import open_destination
 from mediclip_dicom.errors import ConfigError, DeliveryError
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.runs import set_state
@@ -70,7 +70,7 @@ class Delivering:
             listener.ListenerError: The destination can't be reached; nothing is given up.
             DeliveryError: It refused an object, for good or for now.
         """
-        destination = self._settings.destination(destination_name)
+        destination = open_destination(self._settings, destination_name)
         with self._sessions() as session:
             pending = {
                 delivery.sop_instance_uid: self._settings.storage.results / delivery.result.path
@@ -92,9 +92,8 @@ class Delivering:
             self._note_answer(destination_name, outcome)
             unanswered.discard(outcome.sop_instance_uid)
 
-        peer = destination_peer(self._settings, destination)
         try:
-            outcomes = store(peer, tuple(pending.values()), on_answer=note)
+            outcomes = destination.send(tuple(pending.values()), on_answer=note)
         except ListenerError as error:
             self._note_no_answer(destination_name, unanswered, str(error))
             raise

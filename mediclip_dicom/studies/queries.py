@@ -221,6 +221,7 @@ def _verdicts_of(session: Session, run_ids: Sequence[str]) -> dict[str, tuple[Ve
                 score=row.score,
                 operating_point=row.operating_point,
                 p_value=row.p_value,
+                read_in_run_id=row.read_in_run_id,
             )
         )
     return {run_id: tuple(verdicts) for run_id, verdicts in found.items()}

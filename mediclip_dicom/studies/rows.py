@@ -8,7 +8,17 @@ from mediclip_dicom.database import DeliveryState, RunState
 
 @dataclass(frozen=True, slots=True)
 class VerdictRow:
-    """Verdict of one task version in one run."""
+    """Verdict of one task version in one run.
+
+    Attributes:
+        task: name of the task.
+        version: number of its version.
+        verdict: "abnormal", "normal" or "undetermined".
+        score: score of the study; None where no image could be scored.
+        operating_point: threshold at which the study was judged; None for an uncalibrated task.
+        p_value: share of normals that score at least as high, in (0, 1].
+        read_in_run_id: earlier run whose reading is reused; None for a reading of this run.
+    """
 
     task: str
     version: int
@@ -16,6 +26,7 @@ class VerdictRow:
     score: float | None
     operating_point: float | None
     p_value: float | None
+    read_in_run_id: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 from mediclip_dicom.tasks.routing import Route, first_match
+from mediclip_dicom.tasks.sources import (
+    FolderSource,
+    StudyEntry,
+    StudyFiles,
+    StudySearch,
+    StudySource,
+    read_images,
+)
 from mediclip_dicom.tasks.versions import (
     ActiveTask,
     TaskDefinition,
@@ -30,13 +38,13 @@ if TYPE_CHECKING:
         TaskRequest,
         fit_task,
         register_from_paths,
+        register_from_source,
         register_task,
     )
     from mediclip_dicom.tasks.support import (
         SupportImage,
         SupportSet,
         SupportStudy,
-        find_files,
         read_support_set,
     )
 
@@ -44,8 +52,13 @@ __all__ = [
     "ActiveTask",
     "DetectorStore",
     "Fitted",
+    "FolderSource",
     "Registered",
     "Route",
+    "StudyEntry",
+    "StudyFiles",
+    "StudySearch",
+    "StudySource",
     "SupportImage",
     "SupportSet",
     "SupportStudy",
@@ -56,7 +69,6 @@ __all__ = [
     "TaskVersionRow",
     "active_tasks",
     "active_version",
-    "find_files",
     "first_match",
     "fit_task",
     "get_version",
@@ -64,8 +76,10 @@ __all__ = [
     "list_tasks",
     "list_versions",
     "open_backbone",
+    "read_images",
     "read_support_set",
     "register_from_paths",
+    "register_from_source",
     "register_task",
     "retire_task",
 ]
@@ -80,13 +94,13 @@ __getattr__, __dir__, _ = lazy_loader.attach(
             "TaskRequest",
             "fit_task",
             "register_from_paths",
+            "register_from_source",
             "register_task",
         ],
         "support": [
             "SupportImage",
             "SupportSet",
             "SupportStudy",
-            "find_files",
             "read_support_set",
         ],
     },

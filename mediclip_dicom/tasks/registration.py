@@ -27,6 +27,7 @@ from mediclip_dicom.database import SupportItem, Task, TaskVersion, TaskVersionS
 from mediclip_dicom.errors import TaskError
 from mediclip_dicom.imaging import Window
 from mediclip_dicom.tasks.routing import Route
+from mediclip_dicom.tasks.sources import FolderSource, StudySource
 from mediclip_dicom.tasks.support import SupportSet, SupportStudy, read_support_set
 from mediclip_dicom.tasks.versions import TaskDefinition, TaskVersionInfo, version_info
 
@@ -66,9 +67,9 @@ class Registered:
     reachable_rate: float
 
 
-def register_from_paths(
+def register_from_source(
     sessions: sessionmaker[Session],
-    paths: Iterable[Path],
+    source: StudySource,
     request: TaskRequest,
     *,
     backbone: Backbone,
@@ -81,13 +82,13 @@ def register_from_paths(
     known to make sense.
 
     Raises:
-        TaskError: The request makes no task, or the files hold too few usable normal studies.
+        TaskError: The request makes no task, or the source holds too few usable normal studies.
         ai_core.DetectorError: The rate is none, or the detector refuses the images.
     """
     needed = normals_needed(request.false_positive_rate)
     _check(request)
     support = read_support_set(
-        paths,
+        source,
         route=request.route,
         mode=request.preset.geometry,
         window=request.window,
@@ -110,13 +111,33 @@ def register_from_paths(
         fitted=fitted,
         seed=request.seed,
     )
-    reasons = Counter(reason for _, reason in support.left_out)
+    reasons = Counter(skipped.reason for skipped in support.left_out)
     return Registered(
         version=version,
         images=len(support.items),
         left_out=tuple(reasons.most_common()),
         normals_needed=needed,
         reachable_rate=_round_up(fitted.operating_point.floor),
+    )
+
+
+def register_from_paths(
+    sessions: sessionmaker[Session],
+    paths: Iterable[Path],
+    request: TaskRequest,
+    *,
+    backbone: Backbone,
+    reading_progress: Callable[[int, int], None] | None = None,
+    fit_progress: Callable[[FitProgress], None] | None = None,
+) -> Registered:
+    """Register a task from the normal studies in files and folders; see `register_from_source`."""
+    return register_from_source(
+        sessions,
+        FolderSource(tuple(paths)),
+        request,
+        backbone=backbone,
+        reading_progress=reading_progress,
+        fit_progress=fit_progress,
     )
 
 

@@ -3,32 +3,30 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydicom.misc import is_dicom
 
 from ai_core import PictureError
 from mediclip_dicom.errors import SupportSetReadError
 from mediclip_dicom.imaging import (
     INPUT_SIZE,
-    PICTURE_SUFFIXES,
     InputFrame,
     Mode,
     Placement,
+    SkippedFile,
     SourceImage,
     Window,
     iter_input_frames,
-    read_headers,
     read_picture,
     sample_evenly,
 )
 from mediclip_dicom.tasks.routing import Route
+from mediclip_dicom.tasks.sources import REPEATED, StudyFiles, StudySource
 
-REPEATED = "the same image as another file"
 BLANK = "blank: every pixel has one value"
 
 
@@ -93,7 +91,7 @@ class SupportSet:
     groups: tuple[int, ...]
     items: tuple[SupportImage, ...]
     studies: tuple[SupportStudy, ...]
-    left_out: tuple[tuple[Path, str], ...]
+    left_out: tuple[SkippedFile, ...]
 
     @property
     def k(self) -> int:
@@ -110,25 +108,8 @@ class _Candidate:
     item: SupportImage
 
 
-def find_files(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """All files below the paths, sorted, hidden ones left out.
-
-    Raises:
-        SupportSetReadError: A path does not exist.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_file():
-            found.append(path)
-        elif path.is_dir():
-            found += (p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-        else:
-            raise SupportSetReadError(f"there is no file or folder {path}")
-    return tuple(sorted(set(found)))
-
-
 def read_support_set(
-    paths: Iterable[Path],
+    source: StudySource,
     *,
     route: Route,
     mode: Mode,
@@ -136,108 +117,75 @@ def read_support_set(
     images_per_study: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> SupportSet:
-    """Read normal studies: DICOM files (grouped by study), or pictures (each a study of its own).
+    """Read the normal studies of a source into one support set.
 
     An image that is there twice, under whatever name or UID, counts once; blank ones don't count.
 
     Args:
-        paths: Files and folders.
-        route: Only DICOM images that the task would read are taken.
+        source: studies as DICOM images, or as picture files (each a study of its own).
+        route: only DICOM images that the task would read are taken.
         mode: "pad" or "stretch", as the preset says.
-        window: The task's own window, or None.
-        images_per_study: At most so many frames of a study, evenly over its slices.
-        progress: Called with (studies read, studies in all).
+        window: the task's own window, or None.
+        images_per_study: at most so many frames of a study, evenly over its slices.
+        progress: called with (studies read, studies in all).
 
     Raises:
         SupportSetReadError: Nothing usable, or a file that can't be decoded.
     """
-    files = find_files(paths)
-    dicom_files = [path for path in files if is_dicom(path)]
-    pictures = [
-        path
-        for path in files
-        if path.suffix.lower() in PICTURE_SUFFIXES and path not in set(dicom_files)
-    ]
-    left_out = [
-        (p, "neither DICOM nor a picture") for p in files if p not in {*dicom_files, *pictures}
-    ]
-    images, unusable = _routed_images(dicom_files, route)
-    studies = _by_study(images)
-    total = len(studies) + len(pictures)
-    sources = [*studies, *([] for _ in pictures)]
+    found = source.search(route)
+    studies: list[StudyFiles] = []
     batches: list[list[_Candidate]] = []
-    for batch in chain(
-        (_read_study(s, mode=mode, window=window, count=images_per_study) for s in studies),
-        ([_read_picture(path, mode=mode)] for path in pictures),
-    ):
-        batches.append(batch)
+    for entry in found.studies:
+        files = source.fetch(entry)
+        studies.append(files)
+        batches.append(
+            [_read_picture(files.picture, mode=mode)]
+            if files.picture is not None
+            else _read_study(files.images, mode=mode, window=window, count=images_per_study)
+        )
         if progress:
-            progress(len(batches), total)
+            progress(len(batches), len(found.studies))
     usable, refused = _without_blanks_and_repeats(batches)
     kept = [batch for batch in usable if batch]
-    left_out += unusable + refused
+    left_out = (*found.left_out, *refused)
     if not kept:
-        raise SupportSetReadError(_nothing_usable(files, left_out))
+        raise SupportSetReadError(_nothing_usable(found.files, left_out))
     return SupportSet(
         images=torch.stack([candidate.pixels for batch in kept for candidate in batch]),
         groups=tuple(index for index, batch in enumerate(kept) for _ in batch),
         items=tuple(candidate.item for batch in kept for candidate in batch),
         studies=tuple(
-            SupportStudy(images=tuple(source), mode=mode, window=window, taken=len(batch))
-            for source, batch in zip(sources, usable, strict=True)
+            SupportStudy(images=files.images, mode=mode, window=window, taken=len(batch))
+            for files, batch in zip(studies, usable, strict=True)
             if batch
         ),
-        left_out=tuple(left_out),
+        left_out=left_out,
     )
-
-
-def _routed_images(
-    paths: Iterable[Path], route: Route
-) -> tuple[list[SourceImage], list[tuple[Path, str]]]:
-    """The images that the task would read, each SOP instance once, and the rest with reasons."""
-    images, skipped = read_headers(paths)
-    left_out = [(instance.path, instance.reason) for instance in skipped]
-    routed: dict[str, SourceImage] = {}
-    for image in images:
-        if not route.matches(image.header):
-            left_out.append((image.path, f"the task reads {route}"))
-        elif image.header.sop_instance_uid in routed:
-            left_out.append((image.path, REPEATED))
-        else:
-            routed[image.header.sop_instance_uid] = image
-    return list(routed.values()), left_out
 
 
 def _without_blanks_and_repeats(
     batches: Iterable[Sequence[_Candidate]],
-) -> tuple[list[list[_Candidate]], list[tuple[Path, str]]]:
+) -> tuple[list[list[_Candidate]], list[SkippedFile]]:
     """A normal that is there twice would be fitted on while it is held out for calibration.
 
     Returns:
         What is left of each batch, maybe nothing, and what is left out.
     """
     kept: list[list[_Candidate]] = []
-    left_out: list[tuple[Path, str]] = []
+    left_out: list[SkippedFile] = []
     seen: set[str] = set()
     for batch in batches:
         usable = []
         for candidate in batch:
             if candidate.pixels.min() == candidate.pixels.max():
-                left_out.append((candidate.path, BLANK))
+                left_out.append(SkippedFile(candidate.path, BLANK))
             elif candidate.item.digest in seen:
-                left_out.append((candidate.path, REPEATED))
+                left_out.append(SkippedFile(candidate.path, REPEATED))
             else:
                 seen.add(candidate.item.digest)
                 usable.append(candidate)
         kept.append(usable)
     return kept, left_out
-
-
-def _by_study(images: Iterable[SourceImage]) -> list[list[SourceImage]]:
-    studies: dict[str, list[SourceImage]] = {}
-    for image in images:
-        studies.setdefault(image.header.study_instance_uid, []).append(image)
-    return [studies[uid] for uid in sorted(studies)]
 
 
 def _read_study(
@@ -292,8 +240,8 @@ def _digest(pixels: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
-def _nothing_usable(files: Sequence[Path], left_out: Sequence[tuple[Path, str]]) -> str:
+def _nothing_usable(files: int, left_out: Sequence[SkippedFile]) -> str:
     if not files:
         return "the paths hold no files; name folders or files of normal studies"
-    reasons = sorted({reason for _, reason in left_out})
-    return f"none of {len(files)} files can be used for a support set: " + "; ".join(reasons[:5])
+    reasons = sorted({skipped.reason for skipped in left_out})
+    return f"none of {files} files can be used for a support set: " + "; ".join(reasons[:5])

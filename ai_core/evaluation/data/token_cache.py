@@ -16,7 +16,7 @@ from ai_core.backbone import Backbone
 from ai_core.errors import EvaluationError
 from ai_core.evaluation.data.datasets import Item, digest_of
 from ai_core.evaluation.data.pictures import read_item
-from ai_core.files import write_text
+from ai_core.files import replaced, write_text
 from ai_core.images import Mode, Placement
 
 BATCH = 8
@@ -96,24 +96,23 @@ def _encode(
             f"the tokens of {len(items)} pictures take {needed / 1e9:.1f} GB, and {path.parent} "
             f"has {free / 1e9:.1f} GB left; name another folder as the cache"
         )
-    partial = path.with_suffix(".partial")
-    tokens = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
     placements: list[Placement] = []
     seconds = 0.0
-    for start in range(0, len(items), backbone.batch_size):
-        chosen = items[start : start + backbone.batch_size]
-        pictures = [read_item(item, geometry=geometry) for item in chosen]
-        began = time.perf_counter()
-        encoded = backbone.encode(torch.stack([one.image for one in pictures])).tokens.cpu()
-        seconds += time.perf_counter() - began
-        tokens[start : start + len(chosen)] = encoded.numpy()
-        placements += [one.placement for one in pictures]
-        report("encode pictures", start + len(chosen), len(items))
-    tokens.flush()
-    del tokens
-    values = {"encode_seconds": seconds, "placements": [asdict(one) for one in placements]}
-    write_text(facts, json.dumps(values))
-    partial.replace(path)
+    with replaced(path) as partial:
+        tokens = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+        for start in range(0, len(items), backbone.batch_size):
+            chosen = items[start : start + backbone.batch_size]
+            pictures = [read_item(item, geometry=geometry) for item in chosen]
+            began = time.perf_counter()
+            encoded = backbone.encode(torch.stack([one.image for one in pictures])).tokens.cpu()
+            seconds += time.perf_counter() - began
+            tokens[start : start + len(chosen)] = encoded.numpy()
+            placements += [one.placement for one in pictures]
+            report("encode pictures", start + len(chosen), len(items))
+        tokens.flush()
+        del tokens
+        values = {"encode_seconds": seconds, "placements": [asdict(one) for one in placements]}
+        write_text(facts, json.dumps(values))
 
 
 def _key(items: Sequence[Item], *, geometry: Mode, backbone: Backbone) -> str:

@@ -7,30 +7,38 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from matplotlib.colors import PowerNorm
 
 from ai_core.errors import EvaluationError
 from ai_core.evaluation.data import Dataset, Item, Subset, read_item, read_truth
 from ai_core.files import write_bytes
-from ai_core.images import BACKGROUND, MARK, MUTED, TEXT, Floats, font, tile, tint
+from ai_core.images import (
+    MARK,
+    ColourBar,
+    Floats,
+    Layout,
+    Line,
+    Notes,
+    Panel,
+    PanelRow,
+    heat_colours,
+    save_sheet,
+    tile,
+    tint,
+)
 
 SHEET_FILE = "sheet.png"
 ABNORMAL_EXAMPLES = 4
 NORMAL_EXAMPLES = 2
 
 _FOLDER = "examples"
-_TILE = 200
-_GAP = 8
-_SIDE = 128
-_TOP = 74
-_FOOT = 40
+_LAYOUT = Layout(tile=200, label_width=128, gap=8)
 _LABELS = {True: (255, 140, 120), False: (120, 210, 140)}
-_HEAT = np.array(
-    [(0, 0, 40), (60, 20, 130), (190, 40, 100), (250, 130, 40), (255, 240, 130)], dtype=np.float32
-)
 
-_RANK_POWER = 6
+_RANK_NORM = PowerNorm(gamma=6, vmin=0, vmax=1)
 """Half of the colours go to the highest eleventh of the pixels."""
+
+_RANK_TICKS = {0.0: "0 %", 0.8: "80 %", 0.9: "90 %", 0.95: "95 %", 1.0: "100 %"}
 
 
 def choose_examples(items: Sequence[Item]) -> frozenset[int]:
@@ -74,34 +82,26 @@ def draw_sheet(
         subset: the part that was tested.
         caption: what the maps were made by.
     """
-    blocks = [
-        _draw_block(dataset.name, examples)
+    panels = [
+        _panel(dataset.name, examples)
         for dataset in datasets
         if (examples := _load(folder, dataset, subset))
     ]
-    if not blocks:
+    if not panels:
         return None
-    width = sum(block.width for block in blocks) + _GAP
-    height = _TOP + max(block.height for block in blocks) + _FOOT
-    sheet = Image.new("RGB", (width, height), BACKGROUND)
-    draw = ImageDraw.Draw(sheet)
-    draw.text((2 * _GAP, 12), "Image, anomaly map and truth", fill=TEXT, font=font(24))
-    draw.text((2 * _GAP, 44), caption, fill=MUTED, font=font(14))
-    left = 0
-    for block in blocks:
-        sheet.paste(block, (left, _TOP))
-        left += block.width
-    draw.text(
-        (2 * _GAP, height - _FOOT + 10),
-        "picked by position in the list, not by score · map: coloured by rank among these maps, "
-        "the highest brightest",
-        fill=MUTED,
-        font=font(14),
-    )
     path = folder / SHEET_FILE
-    partial = path.with_suffix(".partial")
-    sheet.save(partial, format="PNG")
-    partial.replace(path)
+    save_sheet(
+        path,
+        panels,
+        title="Image, anomaly map and truth",
+        caption=caption,
+        layout=_LAYOUT,
+        notes=Notes(
+            lines=("pictures chosen by their position in the list, not by their score",),
+            legend=(("lesion, as drawn", MARK),),
+            colour_bar=ColourBar("rank among these maps' pixels", _RANK_NORM, _RANK_TICKS),
+        ),
+    )
     return path
 
 
@@ -143,37 +143,30 @@ def _load(folder: Path, dataset: Dataset, subset: Subset) -> list[_Example]:
     return examples
 
 
-def _draw_block(name: str, examples: Sequence[_Example]) -> Image.Image:
+def _panel(name: str, examples: Sequence[_Example]) -> Panel:
     ranked = np.sort(np.concatenate([example.map.ravel() for example in examples]))
-    head = 48
-    width = _SIDE + 3 * (_TILE + _GAP) + 2 * _GAP
-    block = Image.new("RGB", (width, head + len(examples) * (_TILE + _GAP)), BACKGROUND)
-    draw = ImageDraw.Draw(block)
-    draw.text((2 * _GAP, 0), name, fill=TEXT, font=font(20))
-    for column, title in enumerate(("image", "map", "truth")):
-        draw.text((_SIDE + column * (_TILE + _GAP), 26), title, fill=MUTED, font=font(14))
-    for number, example in enumerate(examples):
-        top = head + number * (_TILE + _GAP)
+    rows = []
+    for example in examples:
         label = "abnormal" if example.item.abnormal else "normal"
-        draw.text((2 * _GAP, top + 4), label, fill=_LABELS[example.item.abnormal], font=font(16))
-        draw.text(
-            (2 * _GAP, top + 28), f"highest {example.map.max():.3f}", fill=MUTED, font=font(13)
-        )
+        lines = [
+            Line(label, _LABELS[example.item.abnormal], 16),
+            Line(f"highest {example.map.max():.3f}"),
+        ]
         if example.truth is None:
-            draw.text((2 * _GAP, top + 48), "lesion not drawn", fill=MUTED, font=font(13))
-        for column, image in enumerate(_tiles(example, ranked)):
-            fitted = tile(image, _TILE, rows=example.rows, columns=example.columns)
-            block.paste(fitted, (_SIDE + column * (_TILE + _GAP), top))
-    return block
+            lines.append(Line("lesion not drawn"))
+        tiles = [
+            tile(image, _LAYOUT.tile, rows=example.rows, columns=example.columns)
+            for image in _images(example, ranked)
+        ]
+        rows.append(PanelRow(lines, tiles))
+    return Panel(("image", "anomaly map", "truth"), rows, title=name)
 
 
-def _tiles(example: _Example, ranked: Floats) -> tuple[Floats, ...]:
-    strength = (np.searchsorted(ranked, example.map) / len(ranked)) ** _RANK_POWER
-    steps = np.linspace(0, 1, len(_HEAT))
-    heat = np.stack([np.interp(strength, steps, _HEAT[:, c]) for c in range(3)], axis=-1) / 255
+def _images(example: _Example, ranked: Floats) -> tuple[Floats, ...]:
+    ranks = (np.searchsorted(ranked, example.map) / len(ranked)).astype(np.float32)
     grey = example.image.mean(axis=-1, keepdims=True)
-    share = 0.25 + 0.5 * strength[..., None]
-    blended = (1 - share) * grey + share * heat
+    share = 0.25 + 0.5 * np.asarray(_RANK_NORM(ranks))[..., None]
+    blended = (1 - share) * grey + share * heat_colours(ranks, _RANK_NORM)
     truth = example.image if example.truth is None else tint(example.image, example.truth, MARK)
     return example.image, blended.astype(np.float32), truth
 

@@ -5,16 +5,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from matplotlib.colors import Normalize
 
-from ai_core.images import BACKGROUND, MARK, MUTED, TEXT, Bools, Floats, font, tile, tint
+from ai_core.images import (
+    MARK,
+    TEXT,
+    Bools,
+    ColourBar,
+    Floats,
+    Layout,
+    Line,
+    Notes,
+    Panel,
+    PanelRow,
+    heat_colours,
+    save_sheet,
+    tile,
+    tint,
+)
 from mediclip_dicom.results import bands
 
-TILE = 210
-GAP = 10
-LABEL_WIDTH = 200
-TOP = 96
-BOTTOM = 64
+LAYOUT = Layout(label_width=200)
 VERDICT_COLOURS = {"abnormal": (255, 110, 90), "normal": (110, 210, 130)}
 COLUMNS = ("image", "anomaly map", "bands, as in the SEG", "truth")
 
@@ -46,60 +57,60 @@ class OverviewRow:
 
 def draw_overview(rows: Sequence[OverviewRow], path: Path, *, caption: str) -> None:
     """Write the picture as PNG; the map's colours span all rows together."""
-    width = LABEL_WIDTH + len(COLUMNS) * (TILE + GAP) + GAP
-    height = TOP + len(rows) * (TILE + GAP) + BOTTOM
-    picture = Image.new("RGB", (width, height), BACKGROUND)
-    draw = ImageDraw.Draw(picture)
-    draw.text((GAP, 14), "What the node found", fill=TEXT, font=font(26))
-    draw.text((GAP, 48), "Not for diagnostic use", fill=MUTED, font=font(15))
-    for index, title in enumerate(COLUMNS):
-        draw.text((_left(index), TOP - 24), title, fill=MUTED, font=font(15))
     low = min(float(row.map.min()) for row in rows)
     high = max(float(row.map.max()) for row in rows)
-    for number, row in enumerate(rows):
-        top = TOP + number * (TILE + GAP)
-        _draw_label(draw, row, top)
-        for index, image in enumerate(_tiles(row, low=low, high=high)):
-            picture.paste(tile(image, TILE), (_left(index), top))
-    foot = height - BOTTOM + 12
-    draw.text((GAP, foot), caption, fill=TEXT, font=font(15))
-    draw.text(
-        (GAP, foot + 22),
-        f"map colours: {low:.3f} (dark) to {high:.3f} (bright)   "
-        "bands: yellow, orange, red from the operating point up   truth: blue",
-        fill=MUTED,
-        font=font(14),
+    norm = Normalize(low, max(high, low + 1e-6))
+    save_sheet(
+        path,
+        [
+            Panel(
+                COLUMNS,
+                [
+                    PanelRow(
+                        _label(row), [tile(image, LAYOUT.tile) for image in _images(row, norm)]
+                    )
+                    for row in rows
+                ],
+            )
+        ],
+        title="What the node found",
+        caption="Not for diagnostic use",
+        layout=LAYOUT,
+        notes=Notes(
+            lines=(caption,),
+            legend=(
+                ("truth", MARK),
+                *((band.name, band.colour) for band in bands(0.5)),
+            ),
+            colour_bar=ColourBar("anomaly map", norm, {low: f"{low:.3f}", high: f"{high:.3f}"}),
+        ),
     )
-    picture.save(path)
 
 
-def _draw_label(draw: ImageDraw.ImageDraw, row: OverviewRow, top: int) -> None:
-    draw.text((GAP, top + 8), row.name, fill=TEXT, font=font(24))
-    draw.text((GAP, top + 46), f"truth: {row.label}", fill=MUTED, font=font(16))
-    draw.text(
-        (GAP, top + 72),
-        row.verdict,
-        fill=VERDICT_COLOURS.get(row.verdict, (240, 200, 90)),
-        font=font(20),
-    )
+def _panel_row(row: OverviewRow, norm: Normalize) -> PanelRow:
+    return PanelRow(_label(row), [tile(image, LAYOUT.tile) for image in _images(row, norm)])
+
+
+def _label(row: OverviewRow) -> tuple[Line, ...]:
     score = "none" if row.score is None else f"{row.score:.4f}"
     point = "none" if row.operating_point is None else f"{row.operating_point:.4f}"
-    draw.text((GAP, top + 104), f"score {score}", fill=TEXT, font=font(16))
-    draw.text((GAP, top + 126), f"operating point {point}", fill=MUTED, font=font(14))
-    if row.verdict != "undetermined":
-        right = row.verdict == row.label
-        draw.text(
-            (GAP, top + 152),
-            "right" if right else "wrong",
-            fill=VERDICT_COLOURS["normal" if right else "abnormal"],
-            font=font(16),
-        )
+    lines = (
+        Line(row.name, TEXT, 22),
+        Line(f"truth: {row.label}", size=16),
+        Line(row.verdict, VERDICT_COLOURS.get(row.verdict, (240, 200, 90)), 19),
+        Line(f"score {score}", TEXT, 16),
+        Line(f"operating point {point}"),
+    )
+    if row.verdict == "undetermined":
+        return lines
+    right = row.verdict == row.label
+    colour = VERDICT_COLOURS["normal" if right else "abnormal"]
+    return (*lines, Line("right" if right else "wrong", colour, 16))
 
 
-def _tiles(row: OverviewRow, *, low: float, high: float) -> tuple[Floats, ...]:
-    strength = np.clip((row.map - low) / max(high - low, 1e-6), 0, 1)[..., None]
-    heat = np.concatenate([strength, strength**2 * 0.8, 0.25 * (1 - strength)], axis=-1)
-    blended = row.image * (1 - 0.75 * strength) + heat * 0.75 * strength
+def _images(row: OverviewRow, norm: Normalize) -> tuple[Floats, ...]:
+    strength = np.asarray(norm(row.map))[..., None]
+    blended = row.image * (1 - 0.75 * strength) + heat_colours(row.map, norm) * 0.75 * strength
     marked = row.image.copy()
     if row.operating_point is not None and row.verdict == "abnormal":
         for band in bands(row.operating_point):
@@ -107,7 +118,3 @@ def _tiles(row: OverviewRow, *, low: float, high: float) -> tuple[Floats, ...]:
             marked[inside] = tint(row.image, inside, band.colour, share=0.55)[inside]
     truth = row.image if row.truth is None else tint(row.image, row.truth, MARK, share=0.55)
     return row.image, blended.astype(np.float32), marked, truth
-
-
-def _left(column: int) -> int:
-    return LABEL_WIDTH + GAP + column * (TILE + GAP)

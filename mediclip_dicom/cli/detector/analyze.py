@@ -5,8 +5,6 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydicom.misc import is_dicom
-
 from mediclip_dicom.cli.display import (
     console,
     count_progress,
@@ -18,12 +16,12 @@ from mediclip_dicom.cli.display import (
 )
 from mediclip_dicom.database import open_database
 from mediclip_dicom.errors import AnalysisError
-from mediclip_dicom.imaging import SourceImage, read_headers
+from mediclip_dicom.imaging import SourceImage
 from mediclip_dicom.results import ResultObject, node_device, write_results
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.analysis import score_images
 from mediclip_dicom.studies.reading import RevisionInfo, make_reading
-from mediclip_dicom.tasks import DetectorStore, active_version, find_files, open_backbone
+from mediclip_dicom.tasks import DetectorStore, active_version, open_backbone, read_images
 
 
 def analyze_files(settings: Settings, paths: list[Path], *, task_name: str, out: Path) -> None:
@@ -68,7 +66,7 @@ def analyze_files(settings: Settings, paths: list[Path], *, task_name: str, out:
 
 
 def _read_one_study(paths: list[Path]) -> tuple[SourceImage, ...]:
-    images, _ = read_headers(path for path in find_files(paths) if is_dicom(path))
+    images = read_images(paths)
     studies = {image.header.study_instance_uid for image in images}
     if not images:
         raise AnalysisError("the paths hold no DICOM image")

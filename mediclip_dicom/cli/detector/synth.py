@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import get_args
 
 import torch
-from pydicom.misc import is_dicom
 
 from ai_core import Preset
 from ai_core.synthesis import Samples, Task, synthesise
 from mediclip_dicom.cli.detector.synth_sheet import SheetRow, draw_sheet
 from mediclip_dicom.cli.display import console, count_progress, escape_markup, progress_bars
 from mediclip_dicom.errors import ResultWriteError, SupportSetReadError
-from mediclip_dicom.imaging import Window, read_headers
-from mediclip_dicom.tasks import Route, SupportSet, find_files, read_support_set
+from mediclip_dicom.imaging import Window
+from mediclip_dicom.tasks import FolderSource, Route, SupportSet, read_images, read_support_set
 
 ALL = "all"
 SHOWN: tuple[Task, ...] = tuple(task for task in get_args(Task) if task != "identity")
@@ -81,7 +80,7 @@ def show_synthesis(request: SynthRequest) -> None:
         f"{escape_markup(request.out)}",
         highlight=False,
     )
-    for reason, count in sorted(Counter(reason for _, reason in support.left_out).items()):
+    for reason, count in sorted(Counter(skipped.reason for skipped in support.left_out).items()):
         console.print(
             f"[yellow]left out:[/] {count} files: {escape_markup(reason)}", highlight=False
         )
@@ -91,7 +90,7 @@ def _read(request: SynthRequest) -> SupportSet:
     modality = request.modality or _commonest_modality(request.paths)
     with progress_bars() as progress:
         return read_support_set(
-            request.paths,
+            FolderSource(tuple(request.paths)),
             route=Route(modality),
             mode=request.preset.geometry,
             window=request.window,
@@ -102,7 +101,7 @@ def _read(request: SynthRequest) -> SupportSet:
 
 def _commonest_modality(paths: Sequence[Path]) -> str:
     """That of most DICOM images; pictures have none, and need none."""
-    images, _ = read_headers(path for path in find_files(paths) if is_dicom(path))
+    images = read_images(paths)
     counts = Counter(image.header.modality for image in images if image.header.modality)
     if images and not counts:
         raise SupportSetReadError("no image says its Modality (0008,0060)")

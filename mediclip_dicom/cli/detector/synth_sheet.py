@@ -5,16 +5,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
 
-from ai_core.images import BACKGROUND, MARK, MUTED, TEXT, Bools, Floats, font, to_picture
+from ai_core.images import (
+    MARK,
+    TEXT,
+    Bools,
+    Floats,
+    Layout,
+    Line,
+    Notes,
+    Panel,
+    PanelRow,
+    save_sheet,
+    tile,
+)
 
-TILE = 224
-GAP = 10
-LABEL_WIDTH = 150
-TOP = 96
-BOTTOM = 44
+LAYOUT = Layout(tile=224)
 COLUMNS = ("normal", "synthetic", "label, outlined", "difference")
+BRIGHTER, DARKER = (255, 70, 70), (70, 70, 255)
 ABOUT = {
     "cutpaste": "a piece of\nanother image",
     "intensity": "smooth change\nof brightness",
@@ -45,33 +53,18 @@ def draw_sheet(rows: Sequence[SheetRow], path: Path, *, caption: str) -> None:
     Raises:
         OSError: The file can't be written.
     """
-    width = LABEL_WIDTH + len(COLUMNS) * (TILE + GAP) + GAP
-    picture = Image.new("RGB", (width, TOP + len(rows) * (TILE + GAP) + BOTTOM), BACKGROUND)
-    draw = ImageDraw.Draw(picture)
-    draw.text((GAP, 14), "What the detector learns from", fill=TEXT, font=font(26))
-    draw.text((GAP, 48), caption, fill=MUTED, font=font(15))
-    for column, title in enumerate(COLUMNS):
-        draw.text((_left(column), TOP - 22), title, fill=MUTED, font=font(15))
-    for number, row in enumerate(rows):
-        top = TOP + number * (TILE + GAP)
-        _draw_caption(draw, row, top)
-        tiles = (
-            row.normal,
-            row.synthetic,
-            outlined(row.synthetic, row.label),
-            difference(row.normal, row.synthetic),
-        )
-        for column, tile in enumerate(tiles):
-            fitted = to_picture(tile).resize((TILE, TILE), Image.Resampling.NEAREST)
-            picture.paste(fitted, (_left(column), top))
-    draw.text(
-        (GAP, picture.height - BOTTOM + 14),
-        "difference: red brighter, blue darker than the normal image, on its faint copy",
-        fill=MUTED,
-        font=font(14),
-    )
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, format="PNG")
+    save_sheet(
+        path,
+        [Panel(COLUMNS, [_panel_row(row) for row in rows])],
+        title="What the detector learns from",
+        caption=caption,
+        layout=LAYOUT,
+        notes=Notes(
+            lines=("difference: on a faint copy of the normal image",),
+            legend=(("label", MARK), ("brighter", BRIGHTER), ("darker", DARKER)),
+        ),
+    )
 
 
 def outlined(image: Floats, label: Bools) -> Floats:
@@ -96,12 +89,15 @@ def difference(normal: Floats, synthetic: Floats) -> Floats:
     return clipped
 
 
-def _draw_caption(draw: ImageDraw.ImageDraw, row: SheetRow, top: int) -> None:
-    draw.text((GAP, top + 6), row.title, fill=TEXT, font=font(22))
-    draw.multiline_text((GAP, top + 38), ABOUT.get(row.title, ""), fill=MUTED, font=font(15))
+def _panel_row(row: SheetRow) -> PanelRow:
     share = f"{row.label.mean():.1%} labelled" if row.label.any() else "nothing visible:\nnormal"
-    draw.multiline_text((GAP, top + 84), share, fill=TEXT, font=font(15))
-
-
-def _left(column: int) -> int:
-    return LABEL_WIDTH + GAP + column * (TILE + GAP)
+    images = (
+        row.normal,
+        row.synthetic,
+        outlined(row.synthetic, row.label),
+        difference(row.normal, row.synthetic),
+    )
+    return PanelRow(
+        label=(Line(row.title, TEXT, 20), Line(ABOUT.get(row.title, "")), Line(share, TEXT)),
+        tiles=[tile(image, LAYOUT.tile) for image in images],
+    )

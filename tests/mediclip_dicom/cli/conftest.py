@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy.orm import Session, sessionmaker
 
+from ai_core import Backbone
+from listener import Spool
 from mediclip_dicom.cli import main
 from mediclip_dicom.settings import Settings
-from tests.factories.studies import BIRTH_DATE, PATIENT_ID, PATIENT_NAME
+from mediclip_dicom.studies.intake import Intake
+from mediclip_dicom.studies.scoring import Scoring
+from mediclip_dicom.tasks import DetectorStore
+from tests.factories.studies import BIRTH_DATE, PATIENT_ID, PATIENT_NAME, mr_study, study_uid
+from tests.mediclip_dicom.studies.test_content import receive
 
 SECRETS = (PATIENT_NAME, PATIENT_NAME.split("^")[0], PATIENT_ID, BIRTH_DATE)
 
@@ -78,3 +85,24 @@ def config(settings: Settings, tmp_path: Path) -> Path:
 def task_config(node_settings: Settings, tmp_path: Path) -> Path:
     """Of a node with the fitted task."""
     return write_config(node_settings, tmp_path / "node.toml")
+
+
+@pytest.fixture
+def read_study(
+    node_settings: Settings,
+    fitted_sessions: sessionmaker[Session],
+    backbone: Backbone,
+    tmp_path: Path,
+) -> list[Path]:
+    """A flagged study that the node has read."""
+    paths = mr_study(tmp_path / "study", 50, lesion=True)
+    with Spool(node_settings.storage.spool) as spool:
+        for path in paths:
+            receive(spool, path)
+        intake = Intake(node_settings, fitted_sessions, spool)
+        run_id = intake.route(intake.take_revision(study_uid(50)))
+    scoring = Scoring(node_settings, fitted_sessions, DetectorStore(fitted_sessions, backbone))
+    for version_id in scoring.task_versions(run_id):
+        scoring.score(run_id, version_id)
+        scoring.write(run_id, version_id)
+    return paths

@@ -7,39 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom import dcmread
-from sqlalchemy.orm import Session, sessionmaker
 
-from ai_core import Backbone
-from listener import Spool
-from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.intake import Intake
-from mediclip_dicom.studies.scoring import Scoring
-from mediclip_dicom.tasks import DetectorStore
-from tests.factories.studies import PATIENT_ID, mr_study, study_uid
+from tests.factories.studies import PATIENT_ID, study_uid
 from tests.mediclip_dicom.cli.conftest import Cli
 from tests.mediclip_dicom.conftest import TASK
-from tests.mediclip_dicom.studies.test_content import receive
-
-
-@pytest.fixture
-def read_study(
-    node_settings: Settings,
-    fitted_sessions: sessionmaker[Session],
-    backbone: Backbone,
-    tmp_path: Path,
-) -> list[Path]:
-    """A flagged study that the node has read."""
-    paths = mr_study(tmp_path / "study", 50, lesion=True)
-    with Spool(node_settings.storage.spool) as spool:
-        for path in paths:
-            receive(spool, path)
-        intake = Intake(node_settings, fitted_sessions, spool)
-        run_id = intake.route(intake.take_revision(study_uid(50)))
-    scoring = Scoring(node_settings, fitted_sessions, DetectorStore(fitted_sessions, backbone))
-    for version_id in scoring.task_versions(run_id):
-        scoring.score(run_id, version_id)
-        scoring.write(run_id, version_id)
-    return paths
 
 
 def test_render_draws_the_most_anomalous_image_and_names_nobody(

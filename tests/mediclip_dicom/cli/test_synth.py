@@ -8,26 +8,20 @@ from PIL import Image
 
 from ai_core import preset_names
 from ai_core.images import BACKGROUND, MARK
-from mediclip_dicom.cli.detector.synth_sheet import GAP as SPACE
-from mediclip_dicom.cli.detector.synth_sheet import LABEL_WIDTH, TILE, TOP
+from mediclip_dicom.cli.detector.synth_sheet import LAYOUT
 from tests.factories import sources
 from tests.factories.studies import mr_study
 from tests.mediclip_dicom.cli.conftest import Cli
 
 
 def tiles(path: Path, *, rows: int) -> np.ndarray:
-    """What the sheet shows, (rows, 4, TILE, TILE, 3)."""
+    """What the sheet shows, (rows, 4, side, side, 3)."""
     picture = np.asarray(Image.open(path).convert("RGB"))
     assert tuple(picture[0, 0]) == BACKGROUND
-    step = TILE + SPACE
+    places = [[LAYOUT.place(row=row, column=column) for column in range(4)] for row in range(rows)]
+    side = LAYOUT.tile
     return np.stack(
-        [
-            [
-                picture[TOP + r * step :, LABEL_WIDTH + SPACE + c * step :][:TILE, :TILE]
-                for c in range(4)
-            ]
-            for r in range(rows)
-        ]
+        [[picture[top:, left:][:side, :side] for left, top in in_row] for in_row in places]
     )
 
 
@@ -81,7 +75,7 @@ def test_one_task_alone(task: str, cli: Cli, normals: Path, tmp_path: Path) -> N
     said = cli("synth", "--task", task, "--rows", 1, "--out", out, normals)
     assert said.code == 0
     assert f"1 examples of {task} from" in said.text
-    assert Image.open(out).height < 2 * TILE + TOP
+    assert Image.open(out).height < 2 * LAYOUT.tile + LAYOUT.head
 
 
 @pytest.mark.parametrize("preset", preset_names())

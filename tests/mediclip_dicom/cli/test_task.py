@@ -13,6 +13,7 @@ from mediclip_dicom.database import TaskVersion
 from mediclip_dicom.tasks import (
     DetectorStore,
     Fitted,
+    FolderSource,
     Route,
     SupportSet,
     TaskDefinition,
@@ -151,7 +152,7 @@ def test_every_version_is_shown_with_its_own_facts(
     version = fitted_task.registered.version
     detector = DetectorStore(fitted_sessions, backbone).get(version.id)  # type: ignore[arg-type]
     support: SupportSet = read_support_set(
-        fitted_task.normals,
+        FolderSource(fitted_task.normals),
         route=Route("MR"),
         mode="pad",
         window=None,

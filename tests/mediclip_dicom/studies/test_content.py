@@ -12,6 +12,7 @@ from mediclip_dicom.database import ResultFile, Run, RunState, TaskVersion
 from mediclip_dicom.results import Device, ResultObject, write_results
 from mediclip_dicom.studies.content import study_content
 from mediclip_dicom.studies.intake import Intake
+from mediclip_dicom.studies.unread import unread_studies
 from mediclip_dicom.tasks import Registered
 from tests.factories import sources
 from tests.listener.conftest import data_set_of
@@ -60,7 +61,7 @@ def test_a_fused_picture_of_ours_that_is_routed_back_makes_no_new_revision(
 
     assert len(spool.instances(sources.STUDY_UID)) == 2
     assert intake.take_revision(sources.STUDY_UID) == revision
-    assert intake.unread_studies() == []
+    assert unread_studies(fitted_sessions, spool) == []
 
 
 def test_a_picture_of_someone_else_is_content(

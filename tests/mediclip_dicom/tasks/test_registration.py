@@ -16,6 +16,7 @@ from mediclip_dicom.errors import SupportSetReadError, TaskError
 from mediclip_dicom.settings import BackboneSettings
 from mediclip_dicom.tasks import (
     DetectorStore,
+    FolderSource,
     Route,
     active_version,
     open_backbone,
@@ -252,6 +253,10 @@ def test_the_ends_of_a_normal_series_are_in_scope_although_none_was_fitted_on(
     ).version
     detector = DetectorStore(sessions, backbone).get(version.id)
     support = read_support_set(
-        paths[4 * K :], route=Route("MR"), mode="pad", window=None, images_per_study=4
+        FolderSource(tuple(paths[4 * K :])),
+        route=Route("MR"),
+        mode="pad",
+        window=None,
+        images_per_study=4,
     )
     assert detector.score(support.images).in_scope.tolist() == [True] * 4

@@ -11,7 +11,7 @@ from PIL import Image
 from pydicom import dcmread
 
 from mediclip_dicom.errors import SupportSetReadError
-from mediclip_dicom.tasks import Route, SupportSet, read_support_set
+from mediclip_dicom.tasks import FolderSource, Route, SupportSet, read_support_set
 from tests.factories import sources
 from tests.factories.studies import PATIENT_ID, PATIENT_NAME, mr_study, study_uid
 
@@ -25,7 +25,7 @@ def read(paths: list[Path], **changes: Any) -> SupportSet:
         "window": None,
         "images_per_study": 3,
     }
-    return read_support_set(paths, **(arguments | changes))
+    return read_support_set(FolderSource(tuple(paths)), **(arguments | changes))
 
 
 def picture(path: Path, *, seed: int) -> Path:
@@ -35,7 +35,7 @@ def picture(path: Path, *, seed: int) -> Path:
 
 
 def reasons(support: SupportSet) -> dict[str, str]:
-    return {path.name: reason for path, reason in support.left_out}
+    return {skipped.path.name: skipped.reason for skipped in support.left_out}
 
 
 def test_a_folder_of_dicom_becomes_studies(tmp_path: Path) -> None:
@@ -113,7 +113,9 @@ def test_the_same_image_twice_counts_once(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "first", tmp_path / "again")
     support = read([tmp_path])
     assert len(support.items) == len(paths)
-    assert [reason for _, reason in support.left_out] == ["the same image as another file"] * 3
+    assert [skipped.reason for skipped in support.left_out] == [
+        "the same image as another file"
+    ] * 3
 
 
 def test_the_same_pictures_twice_are_not_more_studies(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def upgrade() -> None:
             )
         )
         batch_op.add_column(
-            sa.Column("backbone_trained", sa.Boolean(), server_default=sa.true(), nullable=False)
+            sa.Column("backbone_trained", sa.Boolean(), server_default="1", nullable=False)
         )
     versions = sa.table(
         "task_version",

@@ -7,15 +7,12 @@ import pytest
 from PIL import Image
 
 from mediclip_dicom.cli.demo.overview import (
-    GAP,
-    LABEL_WIDTH,
-    TILE,
-    TOP,
+    LAYOUT,
     OverviewRow,
     draw_overview,
 )
 
-SIDE = TILE  # pixels of the source; a tile shows each of them once
+SIDE = LAYOUT.tile  # pixels of the source; a tile shows each of them once
 
 
 def row(*, verdict: str, lesion: bool) -> OverviewRow:
@@ -41,9 +38,8 @@ def tiles(path: Path, number: int) -> list[np.ndarray]:
     """The four tiles of a row, cut to the source's own pixels."""
     with Image.open(path) as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
-    top = TOP + number * (TILE + GAP) + (TILE - SIDE) // 2
-    lefts = [LABEL_WIDTH + GAP + column * (TILE + GAP) + (TILE - SIDE) // 2 for column in range(4)]
-    return [pixels[top : top + SIDE, left : left + SIDE] for left in lefts]
+    places = [LAYOUT.place(row=number, column=column) for column in range(4)]
+    return [pixels[top : top + SIDE, left : left + SIDE] for left, top in places]
 
 
 @pytest.fixture

@@ -1,0 +1,191 @@
+"""Sources of studies: a port, and its implementation for files and folders."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.misc import is_dicom
+
+from ai_core import PictureError
+from mediclip_dicom.errors import SupportSetReadError, UndecodableFrameError
+from mediclip_dicom.imaging import (
+    PICTURE_SUFFIXES,
+    SkippedFile,
+    SourceImage,
+    iter_frames,
+    read_headers,
+    read_picture,
+)
+from mediclip_dicom.tasks.routing import Route
+
+REPEATED = "the same image as another file"
+NO_IMAGE = "neither DICOM nor a picture"
+
+
+@dataclass(frozen=True, slots=True)
+class StudyEntry:
+    """Study that a source offers, as a list shows it.
+
+    Attributes:
+        key: Study Instance UID; the path of a picture file, which is a study of its own.
+        modality: Modality (0008,0060) of its first image; empty for a picture file.
+        images: number of images that the route matches.
+    """
+
+    key: str
+    modality: str
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class StudySearch:
+    """Answer of a source: the studies that a route matches, and the files that are left out.
+
+    Attributes:
+        studies: in a fixed order.
+        left_out: files without a use, with the reason.
+        files: number of files that were looked at.
+    """
+
+    studies: tuple[StudyEntry, ...]
+    left_out: tuple[SkippedFile, ...]
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFiles:
+    """Study on this machine's disk: DICOM images in reading order, or one picture file."""
+
+    images: tuple[SourceImage, ...] = ()
+    picture: Path | None = None
+
+
+class StudySource(Protocol):
+    """Port to a place that holds studies: a folder, the spool, a PACS."""
+
+    def search(self, route: Route) -> StudySearch:
+        """List the studies with an image that the route matches; pictures match every route.
+
+        Raises:
+            SupportSetReadError: The source can't be read.
+        """
+        ...
+
+    def preview(self, study: StudyEntry) -> npt.NDArray[np.float32]:
+        """Show the middle image of a study that `search` listed.
+
+        Returns:
+            float32, shape (rows, columns, 3), in [0, 1].
+
+        Raises:
+            SupportSetReadError: The image can't be fetched or decoded.
+        """
+        ...
+
+    def fetch(self, study: StudyEntry) -> StudyFiles:
+        """Bring the matching images of a study that `search` listed onto this machine's disk.
+
+        Raises:
+            SupportSetReadError: The study can't be fetched.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class FolderSource:
+    """Studies in files and folders; DICOM files are grouped by study.
+
+    Args:
+        paths: files and folders, searched through all their levels.
+    """
+
+    paths: tuple[Path, ...]
+    _found: dict[str, StudyFiles] = field(default_factory=dict, repr=False)
+
+    def search(self, route: Route) -> StudySearch:
+        """List the studies, DICOM by Study Instance UID and then pictures by path.
+
+        Raises:
+            SupportSetReadError: A path does not exist.
+        """
+        files = find_files(self.paths)
+        dicom = [path for path in files if is_dicom(path)]
+        images, left_out = _matching_images(dicom, route)
+        studies: dict[str, list[SourceImage]] = {}
+        for image in images:
+            studies.setdefault(image.header.study_instance_uid, []).append(image)
+        self._found = {uid: StudyFiles(tuple(studies[uid])) for uid in sorted(studies)}
+        entries = [
+            StudyEntry(uid, found.images[0].header.modality, len(found.images))
+            for uid, found in self._found.items()
+        ]
+        skipped = []
+        for path in sorted({*files} - {*dicom}):
+            if path.suffix.lower() in PICTURE_SUFFIXES:
+                self._found[str(path)] = StudyFiles(picture=path)
+                entries.append(StudyEntry(str(path), "", 1))
+            else:
+                skipped.append(SkippedFile(path, NO_IMAGE))
+        return StudySearch(tuple(entries), (*skipped, *left_out), len(files))
+
+    def preview(self, study: StudyEntry) -> npt.NDArray[np.float32]:
+        """Decode the middle frame of the middle image; see `StudySource.preview`."""
+        files = self.fetch(study)
+        try:
+            if files.picture is not None:
+                return read_picture(files.picture)
+            middle = files.images[len(files.images) // 2]
+            number = (middle.header.number_of_frames + 1) // 2
+            return next(frame.rgb for frame in iter_frames(middle.path) if frame.number == number)
+        except (PictureError, UndecodableFrameError) as error:
+            raise SupportSetReadError(str(error)) from error
+
+    def fetch(self, study: StudyEntry) -> StudyFiles:
+        """Name the files of a study, which stay in their place; see `StudySource.fetch`."""
+        return self._found[study.key]
+
+
+def find_files(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """List all files below the paths, sorted, without hidden ones.
+
+    Raises:
+        SupportSetReadError: A path does not exist.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_file():
+            found.append(path)
+        elif path.is_dir():
+            found += (p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+        else:
+            raise SupportSetReadError(f"there is no file or folder {path}")
+    return tuple(sorted(set(found)))
+
+
+def read_images(paths: Iterable[Path]) -> tuple[SourceImage, ...]:
+    """Read the headers of all DICOM images below the paths, in reading order.
+
+    Raises:
+        SupportSetReadError: A path does not exist.
+    """
+    return read_headers(path for path in find_files(paths) if is_dicom(path))[0]
+
+
+def _matching_images(
+    paths: Iterable[Path], route: Route
+) -> tuple[list[SourceImage], list[SkippedFile]]:
+    """Return the images that the route matches, each SOP instance once, and the other files."""
+    images, skipped = read_headers(paths)
+    left_out = list(skipped)
+    matching: dict[str, SourceImage] = {}
+    for image in images:
+        if not route.matches(image.header):
+            left_out.append(SkippedFile(image.path, f"the task reads {route}"))
+        elif image.header.sop_instance_uid in matching:
+            left_out.append(SkippedFile(image.path, REPEATED))
+        else:
+            matching[image.header.sop_instance_uid] = image
+    return list(matching.values()), left_out
