@@ -47,9 +47,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def arriving(
-    folder: Path, data: bytes = DATA, syntax: str = EXPLICIT
-) -> Iterator[IncomingDataSet]:
+def arriving(folder: Path, data: bytes = DATA, syntax: str = EXPLICIT) -> Iterator[IncomingDataSet]:
     header = file_header(TransferInfo(syntax, "1.2.840.10008.5.1.4.1.1.7", "1.2.3.1.5", "A", "B"))
     with IncomingDataSet(folder / "incoming" / "part", header) as incoming:
         incoming.write(data)
