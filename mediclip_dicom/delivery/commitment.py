@@ -11,7 +11,7 @@ from listener import CommitmentReport, ListenerError, SOPReference, request_comm
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile
 from mediclip_dicom.delivery.peers import destination_peer
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.runs import logged_as
+from mediclip_dicom.studies import logged_as
 
 log = structlog.get_logger()
 

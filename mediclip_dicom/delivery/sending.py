@@ -13,7 +13,7 @@ from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, Ru
 from mediclip_dicom.delivery.destinations import open_destination
 from mediclip_dicom.errors import ConfigError, DeliveryError
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.runs import set_state
+from mediclip_dicom.studies import set_run_state
 
 log = structlog.get_logger()
 
@@ -57,7 +57,7 @@ class Delivering:
                         )
                 if wanted:
                     planned.append(destination.name)
-        set_state(self._sessions, run_id, RunState.DELIVERING if planned else RunState.DONE)
+        set_run_state(self._sessions, run_id, RunState.DELIVERING if planned else RunState.DONE)
         return planned
 
     def deliver(self, run_id: str, destination_name: str) -> None:

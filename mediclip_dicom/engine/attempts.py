@@ -11,9 +11,9 @@ from enum import StrEnum
 import structlog
 from dbos import DBOS
 
-from mediclip_dicom.delivery.sending import is_transient
+from mediclip_dicom.delivery import is_transient
 from mediclip_dicom.settings import DeliverySettings
-from mediclip_dicom.studies.runs import reason_of
+from mediclip_dicom.studies import reason_of
 
 log = structlog.get_logger()
 

@@ -15,8 +15,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from mediclip_dicom.delivery.commitment import Confirming
-from mediclip_dicom.delivery.sending import Delivering
+from mediclip_dicom.delivery import Confirming, Delivering
 from mediclip_dicom.engine.attempts import AttemptResult, pause_s, try_once
 from mediclip_dicom.engine.library_log import forward_library_log
 from mediclip_dicom.engine.names import (
@@ -47,9 +46,7 @@ from mediclip_dicom.engine.names import (
 from mediclip_dicom.engine.sqlite import check_sqlite
 from mediclip_dicom.errors import DatabaseError, StudyNotFoundError
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.intake import Intake
-from mediclip_dicom.studies.runs import fail, logged_as
-from mediclip_dicom.studies.scoring import Scoring
+from mediclip_dicom.studies import Intake, Scoring, logged_as, mark_failed
 
 log = structlog.get_logger()
 
@@ -170,7 +167,7 @@ class WorkflowEngine:
             destinations = _step(PLAN_DELIVERIES, self._delivering.plan_deliveries, run_id)
         except Exception as error:  # noqa: BLE001  written down, in the database and the log
             # Not raised on: the engine would log it, and others' words may be a patient's.
-            _step(FAIL, fail, self._sessions, run_id, error)
+            _step(FAIL, mark_failed, self._sessions, run_id, error)
             return
         for destination in destinations:
             with SetWorkflowID(delivery_id(run_id, destination)):

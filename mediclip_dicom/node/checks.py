@@ -17,8 +17,8 @@ from ai_core import DetectorError
 from ai_core.backbone import BUNDLED
 from listener import ListenerError, echo
 from mediclip_dicom.database import connect, is_current, is_known
-from mediclip_dicom.delivery.peers import destination_peer, tls_files
-from mediclip_dicom.engine.sqlite import check_sqlite
+from mediclip_dicom.delivery import destination_peer, tls_files
+from mediclip_dicom.engine import check_sqlite
 from mediclip_dicom.errors import NodeError
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.tasks import DetectorStore, active_tasks, incompatible_versions, open_backbone

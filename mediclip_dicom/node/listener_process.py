@@ -16,13 +16,13 @@ import threading
 from pydantic import BaseModel, ConfigDict
 
 from listener import ListenerError
-from mediclip_dicom.engine.client import EngineClient
+from mediclip_dicom.engine import EngineClient
 from mediclip_dicom.errors import NodeError
 from mediclip_dicom.node.logs import configure_logging
 from mediclip_dicom.node.port_share import PortShare
 from mediclip_dicom.node.reception import Reception
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.content import open_spool
+from mediclip_dicom.studies import open_spool
 
 STOP = "stop\n"
 

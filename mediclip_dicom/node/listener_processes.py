@@ -13,7 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from listener import Counts, Lifecycle, ListenerStatistics, LowDiskMark, SharedLimits
-from mediclip_dicom.delivery.peers import listener_settings
+from mediclip_dicom.delivery import listener_settings
 from mediclip_dicom.errors import NodeStartError
 from mediclip_dicom.node.listener_process import STOP, Answer, Job
 from mediclip_dicom.node.port_share import PortShare, SharedAddress

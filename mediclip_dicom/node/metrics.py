@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from listener import ListenerStatistics, Spool
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, RunState
-from mediclip_dicom.studies.queries import WAITING_RUNS
+from mediclip_dicom.studies import WAITING_RUNS
 
 REJECTIONS = (
     "calling_ae", "called_ae", "address", "tls_needed", "certificate_host", "peer_limit",

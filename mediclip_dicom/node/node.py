@@ -15,7 +15,7 @@ from mediclip_dicom.node.listener_role import ListenerRole
 from mediclip_dicom.node.maintenance_role import MaintenanceRole
 from mediclip_dicom.node.monitoring import Monitor
 from mediclip_dicom.node.roles import ALL_ROLES, Role, RoleHold
-from mediclip_dicom.studies.content import open_spool
+from mediclip_dicom.studies import open_spool
 
 if TYPE_CHECKING:
     from ai_core import Backbone

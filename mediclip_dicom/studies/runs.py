@@ -34,7 +34,7 @@ def logged_as(sessions: sessionmaker[Session], run_id: str) -> Iterator[None]:
         yield
 
 
-def set_state(sessions: sessionmaker[Session], run_id: str, state: RunState) -> None:
+def set_run_state(sessions: sessionmaker[Session], run_id: str, state: RunState) -> None:
     """Write down how far a run has come."""
     with sessions.begin() as session:
         run = session.get_one(Run, run_id)
@@ -43,7 +43,7 @@ def set_state(sessions: sessionmaker[Session], run_id: str, state: RunState) -> 
             run.finished_at = datetime.now(UTC)
 
 
-def fail(sessions: sessionmaker[Session], run_id: str, error: Exception) -> None:
+def mark_failed(sessions: sessionmaker[Session], run_id: str, error: Exception) -> None:
     """Mark a run that can't be completed, for an administrator to see."""
     log.error("study run failed", reason=reason_of(error))
     with sessions.begin() as session:

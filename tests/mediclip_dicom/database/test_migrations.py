@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.orm import class_mapper, configure_mappers, undefer
 
-from ai_core import Detector
+from ai_core import read_detector_info
 from ai_core.errors import CorruptDetectorError
 from mediclip_dicom.database import Base, TaskVersion, connect, is_current, open_database
 from tests.factories.revisions import fill, migrate, revisions, rows_at

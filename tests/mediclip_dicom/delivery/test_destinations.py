@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone
 from mediclip_dicom.database import DeliveryState
+from mediclip_dicom.engine import cancel
 from mediclip_dicom.engine import workflows as engine
-from mediclip_dicom.engine.operations import cancel
 from mediclip_dicom.node import Node, configure_logging
 from mediclip_dicom.settings import DestinationSettings, LoggingSettings, Settings
 from tests.conftest import WAIT_LIMIT_S, wait_until
