@@ -1,4 +1,4 @@
-"""A listener process: one of several that receive on one port.
+"""Listener process: one of several that receive on one port.
 
 It reads a job as one line of JSON on standard input and answers with one line of JSON on standard
 output: that it listens, or the reason why it can't. The line `stop` ends it in order. The end of
@@ -28,7 +28,7 @@ STOP = "stop\n"
 
 
 class Job(BaseModel):
-    """The job of a listener process."""
+    """Job of a listener process."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,7 +37,7 @@ class Job(BaseModel):
 
 
 class Answer(BaseModel):
-    """The answer to a job: `failure` says why the process can't listen; None: it listens."""
+    """Answer to a job: the reason why the process can't listen, or None if it listens."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -33,7 +33,7 @@ STOP_LIMIT_S = 40.0
 
 
 class ListenerProcesses(Lifecycle):
-    """Receives in `[node] processes` processes that share ports, limits and counts.
+    """Listener in `[node] processes` processes that share ports, limits and counts.
 
     One Python process uses one core however many senders there are; the kernel spreads
     connections over the processes (SO_REUSEPORT). One that ends costs its own associations only.

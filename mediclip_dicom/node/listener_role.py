@@ -1,4 +1,4 @@
-"""The listener role: receives studies in one process or several, and forgets none of them."""
+"""Listener role: receives studies, in one process or in several."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RESUME_EVERY_S = 10.0
 
 
 class ListenerRole(Lifecycle):
-    """Reception, in this process or in several, and the studies that a crash left without a run.
+    """Reception of studies, in this process or in several; it takes up unread ones at the start.
 
     It opens no backbone and runs no workflow.
 

@@ -1,4 +1,4 @@
-"""The maintenance role: work that is done from time to time, for the whole node."""
+"""Maintenance role: periodic work for the whole node."""
 
 from listener import Lifecycle
 from mediclip_dicom.database import open_database

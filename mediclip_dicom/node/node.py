@@ -1,4 +1,4 @@
-"""The node: its roles, started and stopped in an order that loses nothing."""
+"""Node: its roles, started and stopped in an order that loses nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 class Node(Lifecycle):
-    """A list of roles in this process; each opens only the things that it needs.
+    """Roles that run in this process; each opens only the things that it needs.
 
     The listener starts last and stops first: nothing is received before everything behind it runs.
 

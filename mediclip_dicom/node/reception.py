@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 class Reception(Lifecycle):
-    """A Storage SCP in front of the spool; every study that arrives is reported to the engine.
+    """Storage SCP in front of the spool, which reports every arriving study to the engine.
 
     Args:
         settings: the configuration.

@@ -1,4 +1,4 @@
-"""The worker role: takes gathered studies off the queue, scores them, and delivers the results."""
+"""Worker role: gathers and scores studies, and delivers the results."""
 
 import structlog
 
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 class WorkerRole(Lifecycle):
-    """The workflows of studies, the detectors and the backbone below them.
+    """Workflows of studies, with the detectors and the backbone below them.
 
     Args:
         settings: the configuration.

@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 class Scoring:
-    """The steps that need the detector. Each may run twice and ends the same."""
+    """Steps that need the detector; each may run twice and ends the same."""
 
     def __init__(
         self,
