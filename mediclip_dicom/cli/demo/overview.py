@@ -63,15 +63,7 @@ def draw_overview(rows: Sequence[OverviewRow], path: Path, *, caption: str) -> N
     save_sheet(
         path,
         [
-            Panel(
-                COLUMNS,
-                [
-                    PanelRow(
-                        _label(row), [tile(image, LAYOUT.tile) for image in _images(row, norm)]
-                    )
-                    for row in rows
-                ],
-            )
+            Panel(COLUMNS, [_panel_row(row, norm) for row in rows]),
         ],
         title="What the node found",
         caption="Not for diagnostic use",

@@ -10,8 +10,7 @@ from ai_core import Backbone
 from listener import Spool
 from mediclip_dicom.cli import main
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.intake import Intake
-from mediclip_dicom.studies.scoring import Scoring
+from mediclip_dicom.studies import Intake, Scoring
 from mediclip_dicom.tasks import DetectorStore
 from tests.factories.command_line import Cli, Said, write_config
 from tests.factories.received import receive
