@@ -41,7 +41,7 @@ class Measurement:
 
 
 def make_instances(folder: Path, *, count: int, size: int) -> None:
-    dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm", download=False))
+    dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm", download=False)))
     dataset.remove_private_tags()
     generator = np.random.default_rng(0)
     dataset.Rows, dataset.Columns = 16, 16

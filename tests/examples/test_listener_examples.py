@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
+from pydicom.uid import UID
 from pynetdicom import AE, evt
+
+from tests.factories.servers import port_of, start_server
 
 ROOT = Path(__file__).parents[2]
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -71,17 +74,19 @@ def send(port: int, *files: Path, options: tuple[str, ...] = ()) -> tuple[int, s
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    dataset = dcmread(get_testdata_file("CT_small.dcm", download=False))
+    dataset = dcmread(str(get_testdata_file("CT_small.dcm", download=False)))
     paths = []
     for number in (1, 2):
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(
+            f"1.2.3.{number}"
+        )
         dataset.StudyInstanceUID = "1.2.3"
         paths.append(tmp_path / f"{number}.dcm")
         dataset.save_as(paths[-1])
     return paths
 
 
-def test_what_is_sent_is_on_disk_and_committed(tmp_path, files):
+def test_what_is_sent_is_on_disk_and_committed(tmp_path: Path, files: list[Path]) -> None:
     with receiving(tmp_path / "spool") as receiver:
         code, printed = send(receiver.port, *files)
         kept = sorted((tmp_path / "spool" / "studies" / "1.2.3").rglob("*.dcm"))
@@ -97,7 +102,9 @@ def test_what_is_sent_is_on_disk_and_committed(tmp_path, files):
     assert receiver.said[-1] == "stopped"
 
 
-def test_an_instance_that_is_refused_is_printed_and_makes_the_exit_code_1(tmp_path, files):
+def test_an_instance_that_is_refused_is_printed_and_makes_the_exit_code_1(
+    tmp_path: Path, files: list[Path]
+) -> None:
     broken = dcmread(files[1])
     broken.PixelData = broken.PixelData[:100]
     broken.save_as(files[1])
@@ -109,7 +116,7 @@ def test_an_instance_that_is_refused_is_printed_and_makes_the_exit_code_1(tmp_pa
     assert "1.2.3.2: committed" not in printed
 
 
-def test_a_sender_that_is_not_named_is_rejected(tmp_path, files):
+def test_a_sender_that_is_not_named_is_rejected(tmp_path: Path, files: list[Path]) -> None:
     with receiving(tmp_path / "spool", "--peer", "CT1") as receiver:
         code, printed = send(receiver.port, *files)
         assert code == 1
@@ -117,14 +124,14 @@ def test_a_sender_that_is_not_named_is_rejected(tmp_path, files):
         assert send(receiver.port, *files, options=("--calling", "CT1"))[0] == 0
 
 
-def test_a_peer_that_never_reports_makes_the_exit_code_1(files):
+def test_a_peer_that_never_reports_makes_the_exit_code_1(files: list[Path]) -> None:
     peer = AE("NODE")
     peer.add_supported_context(CT, "1.2.840.10008.1.2.1")
     peer.add_supported_context("1.2.840.10008.1.20.1")
     handlers = [(evt.EVT_C_STORE, lambda _: 0), (evt.EVT_N_ACTION, lambda _: (0, None))]
-    server = peer.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    server = start_server(peer, handlers=handlers)
     try:
-        code, printed = send(server.server_address[1], *files, options=("--wait", "0.1"))
+        code, printed = send(port_of(server), *files, options=("--wait", "0.1"))
     finally:
         server.shutdown()
     assert code == 1

@@ -92,6 +92,10 @@ class NodeProcess:
         self.process.send_signal(number)
         return self.process.wait(ANSWER_LIMIT_S)
 
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+
     def runs(self, study: str) -> list[tuple[str, bool, int]]:
         """(state, finished, verdicts) of each run of a study."""
         with self.sessions() as session:

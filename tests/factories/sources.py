@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
@@ -28,8 +29,8 @@ def _base(
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = sop_class
-    dataset.file_meta.MediaStorageSOPInstanceUID = f"{STUDY_UID}.{series}.{number}"
+    dataset.file_meta.MediaStorageSOPClassUID = UID(sop_class)
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"{STUDY_UID}.{series}.{number}")
     dataset.SpecificCharacterSet = "ISO_IR 100"
     dataset.SOPClassUID = sop_class
     dataset.SOPInstanceUID = f"{STUDY_UID}.{series}.{number}"
@@ -68,7 +69,8 @@ def _set_grey(dataset: Dataset, pixels: npt.NDArray[np.uint16], *, photometric: 
 
 def _gradient(rows: int, columns: int) -> npt.NDArray[np.uint16]:
     row, column = np.mgrid[0:rows, 0:columns]
-    return ((row * 7 + column * 3) % 1000).astype(np.uint16)
+    pattern: npt.NDArray[np.uint16] = ((row * 7 + column * 3) % 1000).astype(np.uint16)
+    return pattern
 
 
 def write(dataset: Dataset, path: Path) -> Path:
@@ -86,7 +88,7 @@ def mr_series(
     spacing: tuple[float, float] = (1.5, 1.25),
     step: float = 4.0,
     series: int = 1,
-    **attributes: object,
+    **attributes: Any,
 ) -> list[Path]:
     """An MR series: one file a slice, along the normal of its orientation, `step` mm apart."""
     normal = np.cross(orientation[:3], orientation[3:])
@@ -119,7 +121,7 @@ def mr_series(
 
 
 def computed_radiograph(
-    folder: Path, *, rows: int = 120, columns: int = 80, series: int = 2, **attributes: object
+    folder: Path, *, rows: int = 120, columns: int = 80, series: int = 2, **attributes: Any
 ) -> Path:
     """A CR without frame of reference, MONOCHROME1, higher than wide."""
     dataset = _base(sop_class=CR, modality="CR", number=1, series=series, shape=(rows, columns))

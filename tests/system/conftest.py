@@ -64,14 +64,14 @@ def make_node(
             shutil.copytree(trained_root / "storage", root / "storage")
             settings = _settings(root, node_port=node_port, pacs=pacs)
             node = NodeProcess(root / "config.toml", settings)
-            stack.callback(lambda: node.process and node.process.kill())
+            stack.callback(node.kill)
             return node
 
         yield make
 
 
 def _settings(root: Path, *, node_port: int, pacs: DemoPacs | None) -> Settings:
-    sections = {
+    sections: dict[str, dict[str, object]] = {
         "node": {"host": "127.0.0.1", "port": node_port, "open": True},
         "storage": {"root": str(root / "storage"), "min_free_mb": 16},
         "backbone": {"weights": "untrained", "device": "cpu"},

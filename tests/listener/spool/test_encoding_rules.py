@@ -205,6 +205,34 @@ def test_sequences_may_nest_64_deep_below_the_first_and_no_deeper() -> None:
     assert reason(document(after=nested(66))) == "sequences nested deeper than 64"
 
 
+def test_sequences_in_an_unknown_vr_may_nest_as_deep() -> None:
+    def deep(levels: int) -> bytes:
+        data = b""
+        for _ in range(levels):
+            items = mark(ITEM, UNDEFINED) + data + mark(ITEM_END)
+            data = sequence(items, syntax=IMPLICIT)
+        return document(after=sequence(mark(ITEM, UNDEFINED) + data + mark(ITEM_END), vr=b"UN"))
+
+    assert check(deep(64))
+    assert reason(deep(65)) == "sequences nested deeper than 64"
+
+
+def test_an_implicit_length_that_spells_a_vr_is_a_length() -> None:
+    length = int.from_bytes(b"DA", "little")
+    value = element(0x00091001, b"LO", b" " * length, syntax=IMPLICIT)
+    assert check(document(between=value, syntax=IMPLICIT), IMPLICIT)
+
+
+def test_the_last_of_all_allowed_headers_may_be_a_long_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = document(after=element(0x00400275, b"UT", b"text"))
+    monkeypatch.setattr(inspection, "_MAX_HEADERS", 5)
+    assert check(data)
+    monkeypatch.setattr(inspection, "_MAX_HEADERS", 4)
+    assert reason(data) == "more than 4 elements and items"
+
+
 def test_headers_of_elements_and_items_are_counted_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,6 +1,7 @@
 """Which task reads which image: every condition must hold, and the first task that fits wins."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ def radiograph(tmp_path: Path) -> ImageHeader:
 @pytest.fixture
 def bare_radiograph(tmp_path: Path) -> ImageHeader:
     """The same without body part, view and description, as a plain device sends it."""
-    nothing = {"BodyPartExamined": "", "ViewPosition": "", "SeriesDescription": ""}
+    nothing: dict[str, Any] = {"BodyPartExamined": "", "ViewPosition": "", "SeriesDescription": ""}
     return read_header(sources.computed_radiograph(tmp_path, **nothing))
 
 
