@@ -1,4 +1,4 @@
-"""What a peer may find here by C-FIND: the result objects of study runs, and where they went."""
+"""C-FIND over the node's results, with the destinations that have them."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ _THERE = (DeliveryState.DELIVERED, DeliveryState.CONFIRMED)
 
 
 class FindableResults:
-    """Gives the headers of results, each with the AE titles of the destinations that have it.
+    """Headers of results, each with the AE titles of the destinations that have it.
 
     It may be sent to another process, where it opens the database anew.
 
@@ -33,7 +33,7 @@ class FindableResults:
         return FindableResults, (self._settings,)
 
     def __call__(self, query: FindQuery) -> Iterator[Dataset]:
-        """The results that have the UIDs of a query; one whose file is gone is left out."""
+        """Yield the results with the UIDs of a query; one whose file is gone is left out."""
         wanted = select(ResultFile).options(selectinload(ResultFile.deliveries))
         wanted = wanted.join(ResultFile.run).join(Run.revision).join(StudyRevision.study)
         columns = {

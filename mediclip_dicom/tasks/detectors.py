@@ -14,7 +14,7 @@ from mediclip_dicom.tasks.versions import active_tasks
 
 
 def open_backbone(settings: BackboneSettings) -> Backbone:
-    """The backbone that the configuration names, for a process that is going to fit or score.
+    """Load the configured backbone in a process that is going to fit or score.
 
     From here on the process keeps the memory that it frees.
 
@@ -33,7 +33,7 @@ def open_backbone(settings: BackboneSettings) -> Backbone:
 
 
 class DetectorStore:
-    """Loads detectors from the database onto one backbone, each of them once."""
+    """Detectors of the database on one backbone, each loaded once."""
 
     def __init__(self, sessions: sessionmaker[Session], backbone: Backbone) -> None:
         self._sessions = sessions
@@ -43,11 +43,11 @@ class DetectorStore:
 
     @property
     def backbone(self) -> Backbone:
-        """The frozen model below all detectors."""
+        """Frozen model below all detectors."""
         return self._backbone
 
     def get(self, version_id: int) -> Detector:
-        """The detector of a task version.
+        """Return the detector of a task version.
 
         Raises:
             ai_core.WeightsMismatchError: It was fitted on another backbone.
@@ -59,7 +59,7 @@ class DetectorStore:
             return self._detectors[version_id]
 
     def load_active(self) -> None:
-        """Load the detectors of all active task versions, so that one that is unfit is told now.
+        """Load the detectors of all active task versions, so that an unfit one is reported now.
 
         Raises:
             ai_core.WeightsMismatchError, ai_core.CorruptDetectorError: As `get`.
@@ -83,7 +83,7 @@ class DetectorStore:
 
 
 def incompatible_versions(session: Session, backbone: Backbone) -> Sequence[str]:
-    """Active task versions that the backbone can't serve, as "name version n (backbone)"."""
+    """List active task versions of another backbone, as "name version n (backbone)"."""
     versions = session.scalars(
         select(TaskVersion).where(
             TaskVersion.state == TaskVersionState.ACTIVE,

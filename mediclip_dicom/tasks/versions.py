@@ -1,4 +1,4 @@
-"""Task versions as the database holds them: queries, and the end of a task's use."""
+"""Queries about tasks and their versions, and the retirement of a task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Fictitious brains: the template, bent, shaded and blurred with noise, with or without a lesion.
+"""Fictitious brains: a deformed, shaded template with noise, with or without a lesion.
 
 Points are in millimetres of the patient coordinate system, LPS (PS3.3 C.7.6.2.1.1).
 """
@@ -25,7 +25,7 @@ _STRIDE = 4
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A T1 brain and its tissue.
+    """T1 brain and its tissue.
 
     Attributes:
         intensity: (x, y, z) in [0, 1], 1 mm voxels in RAS order.
@@ -70,7 +70,7 @@ def load_template() -> Template:
 
 @dataclass(frozen=True, slots=True)
 class SmoothField:
-    """A smooth random field over the field of view: cubic splines through a coarse random grid.
+    """Smooth random field over the field of view: cubic splines through a coarse random grid.
 
     Attributes:
         knots: (channels, n, n, n) values at the knots, already spline-filtered.
@@ -115,7 +115,7 @@ class SmoothField:
 
 @dataclass(frozen=True, slots=True)
 class Lesion:
-    """A soft-edged, slightly irregular ellipsoid.
+    """Soft-edged, slightly irregular ellipsoid.
 
     Attributes:
         centre_mm: Patient position of its centre.
@@ -142,7 +142,7 @@ class Lesion:
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """One fictitious brain, defined at every point of space.
+    """Fictitious brain, defined at every point of space.
 
     Attributes:
         template: What it is bent from.

@@ -1,4 +1,4 @@
-"""A small radiology department: fictitious brain MR studies as DICOM series, with known lesions."""
+"""Radiology department: fictitious brain MR studies as DICOM series, with known lesions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ _STACK_CENTRE_MM = (0.0, 18.0, 32.0)
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The planes of one axial acquisition, slightly tilted about the left-right axis.
+    """Planes of one axial acquisition, slightly tilted about the left-right axis.
 
     Attributes:
         row_direction: Unit vector along a row, LPS.

@@ -1,4 +1,4 @@
-"""One slice as an MR Image object (PS3.3 A.4)."""
+"""MR Image object of one slice (PS3.3 A.4)."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class SeriesIdentity:
-    """Who, when and which: what all images of one series share."""
+    """Patient, study and series attributes that all images of one series share."""
 
     seed: int
     code: str

@@ -1,4 +1,4 @@
-"""One picture of what came back: image, anomaly map, bands and truth, a row per study."""
+"""Overview of the results: image, anomaly map, bands and truth, a row per study."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ COLUMNS = ("image", "anomaly map", "bands, as in the SEG", "truth")
 
 @dataclass(frozen=True, slots=True)
 class OverviewRow:
-    """One study, shown by its highest-scored image.
+    """Study, shown by one of its images.
 
     Attributes:
         name: What to call the study.

@@ -1,4 +1,4 @@
-"""A department out of the user's own files: `normal/` and `abnormal/`, DICOM or pictures."""
+"""Department made of the user's own files: `normal/` and `abnormal/`, DICOM or pictures."""
 
 from collections import Counter
 from pathlib import Path
@@ -89,7 +89,7 @@ def _wrapped(pictures: list[Path], directory: Path, *, seed: int) -> list[Path]:
 
 
 def _by_study(images: tuple[SourceImage, ...]) -> list[_Study]:
-    """Each SOP instance once: a PACS keeps it once, too."""
+    """Group the images by study, each SOP instance once, as a PACS does."""
     studies: dict[str, dict[str, SourceImage]] = {}
     for image in images:
         study = studies.setdefault(image.header.study_instance_uid, {})
@@ -107,7 +107,7 @@ def _check_apart(normal: list[_Study], abnormal: list[_Study]) -> None:
 
 
 def _common_modality(studies: list[_Study]) -> str:
-    """The modality that every study has; of several the one with the most images."""
+    """Return the modality that every study has; of several the one with the most images."""
     found = Counter(image.header.modality for study in studies for image in study)
     common = [
         modality

@@ -1,4 +1,4 @@
-"""The demonstration's PACS: pynetdicom's own qrscp application in a process of its own."""
+"""PACS of the demonstration: pynetdicom's qrscp application in a process of its own."""
 
 import configparser
 import socket
@@ -22,7 +22,7 @@ _LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class SeriesInPacs:
-    """One series as the PACS lists it.
+    """Series as the PACS lists it.
 
     Attributes:
         series_instance_uid: Series Instance UID.
@@ -36,7 +36,7 @@ class SeriesInPacs:
 
 
 class DemoPacs(Lifecycle):
-    """A Query/Retrieve SCP on loopback, in a temporary folder, gone when the context ends.
+    """Query/Retrieve SCP on loopback, in a temporary folder, removed when the context ends.
 
     Args:
         destinations: AE title to (host, port) of each peer that it may C-MOVE to.
@@ -105,7 +105,7 @@ class DemoPacs(Lifecycle):
             folder.cleanup()
 
     def store(self, paths: Sequence[Path]) -> None:
-        """Store files by C-STORE, and see that the PACS lists them.
+        """Store files by C-STORE, and check that the PACS lists them.
 
         Raises:
             PacsError: An instance was refused, or accepted and then not indexed.
@@ -219,7 +219,7 @@ class DemoPacs(Lifecycle):
 
 
 def free_port() -> int:
-    """A TCP port on loopback that was free a moment ago."""
+    """Return a TCP port on loopback that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind((_LOOPBACK, 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The demonstration from end to end: PACS, node, department, task, studies, results, picture."""
+"""Demonstration from end to end: PACS, node, department, task, studies, results, picture."""
 
 import shutil
 import tempfile
@@ -50,7 +50,7 @@ _BACKBONE_NOTES = {
 
 @dataclass(frozen=True, slots=True)
 class StudyOutcome:
-    """What came back of one study; `returned` are the files read back from the PACS by kind."""
+    """Results of one study; `returned` counts the files read back from the PACS by kind."""
 
     study: DemoStudy
     verdict: str
@@ -68,7 +68,7 @@ class StudyOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoRequest:
-    """What `mediclip-dicom demo` was asked for.
+    """Arguments of `mediclip-dicom demo`.
 
     Attributes:
         data: Folder with the user's own `normal/` and `abnormal/`; None for a made department.
@@ -126,7 +126,7 @@ def _department(request: DemoRequest, directory: Path, bars: Progress) -> Depart
 def _split(
     department: Department, request: DemoRequest
 ) -> tuple[tuple[DemoStudy, ...], tuple[DemoStudy, ...]]:
-    """The support set, and what goes through the PACS: normal studies, then abnormal ones."""
+    """Return the support set, and the studies for the PACS: normal ones, then abnormal ones."""
     normal, abnormal = department.of("normal"), department.of("abnormal")
     if len(normal) <= request.k:
         raise DemoDataError(
@@ -140,7 +140,7 @@ def _split(
 def _choose_backbone(
     settings: BackboneSettings, console: Console
 ) -> tuple[Backbone, BackboneSettings]:
-    """What the configuration names; the one in the box where it is silent or that can't be had."""
+    """Open the configured backbone, or the bundled one if none is configured or available."""
     box = settings.model_copy(update={"weights": BUNDLED, "blocks": None})
     if not {"model", "weights"} & settings.model_fields_set:
         return open_backbone(box), box
@@ -219,7 +219,7 @@ def _outcome(
     *,
     out: Path,
 ) -> StudyOutcome | None:
-    """What came back of a study that was sent at this moment; None if nothing did yet."""
+    """Collect the results of a study that was sent at this moment; None if there are none yet."""
     uid = study.study_instance_uid
     run = _finished_run(sessions, uid)
     if run is None or run.finished_at is None:

@@ -1,4 +1,4 @@
-"""A picture as a Secondary Capture Image object (PS3.3 A.8.1)."""
+"""Secondary Capture Image object of a picture (PS3.3 A.8.1)."""
 
 import hashlib
 

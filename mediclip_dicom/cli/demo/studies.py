@@ -1,4 +1,4 @@
-"""What a demonstration study is, and how its identifiers are derived."""
+"""Demonstration studies, and their derived identifiers."""
 
 import uuid
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _NAMESPACE = uuid.UUID("6d656469-636c-5970-8d64-69636f6d2e64")
 
 @dataclass(frozen=True, slots=True)
 class DemoStudy:
-    """One study of the department.
+    """Study of the department.
 
     Attributes:
         name: What the table and the picture call it; never a patient's name.
@@ -49,14 +49,14 @@ class DemoStudy:
         return mask
 
     def truth_area(self, sop_instance_uid: str) -> int:
-        """Return how many pixels of one image show the lesion; 0 where nothing is known."""
+        """Return the number of pixels of one image that show the lesion; 0 if unknown."""
         mask = self.truth_mask(sop_instance_uid)
         return 0 if mask is None else int(mask.sum())
 
 
 @dataclass(frozen=True, slots=True)
 class Department:
-    """The studies that the demonstration works on.
+    """Studies that the demonstration works on.
 
     Attributes:
         task: What the task that reads them is called.
@@ -69,7 +69,7 @@ class Department:
     studies: tuple[DemoStudy, ...]
 
     def of(self, label: Label) -> tuple[DemoStudy, ...]:
-        """The studies of one kind, in order."""
+        """Return the studies of one kind, in order."""
         return tuple(study for study in self.studies if study.label == label)
 
 

@@ -1,4 +1,4 @@
-"""The commands of the detector by itself: their options, and nothing that loads torch."""
+"""Options of the commands that use the detector by itself; nothing here loads torch."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +19,7 @@ from mediclip_dicom.settings import BackboneSettings, PrecisionName
 
 
 class SynthTask(StrEnum):
-    """What `synth` can show."""
+    """Synthesis tasks that `synth` can show."""
 
     CUTPASTE = "cutpaste"
     INTENSITY = "intensity"
@@ -170,7 +170,7 @@ def evaluate(
     false_positive_rate: Annotated[float | None, _RATE] = None,
     cache: Annotated[Path | None, _CACHE] = None,
 ) -> None:
-    """Measure the detector on labelled pictures, beside two baselines.
+    """Measure the detector on labelled pictures, with two baselines.
 
     Fits on k normal pictures of a training pool and tests on others: image-AUROC, pixel-AUROC and
     AUPRO where there are masks (X_mask.png beside X.jpg), sensitivity and false-positive rate at
@@ -230,7 +230,7 @@ def reproduce(
     false_positive_rate: Annotated[float | None, _RATE] = None,
     cache: Annotated[Path | None, _CACHE] = None,
 ) -> None:
-    """Compute a table of the MediCLIP paper on your copy of its data, the paper's figures beside.
+    """Compute a table of the MediCLIP paper on your copy of its data, with the paper's figures.
 
     Expected below --root, with the paper's numbers of tested pictures:
 
@@ -270,7 +270,7 @@ def _backbone(
     weights: str | None,
     precision: PrecisionName | None,
 ) -> BackboneSettings:
-    """The configuration's backbone, less what the command line says otherwise."""
+    """Return the configured backbone with the changes of the command line."""
     changes = {"model": model, "weights": weights, "precision": precision}
     return settings.model_copy(update={k: v for k, v in changes.items() if v is not None})
 

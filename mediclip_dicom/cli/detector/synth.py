@@ -1,4 +1,4 @@
-"""`mediclip-dicom synth`."""
+"""`mediclip-dicom synth`: a sheet of synthetic anomalies."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ SHOWN: tuple[Task, ...] = tuple(task for task in get_args(Task) if task != "iden
 
 @dataclass(frozen=True, slots=True)
 class SynthRequest:
-    """What to show.
+    """Arguments of `mediclip-dicom synth`.
 
     Attributes:
         paths: Files and folders of normal studies.
@@ -100,7 +100,7 @@ def _read(request: SynthRequest) -> SupportSet:
 
 
 def _commonest_modality(paths: Sequence[Path]) -> str:
-    """That of most DICOM images; pictures have none, and need none."""
+    """Return the modality of most DICOM images; pictures have none, and need none."""
     images = read_images(paths)
     counts = Counter(image.header.modality for image in images if image.header.modality)
     if images and not counts:
