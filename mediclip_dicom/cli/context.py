@@ -29,7 +29,7 @@ def settings_of(context: typer.Context) -> Settings:
     """Load the settings of this command line, and configure logging accordingly.
 
     Raises:
-        ConfigError: The file or the environment is wrong.
+        ConfigError: the file or the environment is wrong.
     """
     settings = load_settings(context.ensure_object(CliContext).file)
     configure_logging(settings.logging)

@@ -44,7 +44,7 @@ class ImageHeader:
             Spacing, else `None`.
         spacing_at_detector: the spacing is that of the detector, before which the anatomy is
             magnified (PS3.3 10.7.1.3).
-        pixel_aspect: height of a pixel over its width, 1.0 where nothing is said.
+        pixel_aspect: height of a pixel over its width, 1.0 where the header has none.
         planes: plane of each frame; empty for a class without planes (see `imaging.planes`).
         repetition: attributes that distinguish images of one series at the same position.
         contradictions: frames whose plane is impossible: (number from 1, reason).
@@ -129,7 +129,7 @@ def read_attributes(path: Path) -> tuple[Dataset, bool]:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's; pydicom raises others of its own where a sequence is broken
         # A broken header fails in pydicom in many ways; its words may quote values, so only
-        # the kind of failure is told.
+        # the kind of failure is reported.
         detail = f"the header cannot be parsed ({type(error).__name__})"
         raise UnsupportedImageError(UnsupportedReason.MALFORMED_HEADER, detail=detail) from error
     return dataset, met_pixel_data

@@ -38,9 +38,9 @@ class InputFrame:
 
     Attributes:
         image: The SOP instance that it belongs to.
-        frame: Frame number, from 1.
+        frame: frame number, from 1.
         pixels: float32, shape (3, 224, 224), in [0, 1]; None where it can't be decoded.
-        skipped: Why it can't be decoded, else None.
+        skipped: reason why it can't be decoded, else None.
     """
 
     image: SourceImage
@@ -78,9 +78,9 @@ def iter_input_frames(
     """Decode frame by frame into detector inputs, or into the reason why not.
 
     Args:
-        images: In reading order.
+        images: in reading order.
         mode: "pad" keeps the aspect ratio, "stretch" does not (see `Placement`).
-        window: A window that the task fixes, in modality units; None takes the header's.
+        window: a window that the task fixes, in modality units; None takes the header's.
     """
     for image in images:
         decoded = 0

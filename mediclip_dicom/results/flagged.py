@@ -146,8 +146,8 @@ def _patient_orientation(image: ImageReading, source: Dataset) -> tuple[str, str
     if image.plane is not None:
         cosines = image.plane.orientation
         return _letter(cosines[:3]), _letter(cosines[3:])
-    told = [str(value) for value in source.get("PatientOrientation") or ()]
-    return (told[0], told[1]) if len(told) == 2 and all(told) else None
+    named = [str(value) for value in source.get("PatientOrientation") or ()]
+    return (named[0], named[1]) if len(named) == 2 and all(named) else None
 
 
 def _letter(direction: Sequence[float]) -> str:

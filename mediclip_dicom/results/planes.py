@@ -135,7 +135,7 @@ def _stand_in(source: Dataset, image: ImageReading, *, uid: str, spacing: float 
         frame.SOPClassUID = SECONDARY_CAPTURE
         for keyword in ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient"):
             frame.pop(keyword, None)
-        # highdicom copies a spacing without a thickness, and then can't read what it wrote.
+        # highdicom copies a spacing without a thickness, and then can't read its own object.
         frame.pop("PixelSpacing", None)
         return frame
     frame.SOPClassUID = _MR_IMAGE
@@ -159,7 +159,7 @@ def _at_position_of(first: Dataset, image: ImageReading, *, uid: str) -> Dataset
     """Make a minimal data set for another frame of the stack, at its own position.
 
     Raises:
-        ValueError: the image has no plane, so it stands alone and must be the first.
+        ValueError: the image has no plane, so it shares no stack.
     """
     if image.plane is None:
         raise ValueError("an image without a plane shares no stack")

@@ -50,7 +50,7 @@ class ImageReading:
         frame_number: 1-based.
         score: image score, or `None` where the frame was not scored.
         map: (224, 224) float32 in [0, 1], or where it is stored; `None` if not scored.
-        placement: how the source lies in the map; needed with a map.
+        placement: placement of the source in the map; needed with a map.
         skipped: why the frame was not analysed, without patient data; `None` if it was.
     """
 

@@ -18,11 +18,11 @@ def load_settings(path: Path | None) -> Settings:
     """Read a TOML file, override it by environment variables, and validate.
 
     Args:
-        path: The file; None uses the defaults alone. A variable such as
+        path: the file; None uses the defaults alone. A variable such as
             `MEDICLIP_NODE__PORT=11113` overrides the file.
 
     Raises:
-        ConfigError: Unreadable file, unknown key (with the nearest known one), or a bad value.
+        ConfigError: unreadable file, unknown key (with the nearest known one), or a bad value.
     """
     values = {} if path is None else _read_toml(path)
     try:

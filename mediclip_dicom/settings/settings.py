@@ -238,7 +238,7 @@ class Settings(BaseSettings):
         """Return the destination of that name.
 
         Raises:
-            ConfigError: There is none; the message lists those that are.
+            ConfigError: there is none; the message lists those that are.
         """
         for destination in self.destinations:
             if destination.name == name:

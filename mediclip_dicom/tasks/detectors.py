@@ -19,7 +19,7 @@ def open_backbone(settings: BackboneSettings) -> Backbone:
     From here on the process keeps the memory that it frees.
 
     Raises:
-        ai_core.BackboneUnavailableError: Its weights can't be had; the message says what to do.
+        ai_core.BackboneUnavailableError: its weights can't be had; the message says what to do.
     """
     keep_freed_memory()
     return load_backbone(
@@ -50,8 +50,8 @@ class DetectorStore:
         """Return the detector of a task version.
 
         Raises:
-            ai_core.WeightsMismatchError: It was fitted on another backbone.
-            ai_core.CorruptDetectorError: What the database holds is damaged.
+            ai_core.WeightsMismatchError: it was fitted on another backbone.
+            ai_core.CorruptDetectorError: the stored weights are damaged.
         """
         with self._lock:
             if version_id not in self._detectors:
@@ -62,7 +62,7 @@ class DetectorStore:
         """Load the detectors of all active task versions, so that an unfit one is reported now.
 
         Raises:
-            ai_core.WeightsMismatchError, ai_core.CorruptDetectorError: As `get`.
+            ai_core.WeightsMismatchError, ai_core.CorruptDetectorError: as `get`.
         """
         with self._sessions() as session:
             version_ids = [task.version_id for task in active_tasks(session)]

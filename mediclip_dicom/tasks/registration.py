@@ -53,11 +53,11 @@ class Registered:
     """Result of a registration.
 
     Attributes:
-        version: The new active version.
-        images: How many images it was fitted on.
-        left_out: Reasons why files were not used, with how many.
-        normals_needed: Normal studies that the asked rate needs.
-        reachable_rate: The lowest rate that the given studies can promise, rounded up.
+        version: the new active version.
+        images: number of images that it was fitted on.
+        left_out: reasons why files were not used, with their numbers.
+        normals_needed: normal studies that the asked rate needs.
+        reachable_rate: the lowest rate that the given studies can promise, rounded up.
     """
 
     version: TaskVersionInfo
@@ -82,8 +82,8 @@ def register_from_source(
     known to make sense.
 
     Raises:
-        TaskError: The request makes no task, or the source holds too few usable normal studies.
-        ai_core.DetectorError: The rate is none, or the detector refuses the images.
+        TaskError: the request makes no task, or the source holds too few usable normal studies.
+        ai_core.DetectorError: the rate is none, or the detector refuses the images.
     """
     needed = normals_needed(request.false_positive_rate)
     _check(request)
@@ -162,8 +162,8 @@ def fit_task(
     """Fit a detector on all normals, and calibrate it on scores of normals held out in turn.
 
     Raises:
-        TaskError: Fewer than two normal studies.
-        ai_core.DetectorError: The detector refuses the images.
+        TaskError: fewer than two normal studies.
+        ai_core.DetectorError: the detector refuses the images.
     """
     if support.k < 2:
         raise TaskError(

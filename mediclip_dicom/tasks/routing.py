@@ -18,7 +18,7 @@ class Route:
         modality: Modality (0008,0060), as in "MR".
         body_part: Body Part Examined (0018,0015).
         view: View Position (0018,5101).
-        series_description: Shell-style pattern over Series Description (0008,103E), as in "*T1*".
+        series_description: shell-style pattern over Series Description (0008,103E), as in "*T1*".
 
     Text is compared without regard to case.
     """

@@ -45,10 +45,10 @@ class SupportStudy:
     """Normal study of a support set, with all its images.
 
     Attributes:
-        images: In reading order; empty for a picture file, which is its study's only image.
+        images: in reading order; empty for a picture file, which is its study's only image.
         mode: "pad" or "stretch", as they are placed.
-        window: The task's own window, or None.
-        taken: How many of its frames are in the support set.
+        window: the task's own window, or None.
+        taken: number of its frames in the support set.
     """
 
     images: tuple[SourceImage, ...]
@@ -65,7 +65,7 @@ class SupportStudy:
         """Decode all its frames, float32, shape (up to size, 3, 224, 224), in [0, 1].
 
         Raises:
-            SupportSetReadError: A frame can't be decoded.
+            SupportSetReadError: a frame can't be decoded.
         """
         frames = (
             torch.from_numpy(_usable(frame))
@@ -81,10 +81,10 @@ class SupportSet:
 
     Attributes:
         images: float32, shape (N, 3, 224, 224), in [0, 1].
-        groups: For each image the index of its study, 0 to k - 1.
-        items: What each image is.
-        studies: The k studies, each with all its images.
-        left_out: Files that were not used, with the reason.
+        groups: for each image the index of its study, 0 to k - 1.
+        items: UIDs and digest of each image.
+        studies: the k studies, each with all its images.
+        left_out: files that were not used, with the reason.
     """
 
     images: torch.Tensor
@@ -130,7 +130,7 @@ def read_support_set(
         progress: called with (studies read, studies in all).
 
     Raises:
-        SupportSetReadError: Nothing usable, or a file that can't be decoded.
+        SupportSetReadError: nothing usable, or a file that can't be decoded.
     """
     found = source.search(route)
     studies: list[StudyFiles] = []

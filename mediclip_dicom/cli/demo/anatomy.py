@@ -88,7 +88,7 @@ class SmoothField:
 
     def at(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (..., channels) values at (..., 3) points; on the grid of a slice every fourth
-        point is evaluated and the rest lies between, for the field is smooth.
+        point is evaluated and the rest is interpolated, since the field is smooth.
         """
         if points.ndim != 3 or min(points.shape[:2]) < 2 * _STRIDE:
             return self._evaluate(points)
@@ -118,11 +118,11 @@ class Lesion:
     """Soft-edged, slightly irregular ellipsoid.
 
     Attributes:
-        centre_mm: Patient position of its centre.
-        radii_mm: Half axes.
+        centre_mm: patient position of its centre.
+        radii_mm: half axes.
         rotation: (3, 3) from patient axes to its own.
-        outline: Irregularity: relative change of the radius over space.
-        intensity: Signal inside, as a share of the template's range.
+        outline: irregularity: relative change of the radius over space.
+        intensity: signal inside, as a share of the template's range.
     """
 
     centre_mm: NDArray[np.float64]
@@ -145,12 +145,12 @@ class Patient:
     """Fictitious brain, defined at every point of space.
 
     Attributes:
-        template: What it is bent from.
+        template: template that it is bent from.
         rotation: (3, 3) of the head.
-        shift_mm: Translation of the head.
-        displacement: Smooth deformation in millimetres, three channels.
-        bias: Logarithm of the coil's shading, one channel.
-        lesion: Its lesion, if any.
+        shift_mm: translation of the head.
+        displacement: smooth deformation in millimetres, three channels.
+        bias: logarithm of the coil's shading, one channel.
+        lesion: its lesion, if any.
     """
 
     template: Template
@@ -203,8 +203,8 @@ def draw_lesion(
     """Draw a lesion 24 to 40 mm across inside grey or white matter, dark as most are in T1.
 
     Args:
-        patient: Whose brain it sits in.
-        generator: Source of every draw.
+        patient: brain that it is in.
+        generator: source of every draw.
         candidates: (n, 3) patient points where its centre may be; the one among a random handful
             with the most brain tissue around it is taken.
     """

@@ -22,7 +22,7 @@ _STOP_LIMIT_S = 30.0
 def write_config(
     root: Path, settings: Settings, backbone: BackboneSettings, *, node_port: int, pacs: DemoPacs
 ) -> Path:
-    """Write the node's configuration into `root`; what is not said there keeps its default."""
+    """Write the node's configuration into `root`; other settings keep their defaults."""
     sections = {
         "node": {
             "ae_title": settings.node.ae_title,

@@ -35,14 +35,14 @@ class OverviewRow:
     """Study, shown by one of its images.
 
     Attributes:
-        name: What to call the study.
-        label: What is true of it, "normal" or "abnormal".
+        name: name of the study.
+        label: its truth, "normal" or "abnormal".
         image: (rows, columns, 3) float32 in [0, 1].
         map: (rows, columns) float32 in [0, 1], on the image's grid.
         truth: (rows, columns) bool of the lesion, or None.
-        verdict: What the node said.
-        score: The study's score, or None.
-        operating_point: Threshold of the map, or None where the task is uncalibrated.
+        verdict: verdict of the node.
+        score: the study's score, or None.
+        operating_point: threshold of the map, or None where the task is uncalibrated.
     """
 
     name: str

@@ -18,17 +18,17 @@ _Study = tuple[SourceImage, ...]
 def read_own_data(data: Path, directory: Path, *, seed: int) -> Department:
     """Group the user's files into studies, in an order drawn from the seed.
 
-    DICOM files are used where they lie. Each picture becomes a Secondary Capture image (modality
+    DICOM files stay in their place. Each picture becomes a Secondary Capture image (modality
     OT), a study of its own with a fictitious patient, in `directory`. It is named by what it shows
     and not by its file, so the same picture twice is one study.
 
     Args:
-        data: Holds the folders `normal` and `abnormal`, searched through all their levels.
-        directory: Where the Secondary Capture images go; made if missing.
-        seed: Of the order and of the UIDs.
+        data: holds the folders `normal` and `abnormal`, searched through all their levels.
+        directory: where the Secondary Capture images go; made if missing.
+        seed: of the order and of the UIDs.
 
     Raises:
-        DemoDataError: A folder is missing or holds no image, a study lies in both of them, or the
+        DemoDataError: a folder is missing or holds no image, a study is in both of them, or the
             studies have no modality in common.
     """
     generator = np.random.default_rng(seed)
@@ -62,7 +62,7 @@ def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DemoDataError(
             f"there is no folder {folder}; put normal studies or pictures into normal/ and those "
-            "with a finding into abnormal/, beside each other"
+            "with a finding into abnormal/, in the same folder"
         )
     return sorted(
         path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")
@@ -101,7 +101,7 @@ def _check_apart(normal: list[_Study], abnormal: list[_Study]) -> None:
     uids = [{study[0].header.study_instance_uid for study in kind} for kind in (normal, abnormal)]
     if both := uids[0] & uids[1]:
         raise DemoDataError(
-            f"{len(both)} studies lie in normal/ and in abnormal/, such as {min(both)}; a study "
+            f"{len(both)} studies are in normal/ and in abnormal/, such as {min(both)}; a study "
             "can be only one of them"
         )
 

@@ -27,7 +27,7 @@ class SeriesInPacs:
     Attributes:
         series_instance_uid: Series Instance UID.
         modality: Modality, such as MR, SEG or SR.
-        sop_instance_uids: Its instances.
+        sop_instance_uids: its instances.
     """
 
     series_instance_uid: str
@@ -40,8 +40,8 @@ class DemoPacs(Lifecycle):
 
     Args:
         destinations: AE title to (host, port) of each peer that it may C-MOVE to.
-        ae_title: Its own AE title.
-        port: Its port; a free one when 0.
+        ae_title: its own AE title.
+        port: its port; a free one when 0.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class DemoPacs(Lifecycle):
         """Start and wait until it answers C-ECHO.
 
         Raises:
-            PacsError: It ended or did not answer in time; with the end of its log.
+            PacsError: it ended or did not answer in time; with the end of its log.
         """
         self._folder = tempfile.TemporaryDirectory(prefix="mediclip-demo-pacs-")
         root = Path(self._folder.name)
@@ -108,7 +108,7 @@ class DemoPacs(Lifecycle):
         """Store files by C-STORE, and check that the PACS lists them.
 
         Raises:
-            PacsError: An instance was refused, or accepted and then not indexed.
+            PacsError: an instance was refused, or accepted and then not indexed.
         """
         outcomes = store(self._peer, paths)
         if refused := [o for o in outcomes if o.category is StoreCategory.REFUSED]:
@@ -135,8 +135,8 @@ class DemoPacs(Lifecycle):
             How many instances the destination accepted.
 
         Raises:
-            PacsError: The destination refused an instance.
-            listener.ListenerError: The destination is unknown or away.
+            PacsError: the destination refused an instance.
+            listener.ListenerError: the destination is unknown or away.
         """
         result = move(self._peer, study_uid, destination_ae)
         if result.status != 0x0000 or result.failed:
@@ -167,8 +167,8 @@ class DemoPacs(Lifecycle):
 
         Args:
             study_uid: Study Instance UID.
-            directory: Where the files go, named by SOP Instance UID; made if missing.
-            modalities: Only series of these; all when None.
+            directory: where the files go, named by SOP Instance UID; made if missing.
+            modalities: only series of these; all when None.
 
         Raises:
             listener.ListenerError: The PACS could not give all it lists.

@@ -71,11 +71,11 @@ class DemoRequest:
     """Arguments of `mediclip-dicom demo`.
 
     Attributes:
-        data: Folder with the user's own `normal/` and `abnormal/`; None for a made department.
-        out: Folder for the picture, SEG and SR.
-        k: Normal studies that the task is registered from.
-        studies: At most so many of the remaining normal, and of the abnormal, go through the PACS.
-        seed: Of every random draw.
+        data: folder with the user's own `normal/` and `abnormal/`; None for a made department.
+        out: folder for the picture, SEG and SR.
+        k: normal studies that the task is registered from.
+        studies: at most so many of the remaining normal, and of the abnormal, go through the PACS.
+        seed: of every random draw.
     """
 
     data: Path | None
@@ -89,8 +89,8 @@ def run_demo(settings: Settings, request: DemoRequest) -> None:
     """Run the demonstration; see `mediclip-dicom demo --help`.
 
     Raises:
-        DemoError: A study did not come back complete.
-        DemoDataError: The user's own folder does not hold what is needed.
+        DemoError: a study did not come back complete.
+        DemoDataError: the user's own folder does not hold what is needed.
         DemoExtraMissingError: nilearn is not installed.
     """
     console = Console()
@@ -299,4 +299,6 @@ def _report(
     console.print(table)
     picture = out / "overview.png"
     draw_overview([outcome.row for outcome in outcomes], picture, caption=table.caption)
-    console.print(f"{picture} shows it; SEG and SR lie beside it. Not for diagnostic use.")
+    console.print(
+        f"{picture} shows the results; SEG and SR are in the same folder. Not for diagnostic use."
+    )

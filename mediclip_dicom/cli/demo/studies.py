@@ -20,9 +20,9 @@ class DemoStudy:
     """Study of the department.
 
     Attributes:
-        name: What the table and the picture call it; never a patient's name.
+        name: name in the table and the picture; never a patient's name.
         study_instance_uid: Study Instance UID.
-        label: What is true of the study.
+        label: truth about the study.
         paths: Its DICOM files, in slice order where there is one.
         truth: Per SOP Instance UID the file of the lesion's mask, or None where the image is known
             to show no lesion. An image that is not in here has no truth at pixel level.
@@ -59,9 +59,9 @@ class Department:
     """Studies that the demonstration works on.
 
     Attributes:
-        task: What the task that reads them is called.
+        task: name of the task that reads them.
         modality: Modality that the task reads.
-        studies: Normal ones first.
+        studies: normal ones first.
     """
 
     task: str

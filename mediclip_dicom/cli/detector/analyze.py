@@ -28,8 +28,8 @@ def analyze_files(settings: Settings, paths: list[Path], *, task_name: str, out:
     """Score the images of one study with a task, write its objects, and print the verdict.
 
     Raises:
-        AnalysisError: The files hold no image, or images of several studies.
-        TaskError: There is no such task.
+        AnalysisError: the files hold no image, or images of several studies.
+        TaskError: there is no such task.
     """
     sessions = open_database(settings.database_url)
     with sessions() as session:

@@ -113,7 +113,7 @@ _SEEDS = typer.Option(
 )
 _CACHE = typer.Option(
     help="Keep the frozen tower's tokens of the tested pictures here for further runs: 3 MB a "
-    "picture with ViT-L/14. Without it they lie in the output folder until the run is done."
+    "picture with ViT-L/14. Without it they stay in the output folder until the run is done."
 )
 _BASELINES = typer.Option(help="Nearest neighbour and zero-shot prompts on the same tokens.")
 _RATE = typer.Option(
@@ -173,7 +173,7 @@ def evaluate(
     """Measure the detector on labelled pictures, with two baselines.
 
     Fits on k normal pictures of a training pool and tests on others: image-AUROC, pixel-AUROC and
-    AUPRO where there are masks (X_mask.png beside X.jpg), sensitivity and false-positive rate at
+    AUPRO where there are masks (X_mask.png next to X.jpg), sensitivity and false-positive rate at
     the operating point. Nothing is chosen on what is tested. A run that was stopped goes on where
     it was when the command is given again.
 
@@ -238,7 +238,7 @@ def reproduce(
 
     BrainMRI/{no,yes} or {normal,abnormal}: 65 and 155 are tested.
 
-    BUSI/{normal,benign,malignant}, masks beside the pictures: 101 and 647 are tested.
+    BUSI/{normal,benign,malignant}, masks next to the pictures: 101 and 647 are tested.
 
     The other normals are the training pool. The numbers of tested pictures are the paper's, the
     draw is ours. The tables' numbers are this command's own.
@@ -279,5 +279,5 @@ def _rate(asked: float | None, default: float) -> float:
     if asked is None:
         return default
     if not 0 < asked < 1:
-        raise typer.BadParameter("must lie within 0 and 1", param_hint="--false-positive-rate")
+        raise typer.BadParameter("must be within 0 and 1", param_hint="--false-positive-rate")
     return asked

@@ -67,8 +67,8 @@ def evaluate_data(backbone_settings: BackboneSettings, request: EvaluateRequest)
     """Compute what is missing in the output folder, write the tables, and print them.
 
     Raises:
-        typer.BadParameter: The command makes no sense.
-        ai_core.EvaluationError: The data allow no honest figure.
+        typer.BadParameter: the command makes no sense.
+        ai_core.EvaluationError: the data allow no honest figure.
     """
     presets = presets_named(request.presets)
     if request.ablate:
@@ -126,7 +126,7 @@ def presets_named(names: Sequence[str]) -> tuple[Preset, ...]:
     """Look up the presets of these names, each once.
 
     Raises:
-        typer.BadParameter: There is none of that name.
+        typer.BadParameter: there is none of that name.
     """
     return tuple(get_preset_option(name) for name in dict.fromkeys(names))
 

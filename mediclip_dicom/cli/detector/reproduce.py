@@ -48,7 +48,7 @@ def reproduce_table(backbone_settings: BackboneSettings, request: ReproduceReque
     """Compute a table's cells, and print ours with the paper's in brackets.
 
     Raises:
-        typer.BadParameter: A folder is missing; the message says what is expected where.
+        typer.BadParameter: a folder is missing; the message says what is expected where.
     """
     presets = presets_named(request.presets)
     datasets = _read_sets(request)

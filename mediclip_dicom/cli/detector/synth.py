@@ -25,14 +25,14 @@ class SynthRequest:
     """Arguments of `mediclip-dicom synth`.
 
     Attributes:
-        paths: Files and folders of normal studies.
-        task: One of `SHOWN`, or `ALL`.
-        preset: Says how anomalies are drawn, and how images are brought to their size.
+        paths: files and folders of normal studies.
+        task: one of `SHOWN`, or `ALL`.
+        preset: says how anomalies are drawn, and how images are brought to their size.
         modality: Only DICOM images of it are taken; None for the commonest.
-        window: A window for all of them, or None for their own.
-        images_per_study: At most so many images of a study.
-        rows: Examples of each task.
-        seed: Of every random draw.
+        window: a window for all of them, or None for their own.
+        images_per_study: at most so many images of a study.
+        rows: examples of each task.
+        seed: of every random draw.
         out: The PNG file.
     """
 
@@ -51,8 +51,8 @@ def show_synthesis(request: SynthRequest) -> None:
     """Make synthetic anomalies from the normal studies and write them as one picture.
 
     Raises:
-        SupportSetReadError: The paths hold no image that could be taken.
-        ResultWriteError: The picture can't be written.
+        SupportSetReadError: the paths hold no image that could be taken.
+        ResultWriteError: the picture can't be written.
     """
     support = _read(request)
     generator = torch.Generator().manual_seed(request.seed)

@@ -35,9 +35,9 @@ class SheetRow:
     """Example of a synthetic anomaly.
 
     Attributes:
-        title: The task's name.
+        title: the task's name.
         normal: (rows, columns, 3) float32 in [0, 1].
-        synthetic: The same with an anomaly.
+        synthetic: the same with an anomaly.
         label: (rows, columns) bool, true where anomalous.
     """
 
@@ -51,7 +51,7 @@ def draw_sheet(rows: Sequence[SheetRow], path: Path, *, caption: str) -> None:
     """Write the picture as PNG.
 
     Raises:
-        OSError: The file can't be written.
+        OSError: the file can't be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     save_sheet(
