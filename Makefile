@@ -33,7 +33,7 @@ coverage: $(VENV)/installed-test
 # mutmut works on a copy in mutants/, so the copy has to be found before the checkout. Its exit
 # status says nothing of survivors; CONTRIBUTING.md names those that are known.
 mutants: $(VENV)/installed-dev
-	rm -rf mutants
+	rm -rf mutants && mkdir mutants
 	PYTHONPATH=$(CURDIR)/mutants OMP_NUM_THREADS=1 $(VENV)/bin/mutmut run
 	$(VENV)/bin/mutmut results
 

@@ -38,6 +38,17 @@ class Scores:
             the map's own maximum.
         in_scope: whether an image is of the kind that the detector was fitted on, bool on the
             CPU, shape (N,); the score of one that is not means nothing.
+
+    Example:
+        >>> import torch
+        >>> from ai_core import Scores
+        >>> scores = Scores(
+        ...     maps=torch.zeros(2, 224, 224),
+        ...     scores=torch.tensor([0.2, 0.9]),
+        ...     in_scope=torch.tensor([True, False]),
+        ... )
+        >>> scores.scores[scores.in_scope]
+        tensor([0.2000])
     """
 
     maps: Tensor
@@ -53,6 +64,22 @@ class Detector:
     Attributes:
         info: preset, backbone, seed and support digests.
         sha256: digest over the detector's own tensors.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> import torch
+        >>> from ai_core import QUICK, Detector, load_backbone
+        >>> backbone = load_backbone(weights="untrained", device="cpu")
+        >>> small = replace(QUICK, training=replace(QUICK.training, pool_images=4, updates=2))
+        >>> normals = torch.rand(4, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+        >>> detector = Detector.fit(
+        ...     normals, backbone=backbone, preset=small, generator=torch.Generator().manual_seed(0)
+        ... )
+        >>> scores = detector.score(normals)
+        >>> scores.maps.shape, scores.scores.shape
+        (torch.Size([4, 224, 224]), torch.Size([4]))
+        >>> Detector.from_bytes(detector.to_bytes(), backbone=backbone).sha256 == detector.sha256
+        True
     """
 
     def __init__(self, head: Head, *, backbone: Backbone, info: DetectorInfo) -> None:
@@ -208,6 +235,12 @@ class CalibratedFit:
         detector: fitted on all images.
         normal_scores: one score per study, in ascending order of the study index, each by a
             detector that never saw the study.
+
+    Example:
+        >>> from ai_core import OperatingPoint
+        >>> point = OperatingPoint((0.2, 0.4, 0.3), false_positive_rate=0.25)  # fit.normal_scores
+        >>> point.threshold
+        0.4
     """
 
     detector: Detector
@@ -248,6 +281,23 @@ def fit_calibrated(
     Raises:
         CalibrationError: fewer than 2 folds, or too few studies for them.
         ImageInputError, SupportSetError: as `Detector.fit`.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> import torch
+        >>> from ai_core import QUICK, OperatingPoint, fit_calibrated, load_backbone
+        >>> small = replace(QUICK, training=replace(QUICK.training, pool_images=4, updates=2))
+        >>> fit = fit_calibrated(
+        ...     torch.rand(4, 3, 224, 224, generator=torch.Generator().manual_seed(0)),
+        ...     (0, 1, 2, 2),
+        ...     backbone=load_backbone(weights="untrained", device="cpu"),
+        ...     preset=small,
+        ...     generator=torch.Generator().manual_seed(0),
+        ... )
+        >>> len(fit.normal_scores)  # one for each of the three studies
+        3
+        >>> OperatingPoint(fit.normal_scores, false_positive_rate=0.25).calibrated
+        True
     """
     fitted = cross_fit(
         images,

@@ -42,6 +42,21 @@ class DetectorInfo:
         seed: the generator's seed at the start of the fit.
         support_sha256: SHA-256 of each support tensor, in the order they were given.
         format_version: layout of the saved form.
+
+    Example:
+        >>> from ai_core import DEFAULT, DetectorInfo
+        >>> info = DetectorInfo(
+        ...     preset=DEFAULT,
+        ...     backbone="ViT-L-14",
+        ...     weights="openai",
+        ...     backbone_sha256="0" * 64,
+        ...     blocks=(12, 18, 24),
+        ...     precision="bf16",
+        ...     seed=0,
+        ...     support_sha256=("1" * 64, "2" * 64),
+        ... )
+        >>> info.k, info.preset.name
+        (2, 'default')
     """
 
     preset: Preset
@@ -65,6 +80,14 @@ def read_detector_info(data: bytes) -> DetectorInfo:
 
     Raises:
         CorruptDetectorError: not such a blob, a damaged one, or one of a newer format.
+
+    Example:
+        >>> from ai_core import CorruptDetectorError, read_detector_info
+        >>> try:
+        ...     read_detector_info(b"text")
+        ... except CorruptDetectorError as error:
+        ...     print(error)
+        these bytes are no saved detector, or only part of one
     """
     return _info_from(read_description(data))
 

@@ -4,11 +4,29 @@ from pathlib import Path
 
 
 class DetectorError(Exception):
-    """Base of every error that `ai_core` raises on purpose."""
+    """Base of every error that `ai_core` raises on purpose.
+
+    Example:
+        >>> from ai_core import DetectorError, get_preset
+        >>> try:
+        ...     get_preset("best")
+        ... except DetectorError as error:
+        ...     print(type(error).__name__)
+        PresetError
+    """
 
 
 class BackboneUnavailableError(DetectorError):
-    """The backbone's weights, or its architecture, cannot be had on this machine."""
+    """The backbone's weights, or its architecture, cannot be had on this machine.
+
+    Example:
+        >>> from ai_core import BackboneUnavailableError, load_backbone
+        >>> try:
+        ...     load_backbone("ViT-L-14", "missing/weights.pt", device="cpu")
+        ... except BackboneUnavailableError as error:
+        ...     print(error.model, error.weights, error.reason, sep=", ")
+        ViT-L-14, missing/weights.pt, there is no such file
+    """
 
     def __init__(self, *, model: str, weights: str, cache_dir: Path | str, reason: str) -> None:
         self.model = model
@@ -24,35 +42,123 @@ class BackboneUnavailableError(DetectorError):
 
 
 class DeviceMemoryError(DetectorError):
-    """The device's memory does not hold the backbone's work on a single image."""
+    """The device's memory does not hold the backbone's work on a single image.
+
+    Example:
+        >>> from ai_core import DetectorError, DeviceMemoryError
+        >>> issubclass(DeviceMemoryError, DetectorError)
+        True
+    """
 
 
 class WeightsMismatchError(DetectorError):
-    """A fitted detector was brought together with another backbone than it was fitted on."""
+    """A fitted detector was brought together with another backbone than it was fitted on.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> import torch
+        >>> from ai_core import QUICK, Detector, WeightsMismatchError, load_backbone
+        >>> backbone = load_backbone(weights="untrained", device="cpu")
+        >>> small = replace(QUICK, training=replace(QUICK.training, pool_images=2, updates=1))
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> normals = torch.rand(2, 3, 224, 224, generator=generator)
+        >>> saved = Detector.fit(
+        ...     normals, backbone=backbone, preset=small, generator=generator
+        ... ).to_bytes()
+        >>> other = load_backbone(weights="untrained", device="cpu", seed=1)
+        >>> try:
+        ...     Detector.from_bytes(saved, backbone=other)
+        ... except WeightsMismatchError as error:
+        ...     print(str(error).partition(" (")[0])
+        fitted on 'untrained'
+    """
 
 
 class ImageInputError(DetectorError, ValueError):
-    """Images with a wrong shape, type or range, or with values that are not finite."""
+    """Images with a wrong shape, type or range, or with values that are not finite.
+
+    Example:
+        >>> import torch
+        >>> from ai_core import ImageInputError, load_backbone
+        >>> backbone = load_backbone(weights="untrained", device="cpu")
+        >>> try:
+        ...     backbone.encode(torch.full((1, 3, 224, 224), 255.0))
+        ... except ImageInputError as error:
+        ...     print(error)
+        image values must lie in [0, 1], not in [255, 255]
+    """
 
 
 class SupportSetError(DetectorError, ValueError):
-    """A support set that no detector can be fitted on."""
+    """A support set that no detector can be fitted on.
+
+    Example:
+        >>> import torch
+        >>> from ai_core import Detector, SupportSetError, load_backbone
+        >>> try:
+        ...     Detector.fit(
+        ...         torch.rand(1, 3, 224, 224),
+        ...         backbone=load_backbone(weights="untrained", device="cpu"),
+        ...         generator=torch.Generator(),
+        ...     )
+        ... except SupportSetError as error:
+        ...     print(error)
+        a support set needs at least 2 normal images, got 1
+    """
 
 
 class CalibrationError(DetectorError, ValueError):
-    """Scores, groups or rates from which no operating point can be made."""
+    """Scores, groups or rates from which no operating point can be made.
+
+    Example:
+        >>> from ai_core import CalibrationError, normals_needed
+        >>> try:
+        ...     normals_needed(5)
+        ... except CalibrationError as error:
+        ...     print(error)
+        the false-positive rate must lie within 0 and 1, not 5
+    """
 
 
 class PresetError(DetectorError, ValueError):
-    """A preset that does not exist or contradicts itself."""
+    """A preset that does not exist or contradicts itself.
+
+    Example:
+        >>> from ai_core import DEFAULT, Preset, PresetError
+        >>> try:
+        ...     Preset.from_dict({**DEFAULT.to_dict(), "temperature": -1.0})
+        ... except PresetError as error:
+        ...     print(error)
+        these values make no preset: temperature: input should be greater than 0, not -1.0
+    """
 
 
 class CorruptDetectorError(DetectorError):
-    """Bytes that are not a saved detector, or not a whole one."""
+    """Bytes that are not a saved detector, or not a whole one.
+
+    Example:
+        >>> from ai_core import CorruptDetectorError, read_detector_info
+        >>> try:
+        ...     read_detector_info(b"")
+        ... except CorruptDetectorError as error:
+        ...     print(error)
+        these bytes are no saved detector, or only part of one
+    """
 
 
 class PictureError(DetectorError, ValueError):
-    """A file is no picture, or not one that can be taken for a medical image."""
+    """A file is no picture, or not one that can be taken for a medical image.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from ai_core import PictureError
+        >>> from ai_core.images import read_picture
+        >>> try:
+        ...     read_picture(Path("missing.png"))
+        ... except PictureError as error:
+        ...     print(str(error).partition(":")[0])
+        missing.png can't be read as a picture
+    """
 
 
 class EvaluationError(DetectorError, ValueError):

@@ -14,7 +14,15 @@ Aggregate = Literal["max", "top-mean"]
 
 
 class Verdict(StrEnum):
-    """What is said about a study."""
+    """What is said about a study.
+
+    Example:
+        >>> from ai_core import Verdict
+        >>> Verdict("abnormal") is Verdict.ABNORMAL
+        True
+        >>> [str(verdict) for verdict in Verdict]
+        ['abnormal', 'normal', 'undetermined']
+    """
 
     ABNORMAL = "abnormal"
     NORMAL = "normal"
@@ -32,6 +40,14 @@ class OperatingPoint:
     Attributes:
         normal_scores: cross-fitted study scores of the normals, one per study.
         false_positive_rate: α, the rate asked for, in (0, 1).
+
+    Example:
+        >>> from ai_core import OperatingPoint
+        >>> point = OperatingPoint(tuple(n / 20 for n in range(19)), false_positive_rate=0.05)
+        >>> point.threshold, str(point.verdict(0.95)), point.p_value(0.95)
+        (0.9, 'abnormal', 0.05)
+        >>> str(OperatingPoint((0.1, 0.2), false_positive_rate=0.05).verdict(0.95))
+        'undetermined'
     """
 
     normal_scores: tuple[float, ...]
@@ -97,6 +113,11 @@ def normals_needed(rate: float) -> int:
 
     Raises:
         CalibrationError: a rate outside (0, 1).
+
+    Example:
+        >>> from ai_core import normals_needed
+        >>> normals_needed(0.05), normals_needed(0.01)
+        (19, 99)
     """
     if not 0 < rate < 1:
         raise CalibrationError(f"the false-positive rate must lie within 0 and 1, not {rate}")
@@ -115,6 +136,13 @@ def aggregate(scores: Sequence[float], *, method: Aggregate = "max", top: int = 
 
     Raises:
         CalibrationError: no scores, or one that is not finite.
+
+    Example:
+        >>> from ai_core import aggregate
+        >>> aggregate([0.25, 0.75, 0.5])
+        0.75
+        >>> aggregate([0.25, 0.75, 0.5], method="top-mean", top=2)
+        0.625
     """
     if not scores or not all(math.isfinite(score) for score in scores):
         raise CalibrationError("a study score needs at least one image score, all of them finite")

@@ -82,6 +82,15 @@ class Preset:
         memory: the bank of normal patches; None leaves the anomaly map to Eq. 2 alone.
         synthesis: how synthetic anomalies are drawn.
         training: the fine-tune.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from ai_core import DEFAULT, PAPER, Preset
+        >>> sharper = replace(DEFAULT, name="sharper", temperature=0.5)
+        >>> Preset.from_dict(sharper.to_dict()) == sharper
+        True
+        >>> PAPER.temperature, PAPER.synthesis.tasks
+        (0.07, ('cutpaste', 'intensity', 'source'))
     """
 
     name: str
@@ -160,7 +169,13 @@ _PRESETS = (DEFAULT, QUICK, PAPER, OFFICIAL)
 
 
 def preset_names() -> tuple[str, ...]:
-    """Names that `get_preset` knows."""
+    """Names that `get_preset` knows.
+
+    Example:
+        >>> from ai_core import preset_names
+        >>> preset_names()
+        ('default', 'quick', 'paper', 'official')
+    """
     return tuple(preset.name for preset in _PRESETS)
 
 
@@ -169,6 +184,11 @@ def get_preset(name: str) -> Preset:
 
     Raises:
         PresetError: there is none of that name.
+
+    Example:
+        >>> from ai_core import DEFAULT, get_preset
+        >>> get_preset("default") is DEFAULT
+        True
     """
     for preset in _PRESETS:
         if preset.name == name:

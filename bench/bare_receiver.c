@@ -1,10 +1,10 @@
-/* The least that a C-STORE receiver can do which answers when an instance is on the disk.
+/* Minimal C-STORE receiver that answers when an instance is on the disk.
  *
  *     bare_receiver PORT FOLDER
  *
- * A measuring stick for bench/ingest.py, not a receiver: it trusts whatever is sent, inspects and
- * hashes nothing, and takes any presentation context with its first transfer syntax. What it does
- * to the disk is what our listener does. A thread for each association.
+ * An upper bound for bench/ingest.py, not for use: it trusts every sender, inspects and hashes
+ * nothing, and accepts any presentation context with its first transfer syntax. It writes to the
+ * disk as our listener does. One thread per association.
  */
 #define _DEFAULT_SOURCE
 #include <arpa/inet.h>

@@ -35,6 +35,14 @@ class Encoded:
         tokens: residual stream after each tapped block, class token dropped, no final norm, no
             projection; float32, shape (N, blocks, patches, width).
         embedding: the image's global CLIP embedding, unnormalised, float32, shape (N, embed_dim).
+
+    Example:
+        >>> import torch
+        >>> from ai_core import load_backbone
+        >>> backbone = load_backbone(weights="untrained", device="cpu")
+        >>> encoded = backbone.encode(torch.rand(2, 3, 224, 224))
+        >>> encoded.tokens.shape, encoded.embedding.shape
+        (torch.Size([2, 3, 256, 256]), torch.Size([2, 128]))
     """
 
     tokens: Tensor
@@ -53,6 +61,14 @@ class Backbone:
         blocks: the tapped blocks, counted from 1.
         device: where it computes.
         model: the open_clip model itself.
+
+    Example:
+        >>> from ai_core import load_backbone
+        >>> backbone = load_backbone(weights="bundled", device="cpu")
+        >>> backbone.name, backbone.trained, backbone.image_size, backbone.blocks
+        ('bundled', True, 224, (2, 3, 4))
+        >>> backbone.grid, backbone.width, backbone.embed_dim
+        (16, 320, 256)
     """
 
     def __init__(
@@ -170,6 +186,13 @@ def load_backbone(
     Raises:
         BackboneUnavailableError: architecture or weights cannot be had on this machine.
         DetectorError: blocks that the tower does not have, an unknown device, or no int8 here.
+
+    Example:
+        >>> from ai_core import load_backbone
+        >>> load_backbone(weights="bundled", device="cpu").blocks
+        (2, 3, 4)
+        >>> load_backbone(weights="untrained", device="cpu", blocks=(1, 4)).blocks
+        (1, 4)
     """
     place = _pick_device(device)
     check_precision(place, precision)

@@ -9,7 +9,7 @@ from mediclip_dicom.cli.display import console, escape_markup, make_table
 from mediclip_dicom.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mediclip_dicom.node.checks import CheckResult
+    from mediclip_dicom.node import CheckResult
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -20,7 +20,7 @@ def check(context: typer.Context) -> None:
     One line each: ok, warn (works, but look at it) or fail (`serve` would not start). Exit code 1
     if a line says fail.
     """
-    from mediclip_dicom.node.checks import CheckResult, CheckState, check_node
+    from mediclip_dicom.node import CheckResult, CheckState, check_node
 
     try:
         settings = settings_of(context)

@@ -24,7 +24,7 @@ def retry(
     The node does it at once, or at its next start.
     """
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.engine.operations import retry as retry_delivery
+    from mediclip_dicom.engine import retry as retry_delivery
 
     settings = settings_of(context)
     found = retry_delivery(
@@ -44,7 +44,7 @@ def cancel(
 ) -> None:
     """Stop trying to deliver; what was taken stays delivered. `retry` takes it up again."""
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.engine.operations import cancel as cancel_delivery
+    from mediclip_dicom.engine import cancel as cancel_delivery
 
     settings = settings_of(context)
     found = cancel_delivery(

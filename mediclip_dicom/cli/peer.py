@@ -22,7 +22,7 @@ def echo(
 ) -> None:
     """Ask a peer whether it is there (C-ECHO) and say how long the answer took."""
     from listener import echo as c_echo
-    from mediclip_dicom.delivery.peers import destination_peer
+    from mediclip_dicom.delivery import destination_peer
 
     settings = settings_of(context)
     destination = settings.destination(name)

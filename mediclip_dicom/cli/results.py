@@ -29,7 +29,7 @@ _WAITS_FOR = {
 def queue(context: typer.Context) -> None:
     """Show what waits: studies to be read, results to be delivered or confirmed."""
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.studies.queries import open_deliveries, waiting_runs
+    from mediclip_dicom.studies import open_deliveries, waiting_runs
 
     settings = settings_of(context)
     confirming = [destination.name for destination in settings.confirming]
@@ -106,8 +106,7 @@ def _stored(
 ) -> tuple[tuple["Reading", ...], tuple[Path, ...]]:
     """Read the newest readings of a study, one for each task, and the files of its objects."""
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.studies.queries import newest_reading
-    from mediclip_dicom.studies.reading import stored_reading
+    from mediclip_dicom.studies import newest_reading, stored_reading
 
     with open_database(settings.database_url)() as session:
         found = newest_reading(session, study, task=task)

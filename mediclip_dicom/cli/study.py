@@ -15,7 +15,7 @@ from mediclip_dicom.cli.display import (
 )
 
 if TYPE_CHECKING:
-    from mediclip_dicom.studies.rows import RunDetails
+    from mediclip_dicom.studies import RunDetails
 
 app = typer.Typer(no_args_is_help=True, help="Studies that the node has received, and its results.")
 
@@ -27,7 +27,7 @@ def list_studies(
 ) -> None:
     """List studies with the verdict on their newest revision."""
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.studies.queries import list_studies as read_studies
+    from mediclip_dicom.studies import list_studies as read_studies
 
     with open_database(settings_of(context).database_url)() as session:
         page = read_studies(session, limit=limit)
@@ -60,7 +60,7 @@ def show(
 ) -> None:
     """Show every run of a study: verdicts, scores, result objects, deliveries."""
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.studies.queries import get_study
+    from mediclip_dicom.studies import get_study
 
     with open_database(settings_of(context).database_url)() as session:
         study = get_study(session, study_instance_uid)
@@ -132,7 +132,7 @@ def complete(
 
     What comes later makes a new revision. A node that does not run does it at its next start.
     """
-    from mediclip_dicom.engine.operations import complete_now
+    from mediclip_dicom.engine import complete_now
 
     complete_now(settings_of(context), study_instance_uid)
     console.print(f"study {study_instance_uid} counts as complete", highlight=False)

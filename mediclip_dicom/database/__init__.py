@@ -1,4 +1,4 @@
-"""The application's database: tables, sessions and migrations."""
+"""Database of the application: tables, sessions and migrations."""
 
 from mediclip_dicom.database.engine import Sessions, connect, is_current, is_known, open_database
 from mediclip_dicom.database.models import (

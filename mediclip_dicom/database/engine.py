@@ -1,4 +1,4 @@
-"""Opens the database and brings its tables to the layout of this version."""
+"""Connection to the database, and migration of its tables to the newest layout."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +45,7 @@ def open_database(url: str) -> Sessions:
 
 
 def connect(url: str) -> Engine:
-    """An engine for the URL; SQLite gets a write-ahead log, foreign keys and patience."""
+    """Make an engine; SQLite gets a write-ahead log, foreign keys and a busy timeout of 30 s."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         try:
@@ -59,7 +59,7 @@ def connect(url: str) -> Engine:
 
 
 def is_current(engine: Engine) -> bool:
-    """Whether the tables have the newest layout.
+    """Return whether the tables have the newest layout.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: The database can't be reached.
@@ -68,7 +68,7 @@ def is_current(engine: Engine) -> bool:
 
 
 def is_known(engine: Engine) -> bool:
-    """Whether this version can bring the tables to the newest layout, or they are not there yet.
+    """Return whether this version can migrate the tables; True where there are none yet.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: The database can't be reached.

@@ -1,4 +1,4 @@
-"""The application's tables: tasks, studies, study runs, results and deliveries.
+"""Tables of the application: tasks, studies, study runs, results and deliveries.
 
 No table holds a patient's name, id or birth date: studies are known by their UIDs.
 """
@@ -24,7 +24,7 @@ DIGEST = String(64)
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """A moment in time; SQLite forgets the zone, so it is written and read as UTC."""
+    """Column of moments in time, written and read as UTC since SQLite keeps no zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -41,14 +41,14 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 
 class TaskVersionState(StrEnum):
-    """Whether routing may choose a task version."""
+    """State of a task version: routing chooses active ones only."""
 
     ACTIVE = "active"
     RETIRED = "retired"
 
 
 class RunState(StrEnum):
-    """How far a study run has come."""
+    """State of a study run."""
 
     QUEUED = "queued"
     SCORING = "scoring"
@@ -60,7 +60,7 @@ class RunState(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """How far a result object has come on its way to a destination.
+    """State of a result object on its way to a destination.
 
     Delivered: accepted by C-STORE. Confirmed: the destination has taken responsibility for it, by
     storage commitment. Failed: given up. Cancelled: by an administrator.
@@ -74,7 +74,7 @@ class DeliveryState(StrEnum):
 
 
 class Base(DeclarativeBase):
-    """All tables; constraints are named so that migrations can find them on any database."""
+    """Base of all tables; named constraints can be found by migrations on any database."""
 
     metadata = MetaData(
         naming_convention={
@@ -93,7 +93,7 @@ def _states(kind: type[StrEnum]) -> Enum:
 
 
 class Task(Base):
-    """A named detector definition and the images that it reads."""
+    """Named detector definition, with the route of the images that it reads."""
 
     __tablename__ = "task"
 
@@ -110,7 +110,7 @@ class Task(Base):
 
 
 class TaskVersion(Base):
-    """One fitted, calibrated detector of a task, weights inside.
+    """Fitted and calibrated detector of a task, with its weights.
 
     `geometry` and `backbone_trained` repeat what the weights say, so that a stored result is read
     without them.
@@ -143,7 +143,7 @@ class TaskVersion(Base):
 
 
 class SupportItem(Base):
-    """One image of a support set: where it came from and what it held, never the image."""
+    """Image of a support set: its origin and digest, never its pixels."""
 
     __tablename__ = "support_item"
 
@@ -157,7 +157,7 @@ class SupportItem(Base):
 
 
 class Study(Base):
-    """A study that the node has received."""
+    """Study that the node has received."""
 
     __tablename__ = "study"
 
@@ -170,7 +170,7 @@ class Study(Base):
 
 
 class StudyRevision(Base):
-    """The instances of a study at the moment when it counted as complete.
+    """Instances of a study at the moment when it counted as complete.
 
     `set_aside` counts other contents under the same SOP Instance UIDs, which [gathering] same_uid
     left out.
@@ -196,7 +196,7 @@ class StudyRevision(Base):
 
 
 class RevisionInstance(Base):
-    """One SOP instance of a study revision; the path is relative to the spool.
+    """SOP instance of a study revision; the path is relative to the spool.
 
     `header` holds the header facts of an image, parsed once when the study was gathered (see
     `imaging.header_json`); `not_an_image` says why there are none. Both are NULL in revisions of
@@ -216,7 +216,7 @@ class RevisionInstance(Base):
 
 
 class Run(Base):
-    """One analysis of one study revision by the task versions that its images were routed to."""
+    """Analysis of one study revision by the task versions that its images were routed to."""
 
     __tablename__ = "run"
 
@@ -255,7 +255,7 @@ class TaskVerdict(Base):
 
 
 class ImageScore(Base):
-    """One frame of one instance in one run: its score, or the reason why it has none."""
+    """Frame of an instance in a run: its score, or the reason why it has none."""
 
     __tablename__ = "image_score"
 
@@ -269,7 +269,7 @@ class ImageScore(Base):
 
 
 class ResultFile(Base):
-    """One DICOM object that a run wrote; the path is relative to the results folder."""
+    """DICOM object that a run wrote; the path is relative to the results folder."""
 
     __tablename__ = "result_object"
 
@@ -286,7 +286,7 @@ class ResultFile(Base):
 
 
 class Delivery(Base):
-    """One result object on its way to one destination."""
+    """Result object on its way to one destination."""
 
     __tablename__ = "delivery"
 

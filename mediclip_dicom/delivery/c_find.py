@@ -1,4 +1,4 @@
-"""C-FIND over the node's results, with the destinations that have them."""
+"""C-FIND over the result objects of study runs, with the destinations that hold them."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ _THERE = (DeliveryState.DELIVERED, DeliveryState.CONFIRMED)
 
 
 class FindableResults:
-    """Headers of results, each with the AE titles of the destinations that have it.
+    """Headers of result objects, each with the AE titles of the destinations that hold it.
 
     It may be sent to another process, where it opens the database anew.
 
@@ -33,7 +33,7 @@ class FindableResults:
         return FindableResults, (self._settings,)
 
     def __call__(self, query: FindQuery) -> Iterator[Dataset]:
-        """Yield the results with the UIDs of a query; one whose file is gone is left out."""
+        """Yield the results that have the UIDs of a query, without those whose file is gone."""
         wanted = select(ResultFile).options(selectinload(ResultFile.deliveries))
         wanted = wanted.join(ResultFile.run).join(Run.revision).join(StudyRevision.study)
         columns = {

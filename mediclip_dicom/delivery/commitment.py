@@ -1,4 +1,4 @@
-"""From delivered to confirmed: destinations that take responsibility say so."""
+"""Storage commitment: from delivered to confirmed."""
 
 from datetime import UTC, datetime
 
@@ -11,20 +11,20 @@ from listener import CommitmentReport, ListenerError, SOPReference, request_comm
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile
 from mediclip_dicom.delivery.peers import destination_peer
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.runs import logged_as
+from mediclip_dicom.studies import logged_as
 
 log = structlog.get_logger()
 
 
 class Confirming:
-    """Asks for storage commitment and notes the answers. Each step may run twice."""
+    """Steps that request storage commitment and record its reports; each may run twice."""
 
     def __init__(self, settings: Settings, sessions: sessionmaker[Session]) -> None:
         self._settings = settings
         self._sessions = sessions
 
     def ask(self, run_id: str, destination_name: str) -> None:
-        """Ask a destination about what it took of a run, if it is one that can be asked.
+        """Request storage commitment for a run, if the destination is configured for it.
 
         Raises:
             listener.ListenerError: It can't be asked now, or does not take the question.
@@ -47,7 +47,7 @@ class Confirming:
         if not references:
             return
         # Said before it is asked, for the same reason.
-        log.info("commitment asked", destination=destination_name, objects=len(references))
+        log.info("commitment.asked", destination=destination_name, objects=len(references))
         try:
             report = request_commitment(
                 destination_peer(self._settings, destination),
@@ -61,7 +61,7 @@ class Confirming:
             self.note_report(report)
 
     def note_report(self, report: CommitmentReport) -> None:
-        """Write down what a destination reports; what we never asked is passed over."""
+        """Record a commitment report; references that were never requested are ignored."""
         committed = {reference.sop_instance_uid for reference in report.committed}
         reasons = {reference.sop_instance_uid: reason for reference, reason in report.failed}
         now = datetime.now(UTC)
@@ -82,7 +82,7 @@ class Confirming:
                 delivery.updated_at = now
             about = {(delivery.result.run_id, delivery.destination) for delivery in asked}
         log.info(
-            "commitment reported",
+            "commitment.reported",
             transaction_uid=report.transaction_uid,
             asked=len(asked),
             committed=len(committed),
@@ -91,7 +91,7 @@ class Confirming:
         for run_id, destination in sorted(about):
             with logged_as(self._sessions, run_id):
                 log.info(
-                    "results confirmed" if not reasons else "results not all confirmed",
+                    "results.confirmed" if not reasons else "results.unconfirmed",
                     destination=destination,
                     transaction_uid=report.transaction_uid,
                 )

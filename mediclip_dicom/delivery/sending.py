@@ -1,4 +1,4 @@
-"""From result objects to destinations that have accepted them."""
+"""Sending of result objects to destinations."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -13,32 +13,32 @@ from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, Ru
 from mediclip_dicom.delivery.destinations import open_destination
 from mediclip_dicom.errors import ConfigError, DeliveryError
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.runs import set_state
+from mediclip_dicom.studies import set_run_state
 
 log = structlog.get_logger()
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same attempt may succeed later without anyone doing something about it."""
+    """Return whether the same attempt may succeed later without anybody acting on it."""
     if isinstance(error, DeliveryError):
         return not error.permanent
     return not isinstance(error, NoPresentationContextError | ConfigError)
 
 
 def _is_for_now(outcome: StoreOutcome) -> bool:
-    """Out of resources, or a failure that the peer does not blame on the object (PS3.4 B.2.3)."""
+    """Return whether a status is out of resources or a processing failure (PS3.4 B.2.3)."""
     return outcome.status & 0xFF00 == 0xA700 or outcome.status == 0x0110
 
 
 class Delivering:
-    """The steps after the results are written. Each may run twice and ends the same."""
+    """Steps after the results are written; each may run twice and ends the same."""
 
     def __init__(self, settings: Settings, sessions: sessionmaker[Session]) -> None:
         self._settings = settings
         self._sessions = sessions
 
     def plan_deliveries(self, run_id: str) -> list[str]:
-        """Write down what goes to which destination; the names of destinations that get any."""
+        """Record the deliveries of a run; return the names of destinations that get any."""
         planned: list[str] = []
         with self._sessions.begin() as session:
             results = session.scalars(select(ResultFile).where(ResultFile.run_id == run_id)).all()
@@ -57,11 +57,11 @@ class Delivering:
                         )
                 if wanted:
                     planned.append(destination.name)
-        set_state(self._sessions, run_id, RunState.DELIVERING if planned else RunState.DONE)
+        set_run_state(self._sessions, run_id, RunState.DELIVERING if planned else RunState.DONE)
         return planned
 
     def deliver(self, run_id: str, destination_name: str) -> None:
-        """Send what is pending of a run to a destination, over one association.
+        """Send the pending results of a run to a destination, over one association.
 
         Each answer is written down when it comes: where the association breaks, or we do, only
         what has no answer goes out again.
@@ -104,10 +104,10 @@ class Delivering:
                 f"(status {refused[0].status:04X}H)",
                 permanent=not any(_is_for_now(outcome) for outcome in refused),
             )
-        log.info("results delivered", destination=destination_name, objects=len(outcomes))
+        log.info("results.delivered", destination=destination_name, objects=len(outcomes))
 
     def give_up_delivery(self, run_id: str, destination_name: str) -> None:
-        """Mark what is still not accepted as failed, after the last attempt."""
+        """Mark the results that are still pending as failed, after the last attempt."""
         with self._sessions.begin() as session:
             for delivery in session.scalars(
                 select(Delivery)
@@ -122,7 +122,7 @@ class Delivering:
                 delivery.updated_at = datetime.now(UTC)
 
     def finish(self, run_id: str) -> None:
-        """The run is done once every delivery is delivered or given up."""
+        """Mark the run as done once every delivery is delivered or given up."""
         with self._sessions.begin() as session:
             states = session.scalars(
                 select(Delivery.state).join(ResultFile).where(ResultFile.run_id == run_id)
@@ -148,9 +148,9 @@ class Delivering:
                 delivery.state = DeliveryState.FAILED
         if outcome.category is not StoreCategory.SUCCESS:
             log.warning(
-                "object answered",
+                "object.answered",
                 destination=destination_name,
-                sop_instance_uid=outcome.sop_instance_uid,
+                sop_uid=outcome.sop_instance_uid,
                 answer=outcome.category.value,
                 status=f"{outcome.status:04X}H",
             )

@@ -1,1 +1,8 @@
-"""The durable steps of one study, from quiet to delivered."""
+"""The durable engine: workflows of a study, and requests to the process that runs them.
+
+Names are loaded when they are first used: reading a result needs no torch.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,9 +11,9 @@ from enum import StrEnum
 import structlog
 from dbos import DBOS
 
-from mediclip_dicom.delivery.sending import is_transient
+from mediclip_dicom.delivery import is_transient
 from mediclip_dicom.settings import DeliverySettings
-from mediclip_dicom.studies.runs import reason_of
+from mediclip_dicom.studies import reason_of
 
 log = structlog.get_logger()
 
@@ -21,7 +21,7 @@ LONGEST_PAUSE_S = 3600.0
 
 
 class AttemptResult(StrEnum):
-    """How an attempt ended."""
+    """Result of an attempt."""
 
     DONE = "done"
     LATER = "later"
@@ -46,7 +46,7 @@ def try_once(
         except Exception as error:  # noqa: BLE001  told in the log, and tried again
             ended = AttemptResult.LATER if is_transient(error) else AttemptResult.NEVER
             log.warning(
-                "attempt failed",
+                "attempt.failed",
                 step=step,
                 destination=destination,
                 again=ended,
@@ -59,7 +59,7 @@ def try_once(
 
 
 def pause_s(settings: DeliverySettings, run_id: str, destination: str, attempts: int) -> float:
-    """Seconds to wait after so many attempts: growing, and a little different for each study.
+    """Return the seconds to wait after so many attempts, with a jitter fixed per study.
 
     The difference (a factor from 0.75 to 1.25) is the same whenever the workflow is replayed:
     studies that failed together must not come back together.

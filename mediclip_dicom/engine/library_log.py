@@ -20,7 +20,7 @@ _installing = threading.Lock()
 
 
 class _ForwardingHandler(logging.Handler):
-    """Forwards records of the library as the events `engine.warned` and `engine.failed`."""
+    """Handler that forwards the library's records as `engine.warned` and `engine.failed`."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Forward one record."""

@@ -31,7 +31,7 @@ ANALYZE_QUEUE = "analyze"
 
 
 def delivery_id(run_id: str, destination: str, *, again: str = "") -> str:
-    """The workflow id of the first attempt to deliver a run to a destination.
+    """Return the workflow id of the first attempt to deliver a run to a destination.
 
     Args:
         run_id: The run.
@@ -42,21 +42,21 @@ def delivery_id(run_id: str, destination: str, *, again: str = "") -> str:
 
 
 def next_attempt_id(workflow_id: str, attempt: int) -> str:
-    """The workflow id of the attempt of this number, from that of the one before."""
+    """Return the workflow id of an attempt, from the id of the one before."""
     return f"{workflow_id.removesuffix(f'.{attempt - 1}')}.{attempt}"
 
 
 def is_delivery(workflow_id: str, run_id: str, destination: str) -> bool:
-    """Whether a workflow is an attempt, of any round, to deliver a run to a destination."""
+    """Return whether a workflow is an attempt, of any round, at a delivery."""
     first = re.escape(delivery_id(run_id, destination))
     return re.fullmatch(rf"{first}(\.again-\w+)?(\.\d+)?", workflow_id) is not None
 
 
 def delivery_queue(destination: str) -> str:
-    """The queue of one destination."""
+    """Return the name of a destination's queue."""
     return f"deliver-{destination}"
 
 
 def confirmation_queue(destination: str) -> str:
-    """The queue of one destination's questions about what it took."""
+    """Return the name of the queue of a destination's commitment requests."""
     return f"confirm-{destination}"

@@ -10,8 +10,7 @@ from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, Ru
 from mediclip_dicom.engine.client import EngineClient
 from mediclip_dicom.errors import DeliveryNotFoundError, StudyNotFoundError
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.queries import OPEN_DELIVERIES, open_deliveries
-from mediclip_dicom.studies.rows import OpenDelivery
+from mediclip_dicom.studies import OPEN_DELIVERIES, OpenDelivery, open_deliveries
 
 
 def complete_now(settings: Settings, study_uid: str) -> None:

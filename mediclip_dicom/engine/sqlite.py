@@ -1,4 +1,4 @@
-"""What the durable execution engine asks of SQLite."""
+"""Version of SQLite that the durable engine needs."""
 
 import sqlite3
 import sys

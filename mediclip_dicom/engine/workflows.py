@@ -1,4 +1,4 @@
-"""The workflows of a study on the durable execution engine, and its queues.
+"""Workflows of a study on the durable engine, and its queues.
 
 A study that has gone quiet is gathered (workflow `gather`); gathering writes down a revision,
 routes it, and enqueues the analysis (`analyze`) under the run's own id, so that a repeat is the
@@ -15,8 +15,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from mediclip_dicom.delivery.commitment import Confirming
-from mediclip_dicom.delivery.sending import Delivering
+from mediclip_dicom.delivery import Confirming, Delivering
 from mediclip_dicom.engine.attempts import AttemptResult, pause_s, try_once
 from mediclip_dicom.engine.library_log import forward_library_log
 from mediclip_dicom.engine.names import (
@@ -47,9 +46,7 @@ from mediclip_dicom.engine.names import (
 from mediclip_dicom.engine.sqlite import check_sqlite
 from mediclip_dicom.errors import DatabaseError, StudyNotFoundError
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.intake import Intake
-from mediclip_dicom.studies.runs import fail, logged_as
-from mediclip_dicom.studies.scoring import Scoring
+from mediclip_dicom.studies import Intake, Scoring, logged_as, mark_failed
 
 log = structlog.get_logger()
 
@@ -62,7 +59,7 @@ STEP_FIRST_RETRY_S = 2.0
 
 
 class WorkflowEngine:
-    """Runs the steps of every study, and runs them again after a crash.
+    """Engine that runs the steps of every study, and repeats them after a crash.
 
     There is one per process: the engine below keeps one registry per process.
 
@@ -102,7 +99,7 @@ class WorkflowEngine:
         self._confirm = DBOS.workflow(name=CONFIRM)(self._about_run(self._run_confirm))
 
     def start(self) -> None:
-        """Start the engine: what a crash left unfinished goes on from its last finished step.
+        """Start the engine; unfinished workflows go on from their last finished step.
 
         Raises:
             DatabaseError: The workflow database can't be used.
@@ -149,11 +146,11 @@ class WorkflowEngine:
     # -- the workflows: only the order of steps, every effect inside a step ------------------
 
     def _run_gather(self, study_instance_uid: str) -> None:
-        with structlog.contextvars.bound_contextvars(study=study_instance_uid):
+        with structlog.contextvars.bound_contextvars(study_uid=study_instance_uid):
             try:
                 revision_id = _step(TAKE_REVISION, self._intake.take_revision, study_instance_uid)
             except StudyNotFoundError as error:
-                log.warning("study gone", reason=str(error))
+                log.warning("study.gone", reason=str(error))
                 return
             run_id = _step(ROUTE, self._intake.route, revision_id)
         with SetWorkflowID(run_id):
@@ -170,7 +167,7 @@ class WorkflowEngine:
             destinations = _step(PLAN_DELIVERIES, self._delivering.plan_deliveries, run_id)
         except Exception as error:  # noqa: BLE001  written down, in the database and the log
             # Not raised on: the engine would log it, and others' words may be a patient's.
-            _step(FAIL, fail, self._sessions, run_id, error)
+            _step(FAIL, mark_failed, self._sessions, run_id, error)
             return
         for destination in destinations:
             with SetWorkflowID(delivery_id(run_id, destination)):
@@ -222,7 +219,7 @@ class WorkflowEngine:
 
 
 def _step(name: str, function: Callable[..., Any], *args: Any) -> Any:
-    """Run a step of the workflow; what may pass by itself (disk, database) is tried again."""
+    """Run a step of a workflow; errors of the disk and the database are tried again."""
     return DBOS.run_step(
         {
             "name": name,

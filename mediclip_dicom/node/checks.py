@@ -1,4 +1,4 @@
-"""What the node needs from its machine and its peers, looked at without changing anything."""
+"""Checks of the machine and the peers, which change nothing."""
 
 import errno
 import shutil
@@ -17,15 +17,15 @@ from ai_core import DetectorError
 from ai_core.backbone import BUNDLED
 from listener import ListenerError, echo
 from mediclip_dicom.database import connect, is_current, is_known
-from mediclip_dicom.delivery.peers import destination_peer, tls_files
-from mediclip_dicom.engine.sqlite import check_sqlite
+from mediclip_dicom.delivery import destination_peer, tls_files
+from mediclip_dicom.engine import check_sqlite
 from mediclip_dicom.errors import NodeError
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.tasks import DetectorStore, active_tasks, incompatible_versions, open_backbone
 
 
 class CheckState(StrEnum):
-    """ok: fine; warn: works, but look at it; fail: `serve` would not do its work."""
+    """State of a check: ok, warn (works, but look at it), fail (`serve` would not work)."""
 
     OK = "ok"
     WARN = "warn"
@@ -34,7 +34,7 @@ class CheckState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One line: what was looked at, how it is, and what was found."""
+    """Result of one check: its name, its state, and the finding."""
 
     what: str
     state: CheckState
@@ -45,7 +45,7 @@ Finding = tuple[CheckState, str]
 
 
 def check_node(settings: Settings) -> Iterator[CheckResult]:
-    """Look at everything in turn; a check that fails does not keep the next from running."""
+    """Run every check in turn; a failed one does not stop the next."""
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("storage", lambda: _storage(settings)),
         ("database", lambda: _database(settings.database_url)),

@@ -1,4 +1,4 @@
-"""A listener process: one of several that receive on one port.
+"""Listener process: one of several that receive on one port.
 
 It reads a job as one line of JSON on standard input and answers with one line of JSON on standard
 output: that it listens, or the reason why it can't. The line `stop` ends it in order. The end of
@@ -16,19 +16,19 @@ import threading
 from pydantic import BaseModel, ConfigDict
 
 from listener import ListenerError
-from mediclip_dicom.engine.client import EngineClient
+from mediclip_dicom.engine import EngineClient
 from mediclip_dicom.errors import NodeError
 from mediclip_dicom.node.logs import configure_logging
 from mediclip_dicom.node.port_share import PortShare
 from mediclip_dicom.node.reception import Reception
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.content import open_spool
+from mediclip_dicom.studies import open_spool
 
 STOP = "stop\n"
 
 
 class Job(BaseModel):
-    """The job of a listener process."""
+    """Job of a listener process."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,7 +37,7 @@ class Job(BaseModel):
 
 
 class Answer(BaseModel):
-    """The answer to a job: `failure` says why the process can't listen; None: it listens."""
+    """Answer to a job: the reason why the process can't listen, or None if it listens."""
 
     model_config = ConfigDict(frozen=True)
 

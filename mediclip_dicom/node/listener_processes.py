@@ -13,7 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from listener import Counts, Lifecycle, ListenerStatistics, LowDiskMark, SharedLimits
-from mediclip_dicom.delivery.peers import listener_settings
+from mediclip_dicom.delivery import listener_settings
 from mediclip_dicom.errors import NodeStartError
 from mediclip_dicom.node.listener_process import STOP, Answer, Job
 from mediclip_dicom.node.port_share import PortShare, SharedAddress
@@ -33,7 +33,7 @@ STOP_LIMIT_S = 40.0
 
 
 class ListenerProcesses(Lifecycle):
-    """Receives in `[node] processes` processes that share ports, limits and counts.
+    """Listener in `[node] processes` processes that share ports, limits and counts.
 
     One Python process uses one core however many senders there are; the kernel spreads
     connections over the processes (SO_REUSEPORT). One that ends costs its own associations only.

@@ -1,4 +1,4 @@
-"""The listener role: receives studies in one process or several, and forgets none of them."""
+"""Listener role: receives studies, in one process or in several."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from listener import Lifecycle, RepeatingTimer
 from mediclip_dicom.database import open_database
-from mediclip_dicom.engine.client import EngineClient
+from mediclip_dicom.engine import EngineClient
 from mediclip_dicom.errors import DatabaseError
 from mediclip_dicom.node.listener_processes import ListenerProcesses
 from mediclip_dicom.node.reception import Reception, commitment_provider
-from mediclip_dicom.studies.content import open_spool
-from mediclip_dicom.studies.runs import reason_of
-from mediclip_dicom.studies.unread import unread_studies
+from mediclip_dicom.studies import open_spool, reason_of, unread_studies
 
 if TYPE_CHECKING:
     from mediclip_dicom.node.metrics import ListenerStatus
@@ -28,7 +26,7 @@ RESUME_EVERY_S = 10.0
 
 
 class ListenerRole(Lifecycle):
-    """Reception, in this process or in several, and the studies that a crash left without a run.
+    """Reception of studies, in this process or in several; it takes up unread ones at the start.
 
     It opens no backbone and runs no workflow.
 

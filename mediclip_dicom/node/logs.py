@@ -1,4 +1,4 @@
-"""The structured log: events with UIDs, never with patient data."""
+"""Structured log: events with UIDs, never with patient data."""
 
 import logging
 import sys

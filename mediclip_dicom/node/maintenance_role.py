@@ -1,10 +1,9 @@
-"""The maintenance role: work that is done from time to time, for the whole node."""
+"""Maintenance role: periodic work for the whole node."""
 
 from listener import Lifecycle
 from mediclip_dicom.database import open_database
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.content import open_spool
-from mediclip_dicom.studies.retention import Retention
+from mediclip_dicom.studies import Retention, open_spool
 
 
 class MaintenanceRole(Lifecycle):

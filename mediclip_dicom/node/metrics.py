@@ -1,4 +1,4 @@
-"""What the node tells Prometheus: counts, queues and space; never anything about a patient."""
+"""Metrics for Prometheus: counts, queues and space; never data of a patient."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from listener import ListenerStatistics, Spool
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, RunState
-from mediclip_dicom.studies.queries import WAITING_RUNS
+from mediclip_dicom.studies import WAITING_RUNS
 
 REJECTIONS = (
     "calling_ae", "called_ae", "address", "tls_needed", "certificate_host", "peer_limit",
@@ -49,7 +49,7 @@ class ListenerStatus(Protocol):
 
 
 class NodeCollector(Collector):
-    """Reads the numbers at the moment when they are asked for."""
+    """Collector that reads the numbers when it is scraped."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The HTTP port that a monitor polls: /metrics and /health."""
+"""HTTP port for monitors: /metrics and /health."""
 
 import json
 import socket
@@ -25,7 +25,7 @@ _METHODS = ["GET", "HEAD"]
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether the node does its work; a False says what to look at."""
+    """Health of the node; the part that fails is False."""
 
     listening: bool
     database: bool
@@ -38,7 +38,7 @@ class Health:
 
 
 class Monitor:
-    """Answers monitors in threads of its own.
+    """HTTP server for monitors, in threads of its own.
 
     Args:
         settings: Where.
@@ -64,7 +64,7 @@ class Monitor:
 
     @property
     def health(self) -> Health:
-        """How the node is now."""
+        """Health at this moment."""
         return Health(
             listening=self._listener is None or self._listener.is_listening,
             database=self._is_database_there(),
@@ -72,7 +72,7 @@ class Monitor:
         )
 
     def start(self) -> None:
-        """Answer from now on, if the configuration names a port.
+        """Start to answer, if the configuration names a port.
 
         Raises:
             OSError: The address is in use or not ours.
@@ -97,7 +97,7 @@ class Monitor:
         thread.start()
 
     def stop(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         if self._running is not None:
             server, thread, bound = self._running
             server.should_exit = True
@@ -106,12 +106,12 @@ class Monitor:
             self._running = None
 
     def metrics(self, request: Request) -> Response:
-        """The numbers, in the form of Prometheus that was asked for."""
+        """Return the metrics in the format of Prometheus that the request accepts."""
         encode, form = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(self._registry), headers={"Content-Type": form})
 
     def health_check(self) -> Response:
-        """200 or 503, and what works."""
+        """Return 200 or 503, with the state of each part."""
         health = self.health
         said = {
             "status": "ok" if health.is_good else "degraded",

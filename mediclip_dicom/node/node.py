@@ -1,4 +1,4 @@
-"""The node: its roles, started and stopped in an order that loses nothing."""
+"""Node: its roles, started and stopped in an order that loses nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mediclip_dicom.node.listener_role import ListenerRole
 from mediclip_dicom.node.maintenance_role import MaintenanceRole
 from mediclip_dicom.node.monitoring import Monitor
 from mediclip_dicom.node.roles import ALL_ROLES, Role, RoleHold
-from mediclip_dicom.studies.content import open_spool
+from mediclip_dicom.studies import open_spool
 
 if TYPE_CHECKING:
     from ai_core import Backbone
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 class Node(Lifecycle):
-    """A list of roles in this process; each opens only the things that it needs.
+    """Roles that run in this process; each opens only the things that it needs.
 
     The listener starts last and stops first: nothing is received before everything behind it runs.
 

@@ -1,4 +1,4 @@
-"""One address for several listener processes: its ports, limits and counts."""
+"""Address of several listener processes: its ports, limits and counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PortShare:
-    """The share of one listener process in an address.
+    """Share of one listener process in an address.
 
     Attributes:
         number: of the process, from 0.
@@ -58,7 +58,7 @@ class PortShare:
 
 
 class SharedAddress:
-    """The ports of an address, held for listener processes without listening on them.
+    """Ports of an address, claimed for listener processes without listening on them.
 
     Args:
         settings: how the processes are to listen; a port 0 becomes a free one.

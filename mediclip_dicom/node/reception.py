@@ -9,15 +9,13 @@ import structlog
 from listener import Arrivals, CommitmentProvider, Lifecycle, StorageSCP
 from listener.errors import TLSError
 from mediclip_dicom.database import open_database
-from mediclip_dicom.delivery.c_find import FindableResults
-from mediclip_dicom.delivery.commitment import Confirming
-from mediclip_dicom.delivery.peers import listener_settings, report_address
+from mediclip_dicom.delivery import Confirming, FindableResults, listener_settings, report_address
 from mediclip_dicom.errors import NodeStartError
-from mediclip_dicom.studies.completion import Completion
+from mediclip_dicom.studies import Completion
 
 if TYPE_CHECKING:
     from listener import AssociationEnd, Spool, StudyActivity
-    from mediclip_dicom.engine.client import EngineClient
+    from mediclip_dicom.engine import EngineClient
     from mediclip_dicom.node.port_share import PortShare
     from mediclip_dicom.settings import Settings
 
@@ -25,7 +23,7 @@ log = structlog.get_logger()
 
 
 class Reception(Lifecycle):
-    """A Storage SCP in front of the spool; every study that arrives is reported to the engine.
+    """Storage SCP in front of the spool, which reports every arriving study to the engine.
 
     Args:
         settings: the configuration.

@@ -20,7 +20,7 @@ UNNAMED_EXECUTOR = "local"
 
 
 class Role(StrEnum):
-    """A part of the node that may run in a process of its own.
+    """Part of the node that may run in a process of its own.
 
     LISTENER receives studies, WORKER analyses and delivers them, MAINTENANCE removes what has
     been kept for long enough.

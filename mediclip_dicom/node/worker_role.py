@@ -1,26 +1,23 @@
-"""The worker role: takes gathered studies off the queue, scores them, and delivers the results."""
+"""Worker role: gathers and scores studies, and delivers the results."""
 
 import structlog
 
 from ai_core import Backbone
 from listener import Lifecycle
 from mediclip_dicom.database import open_database
-from mediclip_dicom.delivery.commitment import Confirming
-from mediclip_dicom.delivery.sending import Delivering
-from mediclip_dicom.engine.workflows import WorkflowEngine
+from mediclip_dicom.delivery import Confirming, Delivering
+from mediclip_dicom.engine import WorkflowEngine
 from mediclip_dicom.errors import TaskError
 from mediclip_dicom.node.roles import RoleHold
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.content import open_spool
-from mediclip_dicom.studies.intake import Intake
-from mediclip_dicom.studies.scoring import Scoring
+from mediclip_dicom.studies import Intake, Scoring, open_spool
 from mediclip_dicom.tasks import DetectorStore, incompatible_versions, open_backbone
 
 log = structlog.get_logger()
 
 
 class WorkerRole(Lifecycle):
-    """The workflows of studies, the detectors and the backbone below them.
+    """Workflows of studies, with the detectors and the backbone below them.
 
     Args:
         settings: the configuration.

@@ -1,11 +1,11 @@
-"""When a study counts as complete: how long it must be quiet, by who sends it."""
+"""Completion of studies: the quiet period after the last instance, by sender."""
 
 from listener import AssociationEnd, StudyActivity
 from mediclip_dicom.settings import Settings
 
 
 class Completion:
-    """Waits as the configuration says, for all peers or for one."""
+    """Quiet periods of the configuration, for all peers or for one."""
 
     def __init__(self, settings: Settings) -> None:
         self._default_s = settings.gathering.quiet_period_s
@@ -19,15 +19,15 @@ class Completion:
 
     @property
     def shortest_s(self) -> float:
-        """The shortest wait of all peers."""
+        """Shortest quiet period of all peers, in seconds."""
         return min([self._default_s, *self._by_title.values()])
 
     def wait_after_s(self, activity: StudyActivity) -> float:
-        """Seconds that a study must be quiet after an instance from this sender."""
+        """Return the seconds that a study must be quiet after an instance from its sender."""
         return self._by_title.get(activity.calling_ae_title, self._default_s)
 
     def wait_after_end_s(self, end: AssociationEnd) -> float | None:
-        """Seconds after the end of an association that completes its studies; None: it does not.
+        """Return the seconds until an ended association completes its studies; None: never.
 
         An abort completes nothing: the sender will come again with the rest.
         """

@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 class Intake:
-    """The steps before a study is scored. Each may run twice and ends the same."""
+    """Steps before a study is scored; each may run twice and ends the same."""
 
     def __init__(self, settings: Settings, sessions: sessionmaker[Session], spool: Spool) -> None:
         self._own_device_uid = node_device(settings).uid
@@ -160,7 +160,7 @@ class Intake:
 
 
 def _instances_gone(revision: StudyRevision) -> str | None:
-    """Why a revision is not to be read: what the one before had has left the disk since."""
+    """Say why a revision can't be read: instances of an earlier one have left the disk."""
     here = {instance.sop_instance_uid for instance in revision.instances}
     before = [r for r in revision.study.revisions if r.number < revision.number]
     missing = {i.sop_instance_uid for r in before for i in r.instances} - here

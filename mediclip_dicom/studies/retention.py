@@ -1,4 +1,4 @@
-"""Finished studies leave the disk by age or size, the oldest first, and nothing else ever does."""
+"""Retention: finished studies leave the disk by age or size, the oldest first."""
 
 import shutil
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class FinishedStudy:
-    """A study that nothing is left to do for.
+    """Study with no work left.
 
     Attributes:
         content_digest: of what was analysed.
@@ -33,7 +33,7 @@ class FinishedStudy:
 
 
 class Retention:
-    """Removes finished studies as the configuration says.
+    """Removal of finished studies as [retention] says; nothing else is ever removed.
 
     A study is finished when every run of every revision is done, every result has arrived at every
     destination that it was meant for (and is confirmed, where the destination confirms), and there
@@ -49,15 +49,15 @@ class Retention:
         )
 
     def start(self) -> None:
-        """Look now and then, in a thread of its own."""
+        """Start the periodic sweep, in a thread of its own."""
         self._repeating.start()
 
     def stop(self) -> None:
-        """Stop looking."""
+        """Stop the periodic sweep."""
         self._repeating.stop()
 
     def sweep(self, *, now: datetime | None = None) -> int:
-        """Remove what may go; the number of studies removed."""
+        """Remove the studies that may go, and return their number."""
         now = now or datetime.now(UTC)
         settings = self._settings.retention
         if settings.quarantine_days:
@@ -79,7 +79,7 @@ class Retention:
         return removed
 
     def finished(self) -> list[FinishedStudy]:
-        """The studies that may be removed, in no order."""
+        """List the studies that may be removed, in no order."""
         present = set(self._spool.studies())
         committing = frozenset(destination.name for destination in self._settings.confirming)
         with self._sessions() as session:
@@ -108,7 +108,7 @@ class Retention:
         for run_id in study.run_ids:
             for folder in (storage.results / run_id, storage.runs / run_id):
                 shutil.rmtree(folder, ignore_errors=True)
-        log.info("study removed", study=uid, runs=len(study.run_ids))
+        log.info("study.removed", study_uid=uid, runs=len(study.run_ids))
         return True
 
 

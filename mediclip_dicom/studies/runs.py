@@ -1,4 +1,4 @@
-"""What the steps share about a study run."""
+"""State of study runs, and their names in the log."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 @contextmanager
 def logged_as(sessions: sessionmaker[Session], run_id: str) -> Iterator[None]:
-    """Name a run and its study in every event within, so that a search for either finds all."""
+    """Bind the run and its study to every event within."""
     try:
         with sessions() as session:
             study = session.scalar(
@@ -34,8 +34,8 @@ def logged_as(sessions: sessionmaker[Session], run_id: str) -> Iterator[None]:
         yield
 
 
-def set_state(sessions: sessionmaker[Session], run_id: str, state: RunState) -> None:
-    """Write down how far a run has come."""
+def set_run_state(sessions: sessionmaker[Session], run_id: str, state: RunState) -> None:
+    """Record the state of a run."""
     with sessions.begin() as session:
         run = session.get_one(Run, run_id)
         run.state = state
@@ -43,9 +43,9 @@ def set_state(sessions: sessionmaker[Session], run_id: str, state: RunState) -> 
             run.finished_at = datetime.now(UTC)
 
 
-def fail(sessions: sessionmaker[Session], run_id: str, error: Exception) -> None:
-    """Mark a run that can't be completed, for an administrator to see."""
-    log.error("study run failed", reason=reason_of(error))
+def mark_failed(sessions: sessionmaker[Session], run_id: str, error: Exception) -> None:
+    """Mark a run as failed, with the reason for an administrator."""
+    log.error("run.failed", reason=reason_of(error))
     with sessions.begin() as session:
         run = session.get_one(Run, run_id)
         run.state, run.reason = RunState.FAILED, f"{type(error).__name__}: {error}"[:1024]
@@ -53,7 +53,7 @@ def fail(sessions: sessionmaker[Session], run_id: str, error: Exception) -> None
 
 
 def reason_of(error: BaseException) -> str:
-    """What the log may say of an error: our own words, and of others' errors only the kind.
+    """Describe an error for the log: our own words, but only the kind of a foreign error.
 
     Their words may quote what they failed on, and that may be a patient's.
     """

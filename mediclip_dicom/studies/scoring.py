@@ -10,14 +10,14 @@ from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.analysis import score_images
 from mediclip_dicom.studies.reading import load_images, maps_path, stored_reading
 from mediclip_dicom.studies.reuse import reuse_readings
-from mediclip_dicom.studies.runs import set_state
+from mediclip_dicom.studies.runs import set_run_state
 from mediclip_dicom.tasks import DetectorStore, get_version
 
 log = structlog.get_logger()
 
 
 class Scoring:
-    """The steps that need the detector. Each may run twice and ends the same."""
+    """Steps that need the detector; each may run twice and ends the same."""
 
     def __init__(
         self,
@@ -44,12 +44,12 @@ class Scoring:
             version_ids = sorted(version for version in routed if version is not None)
             unread = reuse_readings(session, run_id, version_ids)
         if version_ids and not unread:
-            set_state(self._sessions, run_id, RunState.DONE)
+            set_run_state(self._sessions, run_id, RunState.DONE)
         return unread
 
     def score(self, run_id: str, version_id: int) -> None:
         """Score the run's images with one task version; maps to disk, scores to the database."""
-        set_state(self._sessions, run_id, RunState.SCORING)
+        set_run_state(self._sessions, run_id, RunState.SCORING)
         with self._sessions() as session:
             images = load_images(session, self._settings, run_id, version_id)
             version = get_version(session, version_id)
@@ -74,7 +74,7 @@ class Scoring:
 
     def write(self, run_id: str, version_id: int) -> None:
         """Write the result objects of one task version, and the verdict."""
-        set_state(self._sessions, run_id, RunState.WRITING)
+        set_run_state(self._sessions, run_id, RunState.WRITING)
         with self._sessions() as session:
             reading = stored_reading(session, self._settings, run_id, version_id)
         objects = write_results(

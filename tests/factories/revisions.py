@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from alembic import command
@@ -16,6 +17,9 @@ from mediclip_dicom.database.engine import MIGRATIONS
 from tests.factories.saved_detectors import saved_detector
 
 Row = Mapping[str, Any]
+
+HEADER_FACTS = Path(__file__).with_name("header_facts.json").read_text(encoding="utf-8").strip()
+"""As revision 0004 stored them first; what later code writes may have more."""
 
 START = datetime(2026, 11, 25, 12, tzinfo=UTC)
 RUN_STATES = ("queued", "scoring", "writing", "delivering", "done", "no task", "failed")
@@ -65,7 +69,7 @@ def fill(engine: Engine, revision: str) -> None:
 
 def rows_at(revision: str) -> dict[str, list[Row]]:
     """Realistic values by table and column; a column that the revision lacks is left out."""
-    states = DELIVERY_STATES
+    states: tuple[str, ...] = DELIVERY_STATES
     if revision != "0001":
         states += DELIVERY_STATES_SINCE_0002
     return {
@@ -174,6 +178,8 @@ def _task_versions() -> Iterator[Row]:
             "window_center": 40.0 if number == 1 else None,
             "window_width": 80.0 if number == 1 else None,
             "preset": preset,
+            "geometry": "stretch" if preset == "official" else "pad",
+            "backbone_trained": backbone != "untrained",
             "backbone": backbone,
             "backbone_sha256": _digest(200),
             "weights": weights,
@@ -220,6 +226,8 @@ def _instances() -> Iterator[Row]:
                 "series_instance_uid": uid.rpartition(".")[0],
                 "digest": _digest(600 + n),
                 "path": f"{_digest(1)[:16]}/{uid}.dcm",
+                "header": HEADER_FACTS if n == 0 else None,
+                "not_an_image": "a Structured Report" if n == 1 else None,
             }
 
 
@@ -259,11 +267,11 @@ def _image_scores() -> Iterator[Row]:
 
 def _verdicts() -> Iterator[Row]:
     values = (
-        (704, 1, "normal", 0.25, 0.5, 0.75),
-        (704, 2, "abnormal", 1.1, 0.25, 0.75),
-        (703, 2, "undetermined", None, None, None),
+        (704, 1, "normal", 0.25, 0.5, 0.75, 701),
+        (704, 2, "abnormal", 1.1, 0.25, 0.75, None),
+        (703, 2, "undetermined", None, None, None, None),
     )
-    for run, version, verdict, score, p_value, operating_point in values:
+    for run, version, verdict, score, p_value, operating_point, read_in in values:
         yield {
             "run_id": _digest(run),
             "task_version_id": version,
@@ -271,6 +279,7 @@ def _verdicts() -> Iterator[Row]:
             "score": score,
             "p_value": p_value,
             "operating_point": operating_point,
+            "read_in_run_id": None if read_in is None else _digest(read_in),
         }
 
 

@@ -34,9 +34,7 @@ from mediclip_dicom.errors import StudyNotFoundError
 from mediclip_dicom.imaging import iter_frames
 from mediclip_dicom.results import Reading, source_map
 from mediclip_dicom.settings import BackboneSettings, Settings, load_settings
-from mediclip_dicom.studies.queries import get_study, newest_reading
-from mediclip_dicom.studies.reading import stored_reading
-from mediclip_dicom.studies.rows import RunDetails
+from mediclip_dicom.studies import RunDetails, get_study, newest_reading, stored_reading
 from mediclip_dicom.tasks import Route, TaskRequest, open_backbone, register_from_paths
 
 FOLDS = 2

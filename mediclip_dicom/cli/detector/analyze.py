@@ -19,8 +19,7 @@ from mediclip_dicom.errors import AnalysisError
 from mediclip_dicom.imaging import SourceImage
 from mediclip_dicom.results import ResultObject, node_device, write_results
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.analysis import score_images
-from mediclip_dicom.studies.reading import RevisionInfo, make_reading
+from mediclip_dicom.studies import RevisionInfo, make_reading, score_images
 from mediclip_dicom.tasks import DetectorStore, active_version, open_backbone, read_images
 
 

@@ -13,8 +13,7 @@ from ai_core import Backbone
 from listener import Spool
 from mediclip_dicom.cli import main
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.intake import Intake
-from mediclip_dicom.studies.scoring import Scoring
+from mediclip_dicom.studies import Intake, Scoring
 from mediclip_dicom.tasks import DetectorStore
 from tests.factories.studies import BIRTH_DATE, PATIENT_ID, PATIENT_NAME, mr_study, study_uid
 from tests.mediclip_dicom.studies.test_content import receive

@@ -13,9 +13,17 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.orm import class_mapper, configure_mappers, undefer
 
-from ai_core import Detector
+from ai_core import read_detector_info
 from ai_core.errors import CorruptDetectorError
-from mediclip_dicom.database import Base, TaskVersion, connect, is_current, open_database
+from mediclip_dicom.database import (
+    Base,
+    RevisionInstance,
+    TaskVersion,
+    connect,
+    is_current,
+    open_database,
+)
+from mediclip_dicom.imaging import header_from_json
 from tests.factories.revisions import fill, migrate, revisions, rows_at
 from tests.factories.saved_detectors import saved_detector
 
@@ -142,8 +150,29 @@ def test_a_detector_that_an_old_database_holds_is_still_understood(tmp_path: Pat
     with open_database(f"sqlite:///{file}")() as session:
         rows = session.scalars(select(TaskVersion).order_by(TaskVersion.id)).all()
         official, default, damaged, empty = (row.weights for row in rows)
-    assert Detector.peek_info(official).preset.name == "official"
-    assert Detector.peek_info(default) == Detector.peek_info(saved_detector("default"))
+    assert read_detector_info(official).preset.name == "official"
+    assert read_detector_info(default) == read_detector_info(saved_detector("default"))
     for weights in (damaged, empty):
         with pytest.raises(CorruptDetectorError):
-            Detector.peek_info(weights)
+            read_detector_info(weights)
+
+
+@pytest.mark.parametrize("revision", revisions())
+def test_a_version_knows_its_geometry_and_whether_its_backbone_was_trained(
+    revision: str, tmp_path: Path
+) -> None:
+    """Before revision 0003 the saved detector alone knew; of a damaged one its preset tells."""
+    file = database_at(revision, tmp_path)
+    with open_database(f"sqlite:///{file}")() as session:
+        rows = session.scalars(select(TaskVersion).order_by(TaskVersion.id)).all()
+        known = [(row.geometry, row.backbone_trained) for row in rows]
+    assert known == [("stretch", False), ("pad", True), ("pad", True), ("pad", True)]
+
+
+def test_header_facts_of_an_earlier_release_are_still_understood(tmp_path: Path) -> None:
+    file = database_at(revisions()[-1], tmp_path)
+    with open_database(f"sqlite:///{file}")() as session:
+        stored = session.scalars(
+            select(RevisionInstance.header).where(RevisionInstance.header.is_not(None))
+        ).all()
+    assert {header_from_json(text).modality for text in stored if text} == {"MR"}

@@ -9,7 +9,7 @@ from pydicom import dcmread
 
 from listener import StoreOutcome
 from listener.errors import PeerUnreachableError
-from mediclip_dicom.delivery.destinations import Destination, open_destination
+from mediclip_dicom.delivery import Destination, open_destination
 from mediclip_dicom.errors import ConfigError
 from mediclip_dicom.settings import DestinationSettings, Settings
 from tests.listener.conftest import bundled

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone
 from mediclip_dicom.database import DeliveryState
+from mediclip_dicom.engine import cancel
 from mediclip_dicom.engine import workflows as engine
-from mediclip_dicom.engine.operations import cancel
 from mediclip_dicom.node import Node, configure_logging
 from mediclip_dicom.settings import DestinationSettings, LoggingSettings, Settings
 from tests.conftest import WAIT_LIMIT_S, wait_until
@@ -193,23 +193,23 @@ def test_one_search_of_the_log_follows_a_study_from_its_association_to_its_confi
     found = [event for event in events if study_uid(97) in json.dumps(event)]
     said = [event["event"] for event in found]
     for event in (
-        "study arriving",
+        "study.arriving",
         "association.released",
-        "study complete",
-        "study routed",
-        "study read",
-        "results delivered",
-        "commitment asked",
-        "results confirmed",
+        "study.gathered",
+        "study.routed",
+        "study.read",
+        "results.delivered",
+        "commitment.asked",
+        "results.confirmed",
     ):
         assert event in said, said
-    run_ids = {event["run"] for event in found if "run" in event}
+    run_ids = {event["run_id"] for event in found if "run_id" in event}
     with fitted_sessions() as session:
         assert run_ids == {run.id for run in runs_of(session, study_uid(97))}
 
-    (arriving,) = [event for event in found if event["event"] == "study arriving"][:1]
+    (released,) = [event for event in found if event["event"] == "association.released"]
     of_association = [
-        event["event"] for event in events if event.get("association") == arriving["association"]
+        event["event"] for event in events if event.get("association") == released["association"]
     ]
     assert of_association[0] == "association.accepted"
     assert of_association[-1] == "association.released"

@@ -22,7 +22,7 @@ from mediclip_dicom.database import (
     Study,
     StudyRevision,
 )
-from mediclip_dicom.delivery.sending import Delivering, is_transient
+from mediclip_dicom.delivery import Delivering, is_transient
 from mediclip_dicom.engine.attempts import LONGEST_PAUSE_S, pause_s
 from mediclip_dicom.engine.names import delivery_id, is_delivery, next_attempt_id
 from mediclip_dicom.errors import DeliveryError

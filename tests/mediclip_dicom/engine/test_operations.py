@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from ai_core import Backbone
 from listener import CommitmentReport, Peer, decode_report, send_report
 from mediclip_dicom.database import DeliveryState, RunState
-from mediclip_dicom.engine.operations import cancel, retry
+from mediclip_dicom.engine import cancel, retry
 from mediclip_dicom.errors import DeliveryNotFoundError
 from mediclip_dicom.node import Node
 from mediclip_dicom.settings import DestinationSettings, Settings
-from mediclip_dicom.studies.queries import open_deliveries, waiting_runs
+from mediclip_dicom.studies import open_deliveries, waiting_runs
 from tests.conftest import wait_until
 from tests.factories.nodes import (
     COMPREHENSIVE_3D_SR,

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from mediclip_dicom.engine.sqlite import check_sqlite
+from mediclip_dicom.engine import check_sqlite
 from mediclip_dicom.errors import DatabaseError
 
 FILE = "sqlite:////srv/workflows.sqlite"

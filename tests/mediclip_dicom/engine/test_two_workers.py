@@ -22,7 +22,7 @@ import json, sys, time
 from pathlib import Path
 from mediclip_dicom.database import open_database
 from mediclip_dicom.engine import workflows
-from mediclip_dicom.engine.workflows import WorkflowEngine
+from mediclip_dicom.engine import WorkflowEngine
 from mediclip_dicom.node.roles import Role, RoleHold
 from mediclip_dicom.settings import Settings
 
@@ -121,7 +121,7 @@ def test_a_second_worker_does_not_run_what_the_first_one_runs(
     tmp_path: Path, workflow_url: str
 ) -> None:
     """Until each had an executor id of its own, a second start took over every pending run."""
-    from mediclip_dicom.engine.client import EngineClient
+    from mediclip_dicom.engine import EngineClient
     from mediclip_dicom.settings import Settings
 
     calls = tmp_path / "calls"
@@ -148,7 +148,7 @@ def test_a_second_worker_does_not_run_what_the_first_one_runs(
 def test_a_killed_workers_run_is_taken_over_by_the_next_one_on_its_storage(
     tmp_path: Path, workflow_url: str
 ) -> None:
-    from mediclip_dicom.engine.client import EngineClient
+    from mediclip_dicom.engine import EngineClient
     from mediclip_dicom.settings import Settings
 
     calls = tmp_path / "calls"
@@ -177,7 +177,7 @@ def test_a_killed_workers_run_is_taken_over_by_the_next_one_on_its_storage(
 
 def _wait_for_polls(url: str) -> None:
     """Give the second worker a run of its own: when that is done, it has looked at the queues."""
-    from mediclip_dicom.engine.client import EngineClient
+    from mediclip_dicom.engine import EngineClient
     from mediclip_dicom.settings import Settings
 
     settings = Settings.model_validate({"database": {"workflow_url": url}})

@@ -33,7 +33,7 @@ def test_real_files_damaged_in_any_way_are_read_or_skipped_with_a_reason(
             sample = data.draw(st.sampled_from(samples))
             damaged = data.draw(damage(sample.data))
             with suppress(InvalidInstanceError):
-                stored = spool.store(damaged, sample.reception)
+                stored = spool.store(damaged, sample.transfer)
                 images, skipped = read_headers([stored.path])
                 assert len(images) + len(skipped) == 1
                 frames = list(iter_input_frames(images, mode="pad", window=None))

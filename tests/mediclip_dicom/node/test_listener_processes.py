@@ -24,7 +24,7 @@ from mediclip_dicom.errors import NodeStartError
 from mediclip_dicom.node import Node, Role
 from mediclip_dicom.node.listener_processes import ListenerProcesses
 from mediclip_dicom.settings import PeerSettings, Settings
-from mediclip_dicom.studies.content import open_spool
+from mediclip_dicom.studies import open_spool
 from tests.conftest import wait_until
 from tests.factories.nodes import is_finished, peer_of, runs_of, send
 from tests.factories.studies import mr_study, study_uid

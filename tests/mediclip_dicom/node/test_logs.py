@@ -8,7 +8,7 @@ from pathlib import Path
 
 from listener.errors import PeerUnreachableError
 from mediclip_dicom.errors import DeliveryError
-from mediclip_dicom.studies.runs import reason_of
+from mediclip_dicom.studies import reason_of
 
 COMPLAINT = """
 import logging

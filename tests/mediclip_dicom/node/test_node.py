@@ -21,7 +21,7 @@ from mediclip_dicom.database import (
 from mediclip_dicom.engine import workflows as engine
 from mediclip_dicom.node import Node
 from mediclip_dicom.settings import PeerSettings
-from mediclip_dicom.studies.intake import Intake
+from mediclip_dicom.studies import Intake
 from tests.conftest import wait_until
 from tests.factories import sources
 from tests.factories.nodes import (

@@ -24,8 +24,8 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
 import mediclip_dicom.results
+from mediclip_dicom.results import Device
 from mediclip_dicom.results.identity import equipment_arguments
-from mediclip_dicom.results.reading import Device
 from tests.factories.sources import computed_radiograph, mr_series, ultrasound
 
 RESULTS = Path(mediclip_dicom.results.__file__).parent

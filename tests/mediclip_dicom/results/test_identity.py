@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 
-from mediclip_dicom.results import identity
-from mediclip_dicom.results.reading import Device, Reading
+from mediclip_dicom.results import Device, Reading, identity
 from tests.factories import sources
 from tests.mediclip_dicom.results.conftest import image_readings, make_reading
 

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone
 from listener import AssociationEnd, Peer, StudyActivity, store
-from mediclip_dicom.engine.operations import complete_now
+from mediclip_dicom.engine import complete_now
 from mediclip_dicom.node import Node
 from mediclip_dicom.settings import PeerSettings, Settings
-from mediclip_dicom.studies.completion import Completion
+from mediclip_dicom.studies import Completion
 from tests.conftest import wait_until
 from tests.factories.nodes import is_finished, runs_of
 from tests.factories.studies import mr_study, study_uid

@@ -10,9 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from listener import Spool, TransferInfo
 from mediclip_dicom.database import ResultFile, Run, RunState, TaskVersion
 from mediclip_dicom.results import Device, ResultObject, write_results
-from mediclip_dicom.studies.content import study_content
-from mediclip_dicom.studies.intake import Intake
-from mediclip_dicom.studies.unread import unread_studies
+from mediclip_dicom.studies import Intake, study_content, unread_studies
 from mediclip_dicom.tasks import Registered
 from tests.factories import sources
 from tests.listener.conftest import data_set_of

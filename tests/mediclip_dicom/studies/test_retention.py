@@ -20,7 +20,7 @@ from mediclip_dicom.database import (
     open_database,
 )
 from mediclip_dicom.settings import DestinationSettings, Settings
-from mediclip_dicom.studies.retention import Retention
+from mediclip_dicom.studies import Retention
 from tests.factories import sources
 from tests.factories.rows import NOW, task_version
 from tests.listener.conftest import received

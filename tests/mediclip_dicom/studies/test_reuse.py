@@ -21,14 +21,10 @@ from mediclip_dicom.database import (
     TaskVersionState,
     open_database,
 )
-from mediclip_dicom.engine.operations import complete_now
+from mediclip_dicom.engine import complete_now
 from mediclip_dicom.node import Node
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.content import open_spool
-from mediclip_dicom.studies.queries import newest_reading
-from mediclip_dicom.studies.reading import stored_reading
-from mediclip_dicom.studies.retention import Retention
-from mediclip_dicom.studies.scoring import Scoring
+from mediclip_dicom.studies import Retention, Scoring, newest_reading, open_spool, stored_reading
 from mediclip_dicom.tasks import retire_task
 from tests.conftest import wait_until
 from tests.factories.nodes import Destination, is_finished, runs_of, send

@@ -64,6 +64,7 @@ def test_one_condition_that_fails_is_enough_to_leave_an_image_alone(
         Route("CR", body_part="CHEST"),
         Route("CR", view="PA"),
         Route("CR", series_description="*synthetic*"),
+        Route("CR", series_description="?*"),
     ],
 )
 def test_what_an_image_does_not_say_meets_no_condition(
@@ -111,3 +112,4 @@ def test_an_image_that_no_task_reads_has_no_match(radiograph: ImageHeader) -> No
 def test_a_route_says_in_words_what_it_takes() -> None:
     assert str(Route("MR")) == "MR"
     assert str(Route("MR", "BRAIN", None, "*T1*")) == "MR, body part BRAIN, series *T1*"
+    assert str(Route("CR", "CHEST", "PA")) == "CR, body part CHEST, view PA"

@@ -1,0 +1,91 @@
+from .analysis import (
+    score_images,
+)
+from .completion import (
+    Completion,
+)
+from .content import (
+    open_spool,
+    study_content,
+)
+from .intake import (
+    Intake,
+)
+from .queries import (
+    OPEN_DELIVERIES,
+    WAITING_RUNS,
+    get_study,
+    list_studies,
+    newest_reading,
+    open_deliveries,
+    waiting_runs,
+)
+from .reading import (
+    RevisionInfo,
+    make_reading,
+    stored_reading,
+)
+from .retention import (
+    Retention,
+)
+from .rows import (
+    DeliveryRow,
+    NewestReading,
+    OpenDelivery,
+    ResultRow,
+    RunDetails,
+    RunRow,
+    StudyDetails,
+    StudyPage,
+    StudyRow,
+    VerdictRow,
+    WaitingRun,
+)
+from .runs import (
+    logged_as,
+    mark_failed,
+    reason_of,
+    set_run_state,
+)
+from .scoring import (
+    Scoring,
+)
+from .unread import (
+    unread_studies,
+)
+
+__all__ = [
+    "OPEN_DELIVERIES",
+    "WAITING_RUNS",
+    "Completion",
+    "DeliveryRow",
+    "Intake",
+    "NewestReading",
+    "OpenDelivery",
+    "ResultRow",
+    "Retention",
+    "RevisionInfo",
+    "RunDetails",
+    "RunRow",
+    "Scoring",
+    "StudyDetails",
+    "StudyPage",
+    "StudyRow",
+    "VerdictRow",
+    "WaitingRun",
+    "get_study",
+    "list_studies",
+    "logged_as",
+    "make_reading",
+    "mark_failed",
+    "newest_reading",
+    "open_deliveries",
+    "open_spool",
+    "reason_of",
+    "score_images",
+    "set_run_state",
+    "stored_reading",
+    "study_content",
+    "unread_studies",
+    "waiting_runs",
+]
