@@ -25,10 +25,10 @@ _BATCH = 16
 
 
 class FixedCrops:
-    """Fixed crops of each picture, for every turn that it has, and what the teacher says of them.
+    """Fixed crops of each picture, for every turn that it has, and the teacher's features.
 
-    The features lie in a file that is read batch by batch; the crops are made anew each time, from
-    their seeds. A mark beside the file, written last, says of what it is; without the right mark
+    The features are in a file that is read batch by batch; the crops are made anew each time, from
+    their seeds. A mark next to the file, written last, identifies it; without the right mark
     it is made again.
 
     Args:
@@ -36,8 +36,8 @@ class FixedCrops:
         teacher: the frozen tower.
         grid: cells along a side of the student's grid.
         settings: crops per image and turn, their seed, and how they are drawn.
-        folder: where the file lies.
-        report: told how far it is.
+        folder: folder of the file.
+        report: called after every step.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class FixedCrops:
         return len(self._seeds)
 
     def batch(self, entries: Tensor) -> tuple[Tensor, Seen]:
-        """Crops and what the teacher says of them, by their numbers, int64, shape (N,)."""
+        """Return crops and the teacher's features by number, int64, shape (N,)."""
         rows = torch.from_numpy(np.array(self._features[entries.numpy()], dtype=np.float32))
         rows = rows.to(self._device)
         tokens = rows[:, : self._tokens].reshape(-1, *self._tokens_shape)
@@ -109,7 +109,7 @@ class FixedCrops:
 
 
 def _reserve(path: Path, size: int) -> None:
-    """Take the room at once: a disk that fills up under a mapping kills the process."""
+    """Allocate the file at once: a disk that fills up under a mapping kills the process."""
     try:
         with path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, size)

@@ -70,7 +70,7 @@ def pretrain(
             never interrupted, on the same machine with as many threads.
         checkpoint_every: updates between checkpoints.
         stop_after: leave after the checkpoint at this update, without results.
-        report: told how far it is.
+        report: called after every step.
 
     Raises:
         PretrainingError: an excluded picture is among the others, the folder holds another run, or
@@ -115,7 +115,7 @@ def pretrain(
 
 
 class _Run:
-    """Everything that a checkpoint holds, and one update of it."""
+    """State of a run, as a checkpoint holds it, and its updates."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class _Run:
             self._restore(*found)
 
     def update(self) -> None:
-        """One optimiser step on one batch."""
+        """Take one optimiser step on one batch."""
         settings = self._settings
         rate = learning_rate(self.step, settings)
         for group in self._optimiser.param_groups:
@@ -217,7 +217,7 @@ class _Run:
         return images.to(self._teacher.device), see(self._teacher, images, grid=self._grid)
 
     def _shown_patches(self, count: int) -> Tensor | None:
-        """Patches that the student sees of each crop in this update; None for all."""
+        """Draw the patches that the student sees of each crop in this update; None for all."""
         settings = self._settings
         if settings.shown == 1 or self.step >= settings.steps * (1 - settings.whole_last):
             return None
