@@ -1,4 +1,4 @@
-"""What only a GPU does: recorded steps, pools made ahead, the fused kernel, memory running out."""
+"""What only a GPU does: recorded steps, prefetched pools, the fused kernel, memory running out."""
 
 from __future__ import annotations
 
