@@ -128,7 +128,7 @@ class TowerRuntime:
                 if step == len(x):
                     return part
                 # room for all before the next part: putting parts together takes it twice
-                found = found or _room_for(len(x), part)
+                found = found or _allocate_output(len(x), part)
                 for whole, piece in zip(found, part, strict=True):
                     whole[at : at + step] = piece
                 at += step
@@ -187,7 +187,7 @@ class TowerRuntime:
             )
 
 
-def _room_for(count: int, part: TowerOutput) -> TowerOutput:
+def _allocate_output(count: int, part: TowerOutput) -> TowerOutput:
     tokens, embedding = (found.new_empty(count, *found.shape[1:]) for found in part)
     return tokens, embedding
 

@@ -68,7 +68,7 @@ def run_tower(
         dtype: of its matrix products' weights.
         join: adds a branch to the residual stream and normalises it.
     """
-    x = _cells(visual.conv1, x.to(dtype)).float()
+    x = _embed_patches(visual.conv1, x.to(dtype)).float()
     first = visual.class_embedding.expand(x.shape[0], 1, -1)
     # float32 from here on: open_clip would let the residual stream round to bfloat16
     x = torch.cat([first, x], dim=1) + visual.positional_embedding
@@ -133,7 +133,7 @@ def _two_layers(mlp: Any, x: Tensor) -> Tensor:
     return torch.addmm(second.bias, wide, second.weight.T, alpha=1 / factor).view(x.shape)
 
 
-def _cells(conv: nn.Conv2d, x: Tensor) -> Tensor:
+def _embed_patches(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """Embed image patches by the first layer, (N, cells, width)."""
     if x.device.type == "cpu":
         return cast("Tensor", conv(x)).flatten(2).transpose(1, 2)

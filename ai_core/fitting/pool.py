@@ -94,7 +94,9 @@ def build_pool(
         dtype=torch.int64,
     )
     device = backbone.device
-    tokens = _room((count, len(backbone.blocks), backbone.grid**2, backbone.width), device=device)
+    tokens = _allocate(
+        (count, len(backbone.blocks), backbone.grid**2, backbone.width), device=device
+    )
     labels = torch.empty(count, label_side, label_side, dtype=torch.float16, device=device)
     embedding = torch.empty(count, backbone.embed_dim, device=device)
     together = _AT_ONCE_ON_CUDA if device.type == "cuda" else backbone.batch_size
@@ -161,7 +163,7 @@ def support_order(k: int, count: int, *, generator: torch.Generator) -> Tensor:
     return torch.cat(turns)[:count]
 
 
-def _room(shape: tuple[int, ...], *, device: torch.device) -> Tensor:
+def _allocate(shape: tuple[int, ...], *, device: torch.device) -> Tensor:
     """Allocate an uninitialised float16 tensor, on the device or, where it is large, on disk."""
     if 2 * math.prod(shape) <= IN_MEMORY_BYTES:
         return torch.empty(shape, dtype=torch.float16, device=device)

@@ -86,7 +86,7 @@ class Trainer:
     def _step(self, tokens: Tensor, labels: Tensor, *, prompts_learn: bool) -> Tensor:
         assert self._optimiser is not None
         preset = self._preset
-        with _suited_to(tokens.device):
+        with _step_arithmetic(tokens.device):
             text = self._prompts() if prompts_learn else self._text
             maps = fuse(
                 similarities(self._adapters(tokens.float()), text),
@@ -127,7 +127,7 @@ class Trainer:
 
 
 @contextmanager
-def _suited_to(device: torch.device) -> Iterator[None]:
+def _step_arithmetic(device: torch.device) -> Iterator[None]:
     """Set a GPU step's arithmetic: attention with a fixed order of sums, products in TF32.
 
     TF32 keeps 10 bits of what is multiplied and sums in float32. The flag is process-wide, but

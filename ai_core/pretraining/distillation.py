@@ -18,7 +18,7 @@ _TINY = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TeacherFeatures:
     """The teacher's tokens and embedding of a batch.
 
     Attributes:
@@ -45,7 +45,7 @@ class Losses:
     embedding: float
 
 
-def see(teacher: Backbone, images: Tensor, *, grid: int) -> Seen:
+def encode_by_teacher(teacher: Backbone, images: Tensor, *, grid: int) -> TeacherFeatures:
     """Encode images, float32 RGB in [0, 1], by the teacher; tokens are resampled to a grid."""
     encoded = teacher.encode(images)
     tokens = encoded.tokens
@@ -55,10 +55,10 @@ def see(teacher: Backbone, images: Tensor, *, grid: int) -> Seen:
         square = flat.reshape(count * blocks, width, teacher.grid, teacher.grid)
         square = F.interpolate(square, (grid, grid), mode="bilinear", align_corners=False)
         tokens = square.flatten(2).transpose(1, 2).view(count, blocks, grid**2, width)
-    return Seen(tokens=tokens, embedding=encoded.embedding)
+    return TeacherFeatures(tokens=tokens, embedding=encoded.embedding)
 
 
-def standards(seen: Seen) -> dict[str, Tensor]:
+def standards(seen: TeacherFeatures) -> dict[str, Tensor]:
     """Compute mean and deviation of each of the teacher's channels.
 
     A ViT's residual stream has a few channels that are far larger than all others; a cosine would
@@ -120,7 +120,7 @@ class Distiller(nn.Module):
         self._std = torch.tensor(CLIP_STD, device=place).view(1, 3, 1, 1)
 
     def forward(
-        self, images: Tensor, seen: Seen, *, patches: Tensor | None = None
+        self, images: Tensor, seen: TeacherFeatures, *, patches: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Compute total, token and embedding loss of a batch, scalars with gradients.
 

@@ -15,10 +15,10 @@ from ai_core.pretraining.distillation import (
     Distiller,
     Heads,
     Losses,
-    Seen,
+    TeacherFeatures,
+    encode_by_teacher,
     learning_rate,
     make_optimiser,
-    see,
     standards,
 )
 from ai_core.pretraining.exclusion import Exclusion, sha256_of
@@ -208,13 +208,15 @@ class _Run:
         }
         save_state(self._folder / STATE_FILE, tensors, description)
 
-    def _batch(self, entries: Tensor) -> tuple[Tensor, Seen]:
+    def _batch(self, entries: Tensor) -> tuple[Tensor, TeacherFeatures]:
         if self._fixed:
             return self._fixed.batch(entries)
         seeds = torch.randint(2**62, (len(entries),), generator=self._generator)
         chosen = self._pictures.batch(self._round[entries])
         images = crops(chosen, seeds=seeds, settings=self._settings.crops)
-        return images.to(self._teacher.device), see(self._teacher, images, grid=self._grid)
+        return images.to(self._teacher.device), encode_by_teacher(
+            self._teacher, images, grid=self._grid
+        )
 
     def _shown_patches(self, count: int) -> Tensor | None:
         """Draw the patches that the student sees of each crop in this update; None for all."""
@@ -278,10 +280,10 @@ def _standards(
     generator = torch.Generator().manual_seed(settings.seed)
     chosen = torch.randperm(len(pictures), generator=generator)[: settings.standard_images]
     parts = [
-        see(teacher, pictures.batch(batch), grid=grid)
+        encode_by_teacher(teacher, pictures.batch(batch), grid=grid)
         for batch in torch.split(chosen, _STANDARD_BATCH)
     ]
-    seen = Seen(
+    seen = TeacherFeatures(
         torch.cat([part.tokens for part in parts]), torch.cat([part.embedding for part in parts])
     )
     return standards(seen)
