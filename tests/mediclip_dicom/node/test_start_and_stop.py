@@ -39,7 +39,7 @@ from tests.factories.studies import (
     mr_study,
     study_uid,
 )
-from tests.mediclip_dicom.conftest import TASK
+from tests.factories.tasks import TASK
 
 COUNTS = """
 import resource

@@ -25,7 +25,7 @@ from mediclip_dicom.tasks import (
 )
 from tests.factories import sources
 from tests.factories.studies import mr_study, study_uid
-from tests.mediclip_dicom.conftest import SMALLEST, TASK, FittedTask, K, request_for
+from tests.factories.tasks import SMALLEST, TASK, FittedTask, K, request_for
 
 
 def rows(sessions: sessionmaker[Session]) -> int:
