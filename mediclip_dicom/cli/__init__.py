@@ -1,4 +1,4 @@
-"""The command line: `mediclip-dicom`.
+"""Command line of the node: `mediclip-dicom`.
 
 Exit codes: 0 done, 1 failed (the message says why and what to do), 2 wrong usage or
 configuration.
@@ -16,7 +16,7 @@ PACKAGES_WITH_TYPED_ERRORS = ("ai_core", "listener", "mediclip_dicom")
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Run the console script."""
     # Threads that spin at barriers wait for each other's cores where processes share them: the
     # stand-in's text tower took 1.5 s instead of 0.03 s. OpenMP reads this as torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _is_expected(error: Exception) -> bool:
-    """Our own errors speak for themselves; they are told by origin to keep torch out of --help."""
+    """True for our own errors (shown without traceback), matched without importing torch."""
     return isinstance(error, NodeError) or type(error).__module__.startswith(
         tuple(f"{package}.errors" for package in PACKAGES_WITH_TYPED_ERRORS)
     )

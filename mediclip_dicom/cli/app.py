@@ -1,4 +1,4 @@
-"""The command tree. Commands import what they need when they run, so that --help is instant."""
+"""Tree of the commands; each imports what it needs when it runs, so that --help is instant."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`mediclip-dicom check`: a line for each thing that the node needs."""
+"""`mediclip-dicom check`: the state of each thing that the node needs."""
 
 from typing import TYPE_CHECKING
 

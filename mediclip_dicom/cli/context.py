@@ -1,4 +1,4 @@
-"""Configuration that a command uses."""
+"""Configuration of a command, from --config and the environment."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,23 +13,23 @@ DEFAULT_FILE = Path("config.toml")
 
 @dataclass(frozen=True, slots=True)
 class CliContext:
-    """The file named by --config, or None."""
+    """Value of --config, shared by all commands."""
 
     config: Path | None
 
     @property
     def file(self) -> Path | None:
-        """The file that is read: the named one, else ./config.toml, else none."""
+        """File that is read: the named one, else ./config.toml, else none."""
         if self.config is not None:
             return self.config
         return DEFAULT_FILE if DEFAULT_FILE.exists() else None
 
 
 def settings_of(context: typer.Context) -> Settings:
-    """The settings of this command line, and logging set up as they say.
+    """Load the settings of this command line, and configure logging accordingly.
 
     Raises:
-        ConfigError: The file or the environment is wrong.
+        ConfigError: the file or the environment is wrong.
     """
     settings = load_settings(context.ensure_object(CliContext).file)
     configure_logging(settings.logging)

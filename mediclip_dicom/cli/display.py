@@ -1,4 +1,4 @@
-"""What the commands share in what they show: the console, times, tables, progress bars."""
+"""Console output that the commands share: times, tables, progress bars."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ VERDICT_STYLES = {"abnormal": "bold red", "normal": "green", "undetermined": "ye
 
 
 def make_table(title: str | None, *columns: str) -> Table:
-    """A table in the house's style."""
+    """Make a table in the common style."""
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -29,24 +29,24 @@ def escape_markup(text: object) -> str:
 
 
 def local_time(moment: datetime | None) -> str:
-    """A moment as the administrator's clock shows it."""
+    """Format a moment in local time."""
     return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def score_text(score: float | None) -> str:
-    """A score with enough digits to rank by."""
+    """Format a score with enough digits to rank by."""
     return "" if score is None else f"{score:.4f}"
 
 
 def verdict_text(verdict: str) -> str:
-    """A verdict in its colour, as Rich markup."""
+    """Format a verdict in its colour, as Rich markup."""
     style = VERDICT_STYLES.get(verdict)
     return f"[{style}]{verdict}[/]" if style else verdict
 
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """Progress bars that show what is done, how far, and for how long."""
+    """Show progress bars with count and elapsed time."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -58,13 +58,13 @@ def progress_bars() -> Iterator[Progress]:
 
 
 def count_progress(progress: Progress, description: str) -> Callable[[int, int], None]:
-    """A callback (done, total) that moves a bar of its own."""
+    """Return a callback (done, total) that moves a bar of its own."""
     bar = progress.add_task(description, total=None)
     return lambda done, total: progress.update(bar, completed=done, total=total)
 
 
 def fit_progress(progress: Progress) -> Callable[[Any], None]:
-    """A callback for `ai_core.FitProgress`: a bar for each stage, in the order they come."""
+    """Return a callback for `ai_core.FitProgress`, with a bar for each stage."""
     bars: dict[str, Any] = {}
 
     def show(state: Any) -> None:

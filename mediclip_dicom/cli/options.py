@@ -35,7 +35,7 @@ def get_preset_option(name: str) -> "Preset":
     """Look up the preset that --preset names.
 
     Raises:
-        typer.BadParameter: There is none of that name.
+        typer.BadParameter: there is none of that name.
     """
     from ai_core import PresetError, get_preset
 
@@ -49,7 +49,7 @@ def make_window(center_and_width: tuple[float, float] | None) -> "Window | None"
     """Make the window of --window; None without the option.
 
     Raises:
-        typer.BadParameter: The width is below 1.
+        typer.BadParameter: the width is below 1.
     """
     if center_and_width is None:
         return None

@@ -1,4 +1,4 @@
-"""`mediclip-dicom peer`: talk to the peers in the configuration."""
+"""`mediclip-dicom peer`: associations with the configured peers."""
 
 from typing import Annotated
 

@@ -85,7 +85,7 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder; made if missing.")],
     task: TASK = None,
 ) -> None:
-    """Write what the node said of a study: objects (DICOM), maps (NPZ), scores (CSV).
+    """Write the node's results of a study: objects (DICOM), maps (NPZ), scores (CSV).
 
     The objects name the patient, as in the PACS; maps and scores name UIDs only. A maps file holds
     `maps` (frames, 224, 224; float32 in 0 to 1), `sop_instance_uid`, `frame`, and `box`: top, left,

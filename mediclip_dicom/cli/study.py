@@ -17,7 +17,7 @@ from mediclip_dicom.cli.display import (
 if TYPE_CHECKING:
     from mediclip_dicom.studies import RunDetails
 
-app = typer.Typer(no_args_is_help=True, help="What the node has received, and what it said.")
+app = typer.Typer(no_args_is_help=True, help="Studies that the node has received, and its results.")
 
 
 @app.command("list")

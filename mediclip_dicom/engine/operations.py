@@ -17,8 +17,8 @@ def complete_now(settings: Settings, study_uid: str) -> None:
     """Gather and analyse a study without waiting for more of it; the node does it when it runs.
 
     Raises:
-        StudyNotFoundError: The spool holds no instance of the study.
-        DatabaseError: The workflow database can't be used.
+        StudyNotFoundError: the spool holds no instance of the study.
+        DatabaseError: the workflow database can't be used.
     """
     with Spool(settings.storage.spool) as spool:
         if not spool.instances(study_uid):
@@ -39,8 +39,8 @@ def retry(
         destination: name of the destination.
 
     Raises:
-        DeliveryNotFoundError: Nothing of such a run is open for this destination.
-        NodeError: There is no such destination, or the workflow database can't be used.
+        DeliveryNotFoundError: nothing of such a run is open for this destination.
+        NodeError: there is no such destination, or the workflow database can't be used.
     """
     settings.destination(destination)
     found = _change_state(
@@ -70,8 +70,8 @@ def cancel(
         destination: name of the destination.
 
     Raises:
-        DeliveryNotFoundError: Nothing of such a run waits for this destination.
-        DatabaseError: The workflow database can't be used.
+        DeliveryNotFoundError: nothing of such a run waits for this destination.
+        DatabaseError: the workflow database can't be used.
     """
     waiting = (DeliveryState.PENDING, DeliveryState.FAILED)
     found = _change_state(

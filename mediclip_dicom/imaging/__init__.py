@@ -1,4 +1,4 @@
-"""DICOM files to what a radiologist sees, to the detector's input, and back to the source grid."""
+"""Images: DICOM headers, display pixels, detector inputs, and planes in the patient."""
 
 from ai_core.images import PICTURE_SUFFIXES, Mode, Placement, read_picture
 from mediclip_dicom.imaging.display import Window

@@ -1,4 +1,4 @@
-"""Stored pixel values to what a radiologist sees: modality LUT, VOI LUT or window, polarity.
+"""Display pipeline of a grey image: modality LUT, VOI LUT or window, polarity.
 
 The order is that of PS3.3 C.11 and PS3.4 N.2: modality LUT, VOI LUT, then the inversion of
 MONOCHROME1. Pixel padding takes no part in it and is drawn black, whatever the polarity.
@@ -22,7 +22,7 @@ Image = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A linear window in modality units, such as Hounsfield units (PS3.3 C.11.2.1.2).
+    """Linear window in modality units, such as Hounsfield units (PS3.3 C.11.2.1.2).
 
     Attributes:
         center: window centre.
@@ -40,7 +40,7 @@ class Window:
 def to_rgb(
     stored: npt.NDArray[Any], dataset: Dataset, *, frame_index: int, window: Window | None
 ) -> Image:
-    """Turn one decoded frame into display RGB.
+    """Convert one decoded frame to display RGB.
 
     Args:
         stored: (rows, columns) or (rows, columns, 3); YBR already converted to RGB.
@@ -84,7 +84,7 @@ def _grey(stored: npt.NDArray[Any], attributes: Dataset, *, window: Window | Non
 
 
 def _frame_attributes(dataset: Dataset, frame_index: int) -> Dataset:
-    """The attributes that hold for one frame, functional groups laid over the root's."""
+    """Collect the attributes of one frame; functional groups override the root."""
     attributes = Dataset()
     for keyword in (
         "PhotometricInterpretation",
@@ -114,7 +114,7 @@ def _frame_attributes(dataset: Dataset, frame_index: int) -> Dataset:
 
 
 def _padding_mask(stored: npt.NDArray[Any], attributes: Dataset) -> npt.NDArray[np.bool_] | None:
-    """Pixels to be taken for background (PS3.3 C.7.5.1.1.2), or `None` where there are none."""
+    """Mask pixel padding (PS3.3 C.7.5.1.1.2); `None` where there is none."""
     for prefix in ("", "Float", "DoubleFloat"):
         value = attributes.get(f"{prefix}PixelPaddingValue")
         if value is None or value == "":
@@ -127,7 +127,7 @@ def _padding_mask(stored: npt.NDArray[Any], attributes: Dataset) -> npt.NDArray[
 
 
 def _as_stored(value: Any, stored: npt.NDArray[Any]) -> Any:
-    """A padding value as the pixels would hold it; writers mix up US and SS."""
+    """Convert a padding value to the pixels' type; writers mix up US and SS."""
     if stored.dtype.kind == "f":
         return stored.dtype.type(value)
     return np.asarray(int(value), dtype=np.int64).astype(stored.dtype)[()]
@@ -147,7 +147,7 @@ def _modality_values(stored: npt.NDArray[Any], attributes: Dataset) -> npt.NDArr
 def _voi(
     modality: npt.NDArray[Any], attributes: Dataset, padding: npt.NDArray[np.bool_] | None
 ) -> npt.NDArray[Any]:
-    """The first VOI LUT, else the first usable window, else the fallback; all to [0, 1]."""
+    """Apply the first VOI LUT, else the first usable window, else a fallback; all to [0, 1]."""
     if (item := first_item(attributes, "VOILUTSequence")) is not None:
         values, largest = _looked_up(modality, item)
         return np.clip(values.astype(np.float32) / largest, 0, 1)
@@ -165,7 +165,7 @@ def _voi(
 def _without_window(
     modality: npt.NDArray[Any], attributes: Dataset, padding: npt.NDArray[np.bool_] | None
 ) -> npt.NDArray[Any]:
-    """No VOI LUT, no window: 8 bits are shown as they are, anything deeper between percentiles."""
+    """Show 8 bits as they are, deeper pixels between percentiles."""
     if modality.dtype == np.uint8 and int(attributes.get("BitsStored", 8)) == 8:
         return modality.astype(np.float32) / 255
     return between_percentiles(modality, padding)
@@ -187,7 +187,7 @@ def _windowed(
 
 
 def _looked_up(values: npt.NDArray[Any], item: Dataset) -> tuple[npt.NDArray[Any], int]:
-    """Apply a LUT item (PS3.3 C.11.1.1, C.11.2.1.1); returns the values and the largest possible.
+    """Apply a LUT item (PS3.3 C.11.1.1, C.11.2.1.1); return values and largest possible one.
 
     pydicom 3.0's own `apply_voi` counts in the type of the table's entries and so wraps an
     8-bit table of more than 256 entries; hence the index is taken here, in 64 bits.

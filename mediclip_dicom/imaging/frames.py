@@ -1,4 +1,4 @@
-"""The frames of an image, one at a time, as display RGB."""
+"""Frames of an image, decoded one at a time as display RGB."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DEFAULT_PLUGIN = "pylibjpeg"
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame as it would be displayed.
+    """Frame as it is displayed.
 
     Attributes:
         number: 1-based frame number.
@@ -42,7 +42,7 @@ class Frame:
 
 
 def plugin_for(transfer_syntax: UID | None) -> str:
-    """The decoder of a transfer syntax, by pydicom's name; empty where nothing is compressed."""
+    """Return pydicom's name of the decoder for a transfer syntax; empty if uncompressed."""
     if transfer_syntax is None or not transfer_syntax.is_compressed:
         return ""
     return _PLUGINS.get(str(transfer_syntax), _DEFAULT_PLUGIN)

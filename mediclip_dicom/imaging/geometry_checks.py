@@ -1,6 +1,7 @@
-"""Images whose headers contradict themselves or each other: an overlay could lie anywhere.
+"""Geometry checks: images whose headers contradict themselves or each other.
 
-They are left out with the reason, and the rest of the study is read.
+An overlay on them could be anywhere, so they are left out with the reason, and the rest of the
+study is read.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ _POSITION_DIGITS = 2  # a hundredth of a millimetre
 
 
 def find_contradictions(headers: Iterable[ImageHeader]) -> Mapping[tuple[str, int], str]:
-    """Frames that can't be trusted to lie where their header says.
+    """Find frames whose position in the patient can't be trusted.
 
-    Looked at are the header's own plane (see `pixels.planes`), and among the slices of one stack
-    (series, frame of reference, orientation) a grid that is not that of most of them, and places
-    that are taken twice without an echo, phase or the like to tell the images apart.
+    Checked are the header's own plane (see `imaging.planes`), and in the slices of one stack
+    (series, frame of reference, orientation) grids that differ from the grid of most of them, and
+    positions that occur twice without an echo, phase or the like to distinguish the images.
 
     Returns:
-        Why, without patient data, by (SOP Instance UID, frame number from 1).
+        Reasons, without patient data, by (SOP Instance UID, frame number from 1).
     """
     reasons: dict[tuple[str, int], str] = {}
     stacks: dict[tuple[object, ...], list[ImageHeader]] = defaultdict(list)
@@ -46,7 +47,7 @@ def find_contradictions(headers: Iterable[ImageHeader]) -> Mapping[tuple[str, in
 
 
 def _other_grids(stack: list[ImageHeader]) -> Iterable[tuple[ImageHeader, str]]:
-    """The images whose grid is not that of more than half of the stack."""
+    """Find the images whose grid differs from the grid of most of the stack."""
     grids = Counter((header.rows, header.columns) for header in stack)
     grid, count = grids.most_common(1)[0]
     common = grid if 2 * count > len(stack) else None
@@ -70,6 +71,6 @@ def _shared_places(stack: list[ImageHeader]) -> Iterable[tuple[ImageHeader, str]
 
 
 def rounded_position(position: tuple[float, ...]) -> tuple[float, ...]:
-    """A position in mm, near enough to be the same place."""
+    """Round a position in mm, so that equal places compare equal."""
     # Adding zero makes a negative zero a positive one.
     return tuple(round(value, _POSITION_DIGITS) + 0.0 for value in position)

@@ -1,4 +1,4 @@
-"""What routing, ordering and results need to know of an image, read without its pixels."""
+"""Image header: the attributes for routing, ordering and results, read without pixels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DERIVED_SOP_CLASSES = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageHeader:
-    """The attributes of one image SOP instance, as plain values.
+    """Header of one image SOP instance, as frozen values.
 
     Attributes:
         image_position: (x, y, z) of the first voxel in mm, of the first frame where there are
@@ -44,10 +44,10 @@ class ImageHeader:
             Spacing, else `None`.
         spacing_at_detector: the spacing is that of the detector, before which the anatomy is
             magnified (PS3.3 10.7.1.3).
-        pixel_aspect: height of a pixel over its width, 1.0 where nothing is said.
-        planes: where each frame lies; nothing for a class without planes (see `pixels.planes`).
-        repetition: what tells the image from others of its series at the same place.
-        contradictions: frames whose plane can't be what the header says: (number from 1, why).
+        pixel_aspect: height of a pixel over its width, 1.0 where the header has none.
+        planes: plane of each frame; empty for a class without planes (see `imaging.planes`).
+        repetition: attributes that distinguish images of one series at the same position.
+        contradictions: frames whose plane is impossible: (number from 1, reason).
         contributing_device_uids: Device UIDs of Contributing Equipment: the loop guard's evidence.
     """
 
@@ -84,7 +84,7 @@ def read_header(path: Path, *, own_device_uid: str | None = None) -> ImageHeader
 
     Args:
         path: a DICOM Part 10 file.
-        own_device_uid: this node's device UID; what it made itself is refused (loop guard).
+        own_device_uid: this node's device UID; its own results are refused (loop guard).
 
     Raises:
         UnsupportedImageError: not DICOM, no pixel data, a derived object (SEG, SR, KO, PR,
@@ -106,7 +106,7 @@ def read_header(path: Path, *, own_device_uid: str | None = None) -> ImageHeader
 
 
 def read_attributes(path: Path) -> tuple[Dataset, bool]:
-    """Read a file's attributes up to its pixel data, and tell whether it has any.
+    """Read a file's attributes up to its pixel data, and report whether it has any.
 
     Raises:
         UnsupportedImageError: the file is no DICOM Part 10 file, or its header is broken.
@@ -129,7 +129,7 @@ def read_attributes(path: Path) -> tuple[Dataset, bool]:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's; pydicom raises others of its own where a sequence is broken
         # A broken header fails in pydicom in many ways; its words may quote values, so only
-        # the kind of failure is told.
+        # the kind of failure is reported.
         detail = f"the header cannot be parsed ({type(error).__name__})"
         raise UnsupportedImageError(UnsupportedReason.MALFORMED_HEADER, detail=detail) from error
     return dataset, met_pixel_data
@@ -222,7 +222,7 @@ def _sextuple(value: Any) -> tuple[float, ...] | None:
 
 
 def _pixel_spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, bool]:
-    """(between rows, between columns) in mm, and whether that is at the detector."""
+    """Return (between rows, between columns) in mm, and whether it is at the detector."""
     in_plane = plane_attribute(dataset, "PixelMeasuresSequence", "PixelSpacing", frame_index=0)
     for candidate, at_detector in ((in_plane, False), (dataset.get("ImagerPixelSpacing"), True)):
         numbers = _floats(candidate, 2)

@@ -1,4 +1,4 @@
-"""Where an image says that it lies in the patient, and what contradicts itself in that."""
+"""Image planes in a frame of reference, and contradictions in their attributes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _PARTS = (
     ("PixelMeasuresSequence", "PixelSpacing", "Pixel Spacing", 2),
 )
 
-# What tells images of one place apart: an echo, a phase, a b-value, a kernel, a contrast.
+# Attributes that distinguish images at one position: echo, phase, b-value, kernel, contrast.
 _REPETITION_KEYWORDS = (
     "ImageType",
     "AcquisitionNumber",
@@ -60,7 +60,7 @@ _REPETITION_KEYWORDS = (
 
 
 def plane_attribute(dataset: Dataset, sequence: str, keyword: str, *, frame_index: int) -> Any:
-    """An attribute of a frame's plane: the root's own, else that of its functional groups."""
+    """Return an attribute of a frame's plane, of the root or of its functional groups."""
     if (value := dataset.get(keyword)) is not None:
         return value
     for groups in functional_groups(dataset, frame_index):
@@ -70,13 +70,13 @@ def plane_attribute(dataset: Dataset, sequence: str, keyword: str, *, frame_inde
 
 
 def first_item(dataset: Dataset, keyword: str) -> Dataset | None:
-    """The first item of a sequence, or `None` where it is absent or empty."""
+    """Return the first item of a sequence, or `None` where it is absent or empty."""
     sequence = dataset.get(keyword)
     return sequence[0] if sequence else None
 
 
 def functional_groups(dataset: Dataset, frame_index: int) -> tuple[Dataset, ...]:
-    """The functional groups that hold for a frame, per-frame before shared (PS3.3 C.7.6.16)."""
+    """Return a frame's functional groups, per-frame before shared (PS3.3 C.7.6.16)."""
     groups: list[Dataset] = []
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
     if per_frame and frame_index < len(per_frame):
@@ -87,13 +87,13 @@ def functional_groups(dataset: Dataset, frame_index: int) -> tuple[Dataset, ...]
 
 
 def repetition(dataset: Dataset) -> tuple[str, ...]:
-    """What tells an image from others of its series at the same place; equal means the same."""
+    """Return the attributes that distinguish images of one series at the same position."""
     return tuple(str(dataset.get(keyword) or "") for keyword in _REPETITION_KEYWORDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """Where one frame lies in its frame of reference (PS3.3 C.7.6.2).
+    """Image plane of one frame in its frame of reference (PS3.3 C.7.6.2).
 
     Attributes:
         position: (x, y, z) of the centre of the first voxel in mm.
@@ -107,7 +107,7 @@ class Plane:
 
 
 def planes_of(dataset: Dataset) -> tuple[tuple[Plane | None, ...], tuple[tuple[int, str], ...]]:
-    """The planes of an image's frames, and what contradicts itself in them.
+    """Return the planes of an image's frames, and the contradictions in them.
 
     Only classes that have planes are looked at: a radiograph is read without any.
 
@@ -125,7 +125,7 @@ def planes_of(dataset: Dataset) -> tuple[tuple[Plane | None, ...], tuple[tuple[i
 
 
 def _plane(dataset: Dataset, index: int) -> Plane | str | None:
-    """The plane of a frame, or what is wrong with it, or `None` where a part of it is absent."""
+    """Return a frame's plane, or its contradiction, or `None` where a part of it is absent."""
     parts: list[tuple[float, ...]] = []
     absent = False
     for sequence, keyword, name, count in _PARTS:

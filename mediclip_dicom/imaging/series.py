@@ -1,4 +1,4 @@
-"""The images of a study in the order that a reader scrolls them, and as detector inputs."""
+"""Images of a study in reading order, and as detector inputs."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ INPUT_SIZE = 224
 
 @dataclass(frozen=True, slots=True)
 class SourceImage:
-    """One SOP instance that holds an image, and where its file lies."""
+    """Image SOP instance: its file and its header."""
 
     path: Path
     header: ImageHeader
@@ -26,7 +26,7 @@ class SourceImage:
 
 @dataclass(frozen=True, slots=True)
 class SkippedFile:
-    """One SOP instance that is not analysed, and why."""
+    """File that is not analysed, and the reason."""
 
     path: Path
     reason: str
@@ -34,13 +34,13 @@ class SkippedFile:
 
 @dataclass(frozen=True, slots=True)
 class InputFrame:
-    """One frame as the detector takes it.
+    """Frame as the detector takes it.
 
     Attributes:
         image: The SOP instance that it belongs to.
-        frame: Frame number, from 1.
+        frame: frame number, from 1.
         pixels: float32, shape (3, 224, 224), in [0, 1]; None where it can't be decoded.
-        skipped: Why it can't be decoded, else None.
+        skipped: reason why it can't be decoded, else None.
     """
 
     image: SourceImage
@@ -52,11 +52,11 @@ class InputFrame:
 def read_headers(
     paths: Iterable[Path], *, own_device_uid: str | None = None
 ) -> tuple[tuple[SourceImage, ...], tuple[SkippedFile, ...]]:
-    """Read the headers of DICOM files, images apart from the rest.
+    """Read the headers of DICOM files, and separate images from other instances.
 
     Args:
         paths: Part 10 files.
-        own_device_uid: What the node wrote itself is no image for it (loop guard).
+        own_device_uid: this node's device UID; its own results are no images (loop guard).
 
     Returns:
         The images, by series and then along the slice normal (else by instance number), and the
@@ -75,12 +75,12 @@ def read_headers(
 def iter_input_frames(
     images: Iterable[SourceImage], *, mode: Mode, window: Window | None
 ) -> Iterator[InputFrame]:
-    """Decode frame by frame into detector inputs; what can't be decoded says why.
+    """Decode frame by frame into detector inputs, or into the reason why not.
 
     Args:
-        images: In reading order.
+        images: in reading order.
         mode: "pad" keeps the aspect ratio, "stretch" does not (see `Placement`).
-        window: A window that the task fixes, in modality units; None takes the header's.
+        window: a window that the task fixes, in modality units; None takes the header's.
     """
     for image in images:
         decoded = 0
@@ -95,7 +95,7 @@ def iter_input_frames(
 
 
 def place(header: ImageHeader, *, mode: Mode) -> Placement:
-    """How an image's grid lies in the detector's square input."""
+    """Return the placement of an image's grid in the detector's square input."""
     return Placement(
         rows=header.rows,
         columns=header.columns,
@@ -106,7 +106,7 @@ def place(header: ImageHeader, *, mode: Mode) -> Placement:
 
 
 def sample_evenly(images: Sequence[SourceImage], count: int) -> tuple[SourceImage, ...]:
-    """At most `count` of the images, evenly over their order, the first and last left out first."""
+    """Choose at most `count` images, evenly over their order."""
     if len(images) <= count:
         return tuple(images)
     positions = (np.arange(count) + 0.5) * len(images) / count

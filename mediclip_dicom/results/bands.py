@@ -1,4 +1,4 @@
-"""The anomaly map as nested bands, because a viewer draws a binary segment in one flat colour."""
+"""Nested bands of an anomaly map: a viewer draws a binary segment in one flat colour."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COLOURS = ((255, 221, 0), (255, 136, 0), (221, 0, 0))
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """One of the nested segments.
+    """Nested segment of a Segmentation.
 
     Attributes:
         segment_number: 1-based; band 1 holds band 2, which holds band 3.
@@ -31,7 +31,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A connected piece of the first band in one frame (8-connected).
+    """Connected region of the first band in one frame (8-connected).
 
     Attributes:
         area_pixels: source pixels that it covers.
@@ -47,7 +47,7 @@ class Region:
 
 
 def bands(operating_point: float) -> tuple[Band, ...]:
-    """The three bands: from the operating point, and one and two thirds of the way from it to 1."""
+    """Divide the map above the operating point into three bands of equal height."""
     step = (1.0 - operating_point) / len(_NAMES)
     return tuple(
         Band(number + 1, name, operating_point + number * step, colour)
@@ -58,7 +58,7 @@ def bands(operating_point: float) -> tuple[Band, ...]:
 def band_masks(
     source_map: npt.NDArray[np.float32], levels: tuple[Band, ...]
 ) -> npt.NDArray[np.uint8]:
-    """(rows, columns, bands) of 0 and 1 for a map on the source's pixels."""
+    """Mark the pixels of each band: (rows, columns, bands) of 0 and 1 on the source's pixels."""
     thresholds = np.array([level.threshold for level in levels], dtype=np.float32)
     return (source_map[:, :, np.newaxis] > thresholds).astype(np.uint8)
 
@@ -66,7 +66,7 @@ def band_masks(
 def find_regions(
     mask: npt.NDArray[np.uint8], source_map: npt.NDArray[np.float32]
 ) -> tuple[Region, ...]:
-    """The connected regions of a frame's first band, biggest first."""
+    """Find the connected regions of a frame's first band, the largest first."""
     labelled = label(mask, connectivity=2)  # type: ignore[no-untyped-call]
     properties = regionprops(labelled, intensity_image=source_map)  # type: ignore[no-untyped-call]
     found = [

@@ -1,4 +1,4 @@
-"""The content tree of the report: TID 1500 with its measurement groups."""
+"""Content tree of the Structured Report: TID 1500 and its measurement groups."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from mediclip_dicom.results.device import Device
 from mediclip_dicom.results.identity import (
     algorithm_parameters,
     derive_uid,
-    plain,
+    to_ascii,
 )
 from mediclip_dicom.results.observer import observer
 from mediclip_dicom.results.reading import ImageReading, Reading
@@ -89,9 +89,9 @@ def report_content(
     device: Device,
     problems: Sequence[str],
 ) -> MeasurementReport:
-    """The tree: observer, procedure, then the study's group, the segments' and the regions'."""
+    """Build the tree: observer, procedure, then the groups of study, segments and regions."""
     algorithm = AlgorithmIdentification(
-        name=plain(reading.task_name),
+        name=to_ascii(reading.task_name),
         version=str(reading.task_version),
         parameters=[f"{key}={value}" for key, value in algorithm_parameters(reading).items()],
         family=codes.DCM.ArtificialIntelligence,
@@ -136,7 +136,7 @@ def _study_group(
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
             uid=derive_uid(reading, "tracking", "study"),
-            identifier=f"{plain(reading.task_name)} study score",
+            identifier=f"{to_ascii(reading.task_name)} study score",
         ),
         algorithm_id=algorithm,
         measurements=measurements or None,
@@ -166,8 +166,8 @@ def _comments(reading: Reading, regions: Sequence[MarkedRegion]) -> Iterable[str
     read = sum(image.skipped is None for image in reading.images)
     yield (
         f"Not for diagnostic use. {read} of {len(reading.images)} frames analysed by task "
-        f"{plain(reading.task_name)} version {reading.task_version}, fitted on {reading.k} normal "
-        "studies. The anomaly score is no probability."
+        f"{to_ascii(reading.task_name)} version {reading.task_version}, fitted on {reading.k} "
+        "normal studies. The anomaly score is no probability."
     )
     if reading.score is not None:
         # Renderers such as DCMTK's show a contained number without its name.
@@ -203,7 +203,7 @@ def _comments(reading: Reading, regions: Sequence[MarkedRegion]) -> Iterable[str
             frame = f" frame {image.frame_number}" if frames > 1 else ""
             skipped[image.skipped].append(image.header.sop_instance_uid + frame)
     for reason, uids in skipped.items():
-        yield f"Not analysed ({len(uids)}), {plain(reason)}: {', '.join(uids)}"
+        yield f"Not analysed ({len(uids)}), {to_ascii(reason)}: {', '.join(uids)}"
 
 
 def _p_value(value: float | None) -> str:
@@ -211,13 +211,13 @@ def _p_value(value: float | None) -> str:
 
 
 def _series_comments(reading: Reading) -> Iterable[str]:
-    """What was looked at, a sentence for each series."""
+    """Write a sentence for each series about the frames that were analysed."""
     series: dict[str, list[ImageReading]] = defaultdict(list)
     for image in reading.images:
         series[image.header.series_instance_uid].append(image)
     for number, images in enumerate(series.values(), start=1):
         header = images[0].header
-        what = ", ".join(filter(None, (header.modality, plain(header.series_description))))
+        what = ", ".join(filter(None, (header.modality, to_ascii(header.series_description))))
         read = sum(image.skipped is None for image in images)
         yield (
             f"{read} of {len(images)} frames of series {number} ({what}) analysed: "
@@ -257,7 +257,7 @@ def _region_group(
         tracking_identifier=TrackingIdentifier(
             uid=derive_uid(reading, "tracking", "region", str(number)),
             identifier=(
-                f"{plain(reading.task_name)} region {number}, centre at row {region.row}, "
+                f"{to_ascii(reading.task_name)} region {number}, centre at row {region.row}, "
                 f"column {region.column}"
             ),
         ),

@@ -1,4 +1,4 @@
-"""The node as a device (TID 1004): its name in every object that it writes."""
+"""Device observer (TID 1004): the node's name in every object that it writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mediclip_dicom.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """This node, as its results name it.
+    """Device that writes the results: this node.
 
     Attributes:
         uid: the device's UID; the loop guard knows the node's own results by it.
@@ -26,7 +26,7 @@ class Device:
 
 
 def node_device(settings: Settings) -> Device:
-    """The node as a device (TID 1004), its UID derived from what the site calls it."""
+    """Make the node's device; its UID is derived from the configured names."""
     device = settings.device
     name = "|".join((device.manufacturer, device.model, device.name, device.serial_number))
     digest = hashlib.sha256(name.encode()).digest()[:16]

@@ -1,4 +1,4 @@
-"""The marked images for a PACS that draws no Segmentation: fused pictures and key objects."""
+"""Secondary Captures and Key Object Selection, for a PACS that draws no Segmentation."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from mediclip_dicom.results.identity import (
     SERIES_NUMBERS,
     derive_uid,
     equipment_arguments,
-    plain,
     series_description,
     stamp,
+    to_ascii,
 )
 from mediclip_dicom.results.maps import source_map
-from mediclip_dicom.results.multiframe import Save, SeriesOf
+from mediclip_dicom.results.multiframe import ResultSeries, Save
 from mediclip_dicom.results.observer import observer
 from mediclip_dicom.results.picture import RGB, Caption, fuse
 from mediclip_dicom.results.reading import ImageReading, Reading
@@ -37,14 +37,14 @@ from mediclip_dicom.results.source import (
 )
 
 MAXIMUM_PICTURES = 32
-"""A legacy PACS is no place for a thousand pictures: those of the highest scores are made."""
+"""Pictures per reading at most, of the highest scores: a legacy PACS is slow with thousands."""
 
 _LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
 _SOURCE_IMAGE = hd.sr.CodedConcept("121322", "DCM", "Source image for image processing operation")
 
 
 def choose_flagged(marked: Sequence[ImageReading]) -> tuple[ImageReading, ...]:
-    """The marked frames that are shown one by one: those of the highest scores, in their order."""
+    """Choose the marked frames with the highest scores, in reading order."""
     ranked = sorted(range(len(marked)), key=lambda n: (-(marked[n].score or 0.0), n))
     return tuple(marked[n] for n in sorted(ranked[:MAXIMUM_PICTURES]))
 
@@ -52,12 +52,12 @@ def choose_flagged(marked: Sequence[ImageReading]) -> tuple[ImageReading, ...]:
 def save_pictures(
     reading: Reading, flagged: Sequence[ImageReading], *, device: Device, save: Save
 ) -> None:
-    """Make a Secondary Capture for each flagged frame; each source series has a new one.
+    """Make a Secondary Capture of each flagged frame, in a new series for each source series.
 
     Raises:
         UndecodableFrameError: a source can't be decoded any more.
     """
-    series = SeriesOf(reading, device, "SC", "fused pictures")
+    series = ResultSeries(reading, device, "SC", "fused pictures")
     for image, rgb in _decode(flagged, reading):
         source = read_source(image.path)
         key = f"{image.header.sop_instance_uid} {image.frame_number}"
@@ -104,13 +104,14 @@ def _fuse(
     *,
     orientation: tuple[str, str] | None,
 ) -> RGB:
-    """The fused picture of a frame, with what the reading says of it written above."""
+    """Draw the fused picture of a frame with the verdict and its score above."""
     score = "not scored" if image.score is None else f"image score {image.score:.3g}"
     where = f"image {image.header.instance_number or '-'}"
     if image.frame_numbers is not None:
         where += f", frame {image.frame_number}"
+    task = f"{to_ascii(reading.task_name)[:40]} version {reading.task_version}"
     lines = [
-        f"{plain(reading.task_name)[:40]} version {reading.task_version}: study {reading.verdict}",
+        f"{task}: study {reading.verdict}",
         f"{where}: {score}",
     ]
     if not reading.backbone_trained:
@@ -127,7 +128,7 @@ def _fuse(
 def _decode(
     images: Sequence[ImageReading], reading: Reading
 ) -> Iterator[tuple[ImageReading, npt.NDArray[np.float32]]]:
-    """The images with their pixels as displayed, each file read once, in the order given."""
+    """Decode the frames as displayed, each file once, in the order given."""
     by_path: dict[object, list[ImageReading]] = {}
     for image in images:
         by_path.setdefault(image.path, []).append(image)
@@ -141,12 +142,12 @@ def _decode(
 
 
 def _patient_orientation(image: ImageReading, source: Dataset) -> tuple[str, str] | None:
-    """Where rows and columns lead to in the patient (PS3.3 C.7.6.1.1.1), if it is known."""
+    """Return the patient directions of rows and columns (PS3.3 C.7.6.1.1.1), if known."""
     if image.plane is not None:
         cosines = image.plane.orientation
         return _letter(cosines[:3]), _letter(cosines[3:])
-    told = [str(value) for value in source.get("PatientOrientation") or ()]
-    return (told[0], told[1]) if len(told) == 2 and all(told) else None
+    named = [str(value) for value in source.get("PatientOrientation") or ()]
+    return (named[0], named[1]) if len(named) == 2 and all(named) else None
 
 
 def _letter(direction: Sequence[float]) -> str:
@@ -181,7 +182,7 @@ def save_key_objects(
         referenced_objects=list(evidence.values()),
         observer_device_context=observer(device),
         description=(
-            f"Images with a region above the operating point of task {plain(reading.task_name)} "
+            f"Images with a region above the operating point of task {to_ascii(reading.task_name)} "
             f"version {reading.task_version}. Chosen by a program. Not for diagnostic use."
         ),
     )
@@ -192,7 +193,7 @@ def save_key_objects(
         series_number=SERIES_NUMBERS["KO"],
         sop_instance_uid=derive_uid(reading, "KO"),
         instance_number=1,
-        series_description=series_description(reading, what="key images"),
+        series_description=series_description(reading, label="key images"),
         requested_procedures=referenced_requests(source),
         transfer_syntax_uid=ExplicitVRLittleEndian,
         **equipment_arguments(device),
@@ -217,7 +218,7 @@ def _stand_in(image: ImageReading) -> Dataset:
 def _name_frames(
     document: Dataset, flagged: Sequence[ImageReading], classes: dict[str, str]
 ) -> None:
-    """Give the sources their own class, and their content items the frames that are meant."""
+    """Restore the sources' own SOP classes, and name the frames in the content items."""
     frames: dict[str, list[int]] = {}
     for image in flagged:
         if image.frame_numbers is not None:

@@ -1,4 +1,4 @@
-"""Who wrote an object, and what makes it the same object when it is written again."""
+"""Identity of a result: derived UIDs, equipment, and the same bytes at a repeat."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mediclip_dicom.settings import ResultKind
 if TYPE_CHECKING:
     from datetime import datetime
 
-# Only this node derives names in it; a new one would change every UID ever derived.
+# Namespace of all derived UIDs; another one would change every UID ever derived.
 _NAMESPACE = uuid.UUID("5a0c3d3e-7f5b-5c55-9d0e-3f6f2d1f6b7a")
 
 # High, so that a work list sorts the results behind the images; stable, one per kind of object.
@@ -36,7 +36,7 @@ _WARNING = ", not for diagnostic use"
 
 
 def derive_uid(reading: Reading, *parts: str) -> str:
-    """A UID (2.25, PS3.5 B.2) that is the same for the same study, content, task version, parts."""
+    """Derive a UID (2.25, PS3.5 B.2) from study, content, task version and parts."""
     name = "\n".join(
         (
             reading.study_instance_uid,
@@ -48,48 +48,50 @@ def derive_uid(reading: Reading, *parts: str) -> str:
     return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
 
 
-def series_description(reading: Reading, *, what: str) -> str:
-    """Task and kind, and that it is not for diagnostic use, within 64 characters."""
-    rest = f" {what}{_WARNING}"
-    return plain(reading.task_name)[: LONG_STRING - len(rest)] + rest
+def series_description(reading: Reading, *, label: str) -> str:
+    """Write a Series Description of at most 64 characters, with the warning."""
+    rest = f" {label}{_WARNING}"
+    return to_ascii(reading.task_name)[: LONG_STRING - len(rest)] + rest
 
 
-def plain(text: str) -> str:
-    """Text that fits every character set: the source's may hold the patient's name but not ours."""
+def to_ascii(text: str) -> str:
+    """Replace characters outside ASCII: the object keeps the source's character set, which may not
+    cover our text.
+    """
     return text.encode("ascii", "replace").decode("ascii")
 
 
-def plain_device(device: Device) -> Device:
-    """The device in text that fits the value representations and every character set."""
+def ascii_device(device: Device) -> Device:
+    """Return the device with names that fit VR LO and every character set."""
     fields = {
-        name: plain(getattr(device, name))[:LONG_STRING]
+        name: to_ascii(getattr(device, name))[:LONG_STRING]
         for name in ("name", "manufacturer", "model", "serial", "software_version")
     }
     return dataclasses.replace(device, **fields)
 
 
 def algorithm_parameters(reading: Reading) -> dict[str, str]:
-    """How the reading came about, by name; the same in the SEG and in the report."""
+    """List the parameters of a reading by name, the same in SEG and SR."""
     return {
-        "task": plain(reading.task_name),
+        "task": to_ascii(reading.task_name),
         "task_version": str(reading.task_version),
         "task_version_uid": reading.task_version_uid,
-        "preset": plain(reading.preset),
+        "preset": to_ascii(reading.preset),
         "k": str(reading.k),
         "operating_point": _number(reading.operating_point),
         "false_positive_rate": _number(reading.false_positive_rate),
         "p_value": _number(reading.p_value),
-        "backbone": plain(reading.backbone) if reading.backbone_trained else "untrained",
-        "backbone_model": plain(reading.backbone),
+        "backbone": to_ascii(reading.backbone) if reading.backbone_trained else "untrained",
+        "backbone_model": to_ascii(reading.backbone),
         "backbone_sha256": reading.backbone_sha256,
         "weights_sha256": reading.weights_sha256,
-        "software_version": plain(reading.software_version),
+        "software_version": to_ascii(reading.software_version),
         "study_revision": str(reading.revision),
     }
 
 
 def contributing_equipment(device: Device) -> ContributingEquipment:
-    """The Contributing Equipment item that tells our results from other people's images."""
+    """Make the Contributing Equipment item that the loop guard knows our results by."""
     item = ContributingEquipment(
         manufacturer=device.manufacturer,
         purpose_of_reference=codes.DCM.ProcessingEquipment,
@@ -103,7 +105,7 @@ def contributing_equipment(device: Device) -> ContributingEquipment:
 
 
 def equipment_arguments(device: Device) -> dict[str, Any]:
-    """The arguments about who made it that all of highdicom's constructors share."""
+    """Return the equipment arguments that all constructors of highdicom share."""
     return {
         "manufacturer": device.manufacturer,
         "manufacturer_model_name": device.model,
@@ -115,9 +117,9 @@ def equipment_arguments(device: Device) -> dict[str, Any]:
 
 
 def algorithm_identification(reading: Reading, device: Device) -> AlgorithmIdentificationSequence:
-    """What made a segment (PS3.3 C.8.20.2)."""
+    """Make the Algorithm Identification of a segment (PS3.3 C.8.20.2)."""
     return AlgorithmIdentificationSequence(
-        name=plain(reading.task_name)[:LONG_STRING],
+        name=to_ascii(reading.task_name)[:LONG_STRING],
         family=codes.DCM.ArtificialIntelligence,
         version=str(reading.task_version),
         source=device.manufacturer,
@@ -132,7 +134,7 @@ def stamp(instance: Dataset, finished_at: datetime) -> None:
         setattr(instance, f"{stem}Date", date)
         setattr(instance, f"{stem}Time", time)
     for item in instance.get("ContributingEquipmentSequence") or ():
-        # highdicom dates the scanner's contribution to the moment of writing, which is not when.
+        # highdicom sets the moment of writing, which differs at a repeat.
         item.pop("ContributionDateTime", None)
 
 

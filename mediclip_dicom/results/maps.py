@@ -1,4 +1,4 @@
-"""The anomaly map itself, every scored frame of it, for archives and for thresholding anew."""
+"""Anomaly maps as FRACTIONAL Segmentation or Parametric Map, with every scored frame."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from mediclip_dicom.results.device import Device
 from mediclip_dicom.results.identity import (
     algorithm_identification,
     derive_uid,
-    plain,
+    to_ascii,
 )
-from mediclip_dicom.results.multiframe import GEOMETRY_ERRORS, Save, SeriesOf, part_key, refusal
+from mediclip_dicom.results.multiframe import GEOMETRY_ERRORS, ResultSeries, Save, part_key, refusal
 from mediclip_dicom.results.planes import SourcePlanes, group_by_stack
 from mediclip_dicom.results.reading import ImageReading, Reading
 from mediclip_dicom.results.segmentation import concept
@@ -37,7 +37,7 @@ from mediclip_dicom.settings import ResultKind
 LARGEST_MAP_BYTES = 64 * 2**20
 
 _LARGEST_FRACTION = 255
-_WHATS = {"FRACTIONAL": "fractional map", "PM": "parametric map"}
+_LABELS = {"FRACTIONAL": "fractional map", "PM": "parametric map"}
 
 
 def save_maps(reading: Reading, *, kind: ResultKind, device: Device, save: Save) -> tuple[str, ...]:
@@ -49,26 +49,26 @@ def save_maps(reading: Reading, *, kind: ResultKind, device: Device, save: Save)
     Returns:
         What could not be made and why, for the report; no patient data.
     """
-    series = SeriesOf(reading, device, kind, _WHATS[kind])
+    series = ResultSeries(reading, device, kind, _LABELS[kind])
     problems: list[str] = []
     for key, stack in group_by_stack(reading.images).items():
         for number, part in enumerate(_parts(stack), start=1):
             if kind == "PM" and part[0].plane is None:
                 # highdicom 0.28 fails on it (it finds no dimension to index the frame by).
                 error = ValueError("an image without a place in a frame of reference has none")
-                problems.append(refusal(_WHATS[kind], part[0], error, frames=len(part)))
+                problems.append(refusal(_LABELS[kind], part[0], error, frames=len(part)))
                 continue
             try:
                 dataset = _build(series, part, stack=stack, key=part_key(key, number))
             except GEOMETRY_ERRORS as error:
-                problems.append(refusal(_WHATS[kind], part[0], error, frames=len(part)))
+                problems.append(refusal(_LABELS[kind], part[0], error, frames=len(part)))
                 continue
             save(kind, dataset)
     return tuple(problems)
 
 
 def source_map(image: ImageReading) -> npt.NDArray[np.float32]:
-    """The map on the source's pixels, in [0, 1].
+    """Resample the map onto the source's pixels, in [0, 1].
 
     Raises:
         ValueError: the frame was not scored.
@@ -86,7 +86,7 @@ def _parts(stack: Sequence[ImageReading]) -> Iterator[Sequence[ImageReading]]:
 
 
 def _build(
-    series: SeriesOf, part: Sequence[ImageReading], *, stack: Sequence[ImageReading], key: str
+    series: ResultSeries, part: Sequence[ImageReading], *, stack: Sequence[ImageReading], key: str
 ) -> Dataset:
     planes = SourcePlanes(part, stack=stack)
     pixels = np.stack([source_map(image) for image in part])
@@ -126,7 +126,7 @@ def _parametric_map(
 
 
 def _complete(dataset: Dataset, source: Dataset) -> None:
-    """Add what the IOD (PS3.3 A.75) requires and highdicom 0.28 leaves out."""
+    """Add the attributes that the IOD (PS3.3 A.75) requires and highdicom 0.28 leaves out."""
     shared = dataset.SharedFunctionalGroupsSequence[0]
     shared.FrameAnatomySequence = [frame_anatomy(source)]
     # The enumerated values of table C.7.6.16-10b are written without decimals.
@@ -135,7 +135,7 @@ def _complete(dataset: Dataset, source: Dataset) -> None:
 
 
 def _fractional(
-    series: SeriesOf,
+    series: ResultSeries,
     planes: SourcePlanes,
     pixels: npt.NDArray[np.float32],
     *,
@@ -143,7 +143,7 @@ def _fractional(
     **arguments: Any,
 ) -> Dataset:
     reading = series.reading
-    name = plain(reading.task_name)
+    name = to_ascii(reading.task_name)
     description = SegmentDescription(
         segment_number=1,
         segment_label="Anomaly map",

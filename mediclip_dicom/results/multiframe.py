@@ -1,4 +1,4 @@
-"""What Segmentations and Parametric Maps have in common, and what highdicom leaves open."""
+"""Multi-frame results: attributes that Segmentations and Parametric Maps share."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mediclip_dicom.results.identity import (
     SERIES_NUMBERS,
     derive_uid,
     equipment_arguments,
-    plain,
     series_description,
     stamp,
+    to_ascii,
 )
 from mediclip_dicom.results.planes import SourcePlanes
 from mediclip_dicom.results.reading import ImageReading, Reading
@@ -25,29 +25,29 @@ from mediclip_dicom.results.source import copy_character_set
 from mediclip_dicom.settings import ResultKind
 
 Save = Callable[[ResultKind, Dataset], None]
-"""Takes an object and puts it where it is safe; its pixels may be dropped afterwards."""
+"""Writes an object to disk; its pixels may be dropped afterwards."""
 
-# What has more pixel data than this is deflated: a mask of bits can't be compressed otherwise. For
-# less it isn't worth a peer that inflates badly; one that does not inflate gets all of it plain.
+# Above this size objects are written deflated: 1-bit pixel data has no other codec. Peers without
+# deflate get them uncompressed.
 DEFLATE_ABOVE_BYTES = 2**20
 
-# What highdicom raises at a geometry that it can't describe. The report then says so: a map in the
+# Raised by highdicom at a geometry that it can't describe. The report then says so: a map in the
 # wrong place would be worse than none.
 GEOMETRY_ERRORS = (ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError)
 
 
 @dataclass(slots=True)
-class SeriesOf:
-    """New series of one kind, one for each source series, their instances numbered from 1."""
+class ResultSeries:
+    """Series of results of one kind, one for each source series, instances numbered from 1."""
 
     reading: Reading
     device: Device
     kind: ResultKind
-    what: str
+    label: str
     _numbers: Counter[str] = field(default_factory=Counter)
 
     def arguments(self, image: ImageReading, *, key: str) -> dict[str, Any]:
-        """The arguments that highdicom's multi-frame constructors share.
+        """Return the arguments that highdicom's multi-frame constructors share.
 
         Args:
             image: the first of the sources.
@@ -59,14 +59,14 @@ class SeriesOf:
             "series_number": SERIES_NUMBERS[self.kind],
             "sop_instance_uid": derive_uid(self.reading, self.kind, key),
             "instance_number": self._numbers[series_uid] + 1,
-            "series_description": series_description(self.reading, what=self.what),
+            "series_description": series_description(self.reading, label=self.label),
             **equipment_arguments(self.device),
         }
 
     def finish(
         self, dataset: Dataset, planes: SourcePlanes, image: ImageReading, *, key: str
     ) -> None:
-        """Name the real sources, and settle what highdicom leaves to chance or leaves out."""
+        """Reference the real sources, and set the attributes that highdicom leaves out."""
         planes.name_sources(dataset)
         source = planes.datasets[0]
         copy_character_set(source, dataset)
@@ -85,20 +85,20 @@ class SeriesOf:
         self.count(image)
 
     def count(self, image: ImageReading) -> None:
-        """Note that an object from this source series has been made."""
+        """Count an object that has been made from this source series."""
         self._numbers[image.header.series_instance_uid] += 1
 
 
 def part_key(key: str, number: int) -> str:
-    """The key of a stack's part, counted from 1; the first has the key of the stack."""
+    """Return the key of a stack's part, counted from 1; the first has the key of the stack."""
     return key if number == 1 else f"{key} part {number}"
 
 
-def refusal(what: str, image: ImageReading, error: Exception, *, frames: int) -> str:
-    """A sentence for the report on an object that could not be made; no patient data."""
+def refusal(label: str, image: ImageReading, error: Exception, *, frames: int) -> str:
+    """Write a sentence for the report on an object that could not be made; no patient data."""
     return (
-        f"No {what} of series {image.header.series_instance_uid}, {frames} frames: "
-        f"{plain(str(error))}"
+        f"No {label} of series {image.header.series_instance_uid}, {frames} frames: "
+        f"{to_ascii(str(error))}"
     )
 
 

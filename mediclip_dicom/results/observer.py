@@ -1,4 +1,4 @@
-"""The node as the observer of a document (TID 1002, TID 1004)."""
+"""Observer context of a document: the node as device (TID 1002, TID 1004)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mediclip_dicom.results.device import Device
 
 
 def observer(device: Device) -> ObserverContext:
-    """The device observer of everything that the node says."""
+    """Make the device observer of a document."""
     return ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=DeviceObserverIdentifyingAttributes(

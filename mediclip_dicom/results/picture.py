@@ -1,4 +1,4 @@
-"""The fused picture: an image, the anomaly map over it, and what a person must know to read it."""
+"""Fused picture: an image, its anomaly map in colour, the scale, and the warning."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RGB = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """What is written around the picture; no patient data.
+    """Texts around a fused picture; no patient data.
 
     Attributes:
         lines: over the image, from the top.
@@ -40,7 +40,7 @@ class Caption:
 
 
 def image_box(rows: int, columns: int, *, lines: int, pixel_aspect: float) -> tuple[int, ...]:
-    """Where the image lies in its picture: left, top, right, bottom."""
+    """Return the image's box in its picture: left, top, right, bottom."""
     height, width = rows * pixel_aspect, float(columns)
     scale = IMAGE_SIDE / max(height, width)
     top = _HEAD + lines * _LINE
@@ -60,7 +60,7 @@ def fuse(
     pixel_aspect: float,
     caption: Caption,
 ) -> RGB:
-    """Blend a map over its image, beside it the scale, around it the words.
+    """Blend a map over its image, with the scale at the right and the texts around.
 
     Args:
         rgb: (rows, columns, 3) float32 in [0, 1], the image as it is displayed.
@@ -96,7 +96,7 @@ def _resized(plane: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArr
 def _colours(
     values: npt.NDArray[np.float32], operating_point: float | None
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Colour (…, 3) and opacity of map values, both in [0, 1]: the bands' colours, blended."""
+    """Return colour (…, 3) and opacity of map values, both in [0, 1]."""
     floor = operating_point or 0.0
     levels = bands(floor)
     stops = [level.threshold for level in levels]
@@ -142,7 +142,7 @@ def _draw_scale(
     box: tuple[int, ...],
     operating_point: float | None,
 ) -> None:
-    """The legend: map values from 0 to 1 in the colours that they have over mid grey."""
+    """Draw the legend: map values from 0 to 1 in their colours over mid grey."""
     left, top, bottom = box[2] + 20, box[1] + 30, max(box[3] - 20, box[1] + 60)
     height = bottom - top
     values = np.linspace(1, 0, height, dtype=np.float32)
@@ -167,5 +167,5 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def opposite(letters: str) -> str:
-    """The direction opposite to one of PS3.3 C.7.6.1.1.1, letter by letter."""
+    """Return the opposite of a direction (PS3.3 C.7.6.1.1.1), letter by letter."""
     return "".join(_OPPOSITES.get(letter, "") for letter in letters.upper())

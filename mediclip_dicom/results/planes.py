@@ -1,4 +1,4 @@
-"""Which planes a result has: those of its sources, if they have any."""
+"""Planes of a result: the planes of its sources, if they have any."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mediclip_dicom.results.source import SECONDARY_CAPTURE, read_source, refere
 
 _MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 
-# What a frame is on its own: all but what describes the whole of a multi-frame image.
+# Attributes of a multi-frame image as a whole, which a single frame has not.
 _WHOLE_IMAGE_KEYWORDS = (
     "NumberOfFrames",
     "SharedFunctionalGroupsSequence",
@@ -26,7 +26,7 @@ _WHOLE_IMAGE_KEYWORDS = (
     "FrameIncrementPointer",
 )
 
-# What the frames of a stack have in common and highdicom compares or takes from any of them.
+# Attributes that the frames of a stack share, and highdicom compares or takes from any of them.
 _STACK_KEYWORDS = (
     "SOPClassUID",
     "StudyInstanceUID",
@@ -42,11 +42,12 @@ _STACK_KEYWORDS = (
 
 
 def group_by_stack(images: Iterable[ImageReading]) -> dict[str, list[ImageReading]]:
-    """Scored images that can share a multi-frame result, by a key that is the same at a repeat.
+    """Group scored images that can share a multi-frame result, by a repeatable key.
 
     Slices of one series, frame of reference, orientation and grid form a stack, in the order
-    given; frames of an enhanced image likewise. Echoes and phases lie in the same places, and each
-    makes a stack of its own. What has no place in a frame of reference stands alone.
+    given; frames of an enhanced image likewise. Echoes and phases have the same positions, and each
+    makes a stack of its own. An image without a position in a frame of reference forms a stack of
+    one.
     """
     groups: dict[str, list[ImageReading]] = {}
     taken: Counter[tuple[object, ...]] = Counter()
@@ -75,15 +76,15 @@ def _stack_key(image: ImageReading) -> str:
 
 
 class SourcePlanes:
-    """Stand-ins for the sources of one result, a single-frame image each.
+    """Single-frame data sets that represent the sources of one result in highdicom.
 
     highdicom 0.28 wants one orientation for all frames of an enhanced image, takes all its frames
     or none, and asks every other multi-frame class for functional groups, which US and XA have
-    not. Frame by frame it takes everything; `name_sources` then names what was really read.
+    not. Frame by frame it takes everything; `name_sources` then references the real sources.
     """
 
     def __init__(self, images: Sequence[ImageReading], *, stack: Sequence[ImageReading]) -> None:
-        """Read the first source; the others share all that is taken from it but their place.
+        """Read the first source; the others share all of its attributes but the position.
 
         Args:
             images: the frames that the result holds, in its order.
@@ -97,10 +98,10 @@ class SourcePlanes:
             spacing=_slice_spacing(stack),
         )
         rest = [(uid, image) for uid, image in self._images.items() if image is not images[0]]
-        self.datasets = [first, *(_elsewhere(first, image, uid=uid) for uid, image in rest)]
+        self.datasets = [first, *(_at_position_of(first, image, uid=uid) for uid, image in rest)]
 
     def name_sources(self, result: Dataset) -> None:
-        """Name the real class, instance and frame wherever a stand-in is referenced."""
+        """Reference the real class, instance and frame instead of the data sets made here."""
         for item in references(result):
             image = self._images.get(str(item.ReferencedSOPInstanceUID))
             if image is None:
@@ -134,7 +135,7 @@ def _stand_in(source: Dataset, image: ImageReading, *, uid: str, spacing: float 
         frame.SOPClassUID = SECONDARY_CAPTURE
         for keyword in ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient"):
             frame.pop(keyword, None)
-        # highdicom copies a spacing without a thickness, and then can't read what it wrote.
+        # highdicom copies a spacing without a thickness, and then can't read its own object.
         frame.pop("PixelSpacing", None)
         return frame
     frame.SOPClassUID = _MR_IMAGE
@@ -154,11 +155,11 @@ def _stand_in(source: Dataset, image: ImageReading, *, uid: str, spacing: float 
     return frame
 
 
-def _elsewhere(first: Dataset, image: ImageReading, *, uid: str) -> Dataset:
-    """A stand-in of the same stack, with what tells it from the first, and what must be the same.
+def _at_position_of(first: Dataset, image: ImageReading, *, uid: str) -> Dataset:
+    """Make a minimal data set for another frame of the stack, at its own position.
 
     Raises:
-        ValueError: the image has no plane, so it stands alone and must be the first.
+        ValueError: the image has no plane, so it shares no stack.
     """
     if image.plane is None:
         raise ValueError("an image without a plane shares no stack")
@@ -172,7 +173,7 @@ def _elsewhere(first: Dataset, image: ImageReading, *, uid: str) -> Dataset:
 
 
 def _slice_spacing(stack: Sequence[ImageReading]) -> float | None:
-    """The spacing of the whole stack, which the frames of a result alone may not show."""
+    """Return the slice spacing of the whole stack; a part of it may have gaps."""
     planes = [image.plane for image in stack if image.plane is not None]
     if len(planes) < 2:
         return None

@@ -1,4 +1,4 @@
-"""What the results are made from: one task version's reading of one study revision."""
+"""Reading: one task version's scores, maps and verdict on one study revision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mediclip_dicom.imaging import ImageHeader, Placement, Plane, SourceImage, W
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A coded concept (PS3.3 section 8): value, coding scheme designator, meaning."""
+    """Coded concept (PS3.3 section 8): value, coding scheme designator, meaning."""
 
     value: str
     scheme: str
@@ -24,7 +24,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class StoredMap:
-    """One anomaly map of a `.npy` file of many, read when it is asked for.
+    """Anomaly map in a `.npy` file of several, read from disk on demand.
 
     Pages of a file that stays mapped count as the process's own until the system wants them back.
 
@@ -37,20 +37,20 @@ class StoredMap:
     index: int
 
     def read(self) -> npt.NDArray[np.float32]:
-        """The map, (224, 224) float32, in memory."""
+        """Read the map into memory, (224, 224) float32."""
         return np.array(np.load(self.path, mmap_mode="r")[self.index])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReading:
-    """One frame of one image, as read.
+    """Reading of one frame: its score and map, or the reason why it has none.
 
     Attributes:
         source: file and header; patient and study attributes are copied from the file.
         frame_number: 1-based.
         score: image score, or `None` where the frame was not scored.
         map: (224, 224) float32 in [0, 1], or where it is stored; `None` if not scored.
-        placement: how the source lies in the map; needed with a map.
+        placement: placement of the source in the map; needed with a map.
         skipped: why the frame was not analysed, without patient data; `None` if it was.
     """
 
@@ -76,7 +76,7 @@ class ImageReading:
         return self.source.header
 
     def read_map(self) -> npt.NDArray[np.float32]:
-        """The map, (224, 224) float32 in [0, 1], in memory.
+        """Return the map, (224, 224) float32 in [0, 1], in memory.
 
         Raises:
             ValueError: the frame was not scored.
@@ -87,7 +87,7 @@ class ImageReading:
 
     @property
     def plane(self) -> Plane | None:
-        """Where the frame lies in its frame of reference, if it lies in one."""
+        """Plane of the frame in its frame of reference, if it has one."""
         planes = self.header.planes
         if self.header.frame_of_reference_uid is None or not planes:
             return None
@@ -95,13 +95,13 @@ class ImageReading:
 
     @property
     def frame_numbers(self) -> list[int] | None:
-        """How a reference names the frame: not at all where the image has but one."""
+        """Referenced Frame Number of the frame; None for a single-frame image."""
         return [self.frame_number] if self.header.number_of_frames > 1 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviousReport:
-    """The Structured Report of the revision before, to be named as predecessor."""
+    """Structured Report on the revision before, referenced as predecessor."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -110,7 +110,7 @@ class PreviousReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One task version's reading of one study revision.
+    """Reading of one study revision by one task version.
 
     Attributes:
         verdict: one of `Verdict`; a plain string of the same value will do.
@@ -118,7 +118,7 @@ class Reading:
         p_value: share of normals that score at least as high, in (0, 1], or `None`.
         operating_point: threshold on the map's 0..1 scale; a pixel strictly above it is marked.
             `None` where the task is not calibrated: nothing is marked then.
-        false_positive_rate: what the operating point was asked to keep to, in (0, 1).
+        false_positive_rate: rate that the operating point was asked for, in (0, 1).
         k: number of normal studies that the task version was fitted on.
         backbone: name and weights of the vision tower.
         backbone_trained: false for a seeded tower without weights; every object then says so.
@@ -164,7 +164,7 @@ class Reading:
 
     @property
     def study_instance_uid(self) -> str:
-        """The study that was read."""
+        """Study Instance UID of the study that was read."""
         return self.images[0].header.study_instance_uid
 
     @property

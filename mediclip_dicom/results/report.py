@@ -1,4 +1,4 @@
-"""The Structured Report: Comprehensive 3D SR after TID 1500, for every reading."""
+"""Structured Report of every reading: Comprehensive 3D SR after TID 1500."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def build_report(
     device: Device,
     problems: Sequence[str] = (),
 ) -> Dataset:
-    """Make the report: the verdict for the study, then what was marked, then what was left out.
+    """Build the report: verdict on the study, marked regions, images left out.
 
     Args:
-        reading: what is reported.
+        reading: the reading to be reported.
         segmentations: as saved.
         device: this node.
-        problems: what else could not be made and why, for the report; no patient data.
+        problems: sentences on objects that could not be made; no patient data.
 
     Raises:
         OSError: the first source is gone.
     """
     source = read_source(reading.images[0].path)
     # highdicom 0.28 copies patient and study by the source's class, and fails on a class that it
-    # does not know (retired, private, newer); the reference is put right below.
+    # does not know (retired, private, newer); the reference is corrected below.
     sop_class_uid = source.SOPClassUID
     source.SOPClassUID = SECONDARY_CAPTURE
     report = Comprehensive3DSR(
@@ -69,7 +69,7 @@ def build_report(
         series_number=SERIES_NUMBERS["SR"],
         sop_instance_uid=derive_uid(reading, "SR"),
         instance_number=1,
-        series_description=series_description(reading, what="report"),
+        series_description=series_description(reading, label="report"),
         is_complete=True,
         is_final=False,
         is_verified=False,
@@ -94,7 +94,7 @@ def build_report(
 
 
 def _evidence(reading: Reading, segmentations: Segmentations, source: Dataset) -> list[Dataset]:
-    """Every instance that was looked at, and every Segmentation, each once."""
+    """List every instance that was read, and every Segmentation, each once."""
     evidence = {str(source.SOPInstanceUID): source}
     for image in reading.images:
         header = image.header

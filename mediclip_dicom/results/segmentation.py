@@ -1,4 +1,4 @@
-"""The anomaly map as BINARY Segmentations, on the grid of the images that were read."""
+"""BINARY Segmentations of an anomaly map, on the grid of the source images."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from mediclip_dicom.results.device import Device
 from mediclip_dicom.results.identity import (
     algorithm_identification,
     derive_uid,
-    plain,
+    to_ascii,
 )
-from mediclip_dicom.results.multiframe import GEOMETRY_ERRORS, Save, SeriesOf, part_key, refusal
+from mediclip_dicom.results.multiframe import GEOMETRY_ERRORS, ResultSeries, Save, part_key, refusal
 from mediclip_dicom.results.planes import SourcePlanes, group_by_stack
 from mediclip_dicom.results.reading import (
     Code,
@@ -36,13 +36,13 @@ from mediclip_dicom.results.reading import (
 from mediclip_dicom.results.source import reference_to
 
 # The masks of one Segmentation, a byte for each pixel and band; highdicom needs three times as much
-# beside them. A stack of which more is marked is parted into several Segmentations.
+# in addition. A stack with more marked frames gets several Segmentations.
 LARGEST_MASKS_BYTES = 48 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A frame with at least one pixel above the operating point."""
+    """Frame with at least one pixel above the operating point."""
 
     image: ImageReading
     regions: tuple[Region, ...]
@@ -50,7 +50,7 @@ class Marked:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The frames of one Segmentation, and their masks: (frames, rows, columns, bands)."""
+    """Frames of one Segmentation, and their masks: (frames, rows, columns, bands)."""
 
     marked: tuple[Marked, ...]
     masks: npt.NDArray[np.uint8]
@@ -58,7 +58,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class MarkedRegion:
-    """A region, and where the Segmentation shows it.
+    """Region, and its frame in the Segmentation.
 
     Attributes:
         segmentation_frame: 1-based frame number in the Segmentation, segment 1.
@@ -71,7 +71,7 @@ class MarkedRegion:
 
 @dataclass(frozen=True, slots=True)
 class SegmentationResult:
-    """What the report says of a Segmentation that has been saved.
+    """Segmentation that has been saved, as the report references it.
 
     Attributes:
         reference: its class, instance, series and study UIDs.
@@ -86,11 +86,11 @@ class SegmentationResult:
 
 @dataclass(frozen=True, slots=True)
 class Segmentations:
-    """All Segmentations of a reading.
+    """Segmentations of a reading.
 
     Attributes:
         marked: the frames with a pixel above the operating point, in reading order.
-        problems: what could not be segmented and why, for the report; no patient data.
+        problems: sentences on images that could not be segmented; no patient data.
     """
 
     results: tuple[SegmentationResult, ...]
@@ -99,7 +99,7 @@ class Segmentations:
 
 
 def save_segmentations(reading: Reading, *, device: Device, save: Save) -> Segmentations:
-    """Make the banded Segmentations: none unless the study is abnormal and a pixel is marked.
+    """Make the banded Segmentations of an abnormal study with a marked pixel.
 
     Images that share a volume share a Segmentation; an image without a place in a frame of
     reference has its own, and so has each of its frames. All from one source series form one new
@@ -108,7 +108,7 @@ def save_segmentations(reading: Reading, *, device: Device, save: Save) -> Segme
     if reading.verdict != Verdict.ABNORMAL or reading.operating_point is None:
         return Segmentations((), (), ())
     levels = bands(reading.operating_point)
-    series = SeriesOf(reading, device, "SEG", "anomaly map")
+    series = ResultSeries(reading, device, "SEG", "anomaly map")
     results: list[SegmentationResult] = []
     all_marked: list[ImageReading] = []
     problems: list[str] = []
@@ -128,7 +128,7 @@ def save_segmentations(reading: Reading, *, device: Device, save: Save) -> Segme
 
 
 def _parts(stack: Iterable[ImageReading], levels: tuple[Band, ...]) -> Iterator[Part]:
-    """The marked frames of a stack, in parts that can be held in memory."""
+    """Divide the marked frames of a stack into parts that fit in memory."""
     marked: list[Marked] = []
     masks: list[npt.NDArray[np.uint8]] = []
     for image in stack:
@@ -143,7 +143,7 @@ def _parts(stack: Iterable[ImageReading], levels: tuple[Band, ...]) -> Iterator[
 
 
 def _part(marked: list[Marked], masks: list[npt.NDArray[np.uint8]]) -> Part:
-    """What has been collected; the lists are emptied, so that nothing is held twice."""
+    """Make a part of the collected frames; the lists are emptied, so nothing is held twice."""
     part = Part(tuple(marked), np.stack(masks))
     marked.clear()
     masks.clear()
@@ -167,7 +167,7 @@ def _mark(
 
 
 def _build(
-    series: SeriesOf,
+    series: ResultSeries,
     levels: tuple[Band, ...],
     *,
     part: Part,
@@ -175,7 +175,7 @@ def _build(
     key: str,
 ) -> tuple[Dataset, SegmentationResult]:
     reading, first = series.reading, part.marked[0].image
-    tracking_id = f"{plain(reading.task_name)} version {reading.task_version} marked"
+    tracking_id = f"{to_ascii(reading.task_name)} version {reading.task_version} marked"
     planes = SourcePlanes([found.image for found in part.marked], stack=stack)
     dataset = Segmentation(
         source_images=planes.datasets,
@@ -237,12 +237,12 @@ def _describe(
 
 
 def concept(code: Code) -> CodedConcept:
-    """A code as highdicom takes it."""
+    """Convert a code for highdicom."""
     return CodedConcept(code.value, code.scheme, code.meaning)
 
 
 def _first_segment_frames(dataset: Dataset) -> dict[tuple[str, int], int]:
-    """Segmentation frame numbers of segment 1 by source instance and source frame."""
+    """Map source instance and frame to the frame of segment 1."""
     frames: dict[tuple[str, int], int] = {}
     for number, groups in enumerate(dataset.PerFrameFunctionalGroupsSequence, start=1):
         if groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber != 1:

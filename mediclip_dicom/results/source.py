@@ -1,4 +1,4 @@
-"""Source attributes made fit to be copied into a result."""
+"""Source attributes, checked and completed so that a result may copy them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.valuerep import DA, TM
 
-# What highdicom is told a source is where it does not know the source's own class.
+# SOP class substituted where highdicom rejects the source's own.
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 # Type 2 of the Patient and General Study modules: present in every object, if only empty.
@@ -49,8 +49,8 @@ _REGIONS = {
 def read_source(path: Path) -> Dataset:
     """Read a source's attributes without its pixels, type 2 attributes present and well formed.
 
-    What is not well formed (a date that is none, a sex outside the standard's terms) is left
-    empty rather than copied: a result must be valid even if its source is not.
+    A malformed value (a date that is none, a sex outside the standard's terms) is left empty: a
+    result must be valid even if its source is not.
 
     Raises:
         OSError: the source is gone.
@@ -76,7 +76,7 @@ def read_source(path: Path) -> Dataset:
 
 
 def copy_character_set(source: Dataset, result: Dataset) -> None:
-    """Copy Specific Character Set as it is; names are encoded by it when the result is written.
+    """Copy Specific Character Set unchanged; names are encoded by it when written.
 
     highdicom 0.28 refuses an empty first value, which is how Japanese studies usually begin
     theirs (PS3.3 C.12.1.1.2).
@@ -86,7 +86,7 @@ def copy_character_set(source: Dataset, result: Dataset) -> None:
 
 
 def laterality(source: Dataset) -> str | None:
-    """The side of a paired body part, as the source tells it for its series or for its image."""
+    """Return the side of a paired body part, of the series or of the image."""
     for keyword in ("Laterality", "ImageLaterality", "FrameLaterality"):
         if (side := str(source.get(keyword) or "").strip().upper()) in ("L", "R"):
             return side
@@ -94,7 +94,7 @@ def laterality(source: Dataset) -> str | None:
 
 
 def coded(source: Dataset, keyword: str) -> CodedConcept | None:
-    """The first complete code of a code sequence, if there is one."""
+    """Return the first complete code of a code sequence, if there is one."""
     for item in source.get(keyword) or ():
         if item.get("CodeValue") and item.get("CodingSchemeDesignator") and item.get("CodeMeaning"):
             return CodedConcept(item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning)
@@ -102,7 +102,7 @@ def coded(source: Dataset, keyword: str) -> CodedConcept | None:
 
 
 def frame_anatomy(source: Dataset) -> Dataset:
-    """What frames show, as an item of Frame Anatomy Sequence (PS3.3 C.7.6.16.2.8).
+    """Make the item of Frame Anatomy Sequence (PS3.3 C.7.6.16.2.8).
 
     The region is the source's coded one, or else the one that Body Part Examined names. Where the
     source says neither it is the entire body, the least that is known to hold what they show.
@@ -118,7 +118,7 @@ def frame_anatomy(source: Dataset) -> Dataset:
 
 
 def references(dataset: Dataset) -> Iterator[Dataset]:
-    """Every item, at any depth, that references a SOP instance."""
+    """Find every item, at any depth, that references a SOP instance."""
     if "ReferencedSOPInstanceUID" in dataset:
         yield dataset
     for element in dataset:
@@ -128,7 +128,7 @@ def references(dataset: Dataset) -> Iterator[Dataset]:
 
 
 def reference_to(dataset: Dataset) -> Dataset:
-    """An object's class, instance, series and study UIDs: what evidence says of it."""
+    """Copy an object's class, instance, series and study UIDs, as evidence needs them."""
     reference = Dataset()
     for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
         setattr(reference, keyword, dataset[keyword].value)
@@ -136,7 +136,7 @@ def reference_to(dataset: Dataset) -> Dataset:
 
 
 def referenced_requests(dataset: Dataset) -> list[Dataset] | None:
-    """Referenced Request items (PS3.3 C.17.2) of the request that the source answers, if any."""
+    """Make Referenced Request items (PS3.3 C.17.2) of the source's request, if any."""
     requests = list(dataset.get("RequestAttributesSequence") or ())
     if not requests and not dataset.AccessionNumber:
         return None
@@ -165,7 +165,7 @@ def _referenced_request(dataset: Dataset, request: Dataset) -> Dataset:
 
 
 def _date(value: str) -> str:
-    """A date as the standard writes it today (ACR-NEMA had dots), or nothing."""
+    """Return a date in today's form (ACR-NEMA had dots), or an empty text."""
     try:
         date = DA(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""All objects of a reading onto disk, or none."""
+"""Writing of a reading's objects to disk: all of them or none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from mediclip_dicom.errors import ResultWriteError
 from mediclip_dicom.results.device import Device
 from mediclip_dicom.results.flagged import choose_flagged, save_key_objects, save_pictures
-from mediclip_dicom.results.identity import plain_device
+from mediclip_dicom.results.identity import ascii_device
 from mediclip_dicom.results.maps import save_maps
 from mediclip_dicom.results.multiframe import Save
 from mediclip_dicom.results.reading import Reading
@@ -24,12 +24,12 @@ from mediclip_dicom.results.report import build_report
 from mediclip_dicom.results.segmentation import save_segmentations
 from mediclip_dicom.settings import ALWAYS, ResultKind
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultObject:
-    """One object on disk, ready to be sent.
+    """Result object on disk, ready to be sent.
 
     Attributes:
         path: a Part 10 file named after the SOP Instance UID.
@@ -51,22 +51,22 @@ def write_results(
     directory: Path,
     kinds: Collection[ResultKind] = ALWAYS,
 ) -> tuple[ResultObject, ...]:
-    """Write the objects of a reading: a set, all of it or nothing.
+    """Write the objects of a reading: all of them or none.
 
     The Structured Report is always written, and the Segmentations where anything is marked; the
     rest where it is asked for. The same reading gives the same files, byte for byte, so a repeat
-    replaces them by themselves.
+    changes nothing.
 
     Args:
-        reading: what is written down.
+        reading: the reading to be written.
         device: this node.
         directory: made where it is missing; nothing else in it is touched.
-        kinds: what is wanted beside report and Segmentation.
+        kinds: further kinds of object, besides report and Segmentation.
 
     Raises:
         ResultWriteError: an object could not be made or written; none is left behind.
     """
-    device = plain_device(device)
+    device = ascii_device(device)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory) as folder:
@@ -83,8 +83,8 @@ def write_results(
             f"{reading.task_version_uid} could not be written ({type(error).__name__}); "
             "check that the sources are still there and that the disk has room"
         ) from error
-    _log.info(
-        "results_written",
+    log.info(
+        "results.written",
         study_uid=reading.study_instance_uid,
         task_version_uid=reading.task_version_uid,
         objects=len(written),
@@ -95,7 +95,7 @@ def write_results(
 def _make_objects(
     reading: Reading, *, device: Device, kinds: Collection[ResultKind], save: Save
 ) -> None:
-    """The report last, since it says what the others hold."""
+    """Make every object; the report last, since it references the others."""
     segmentations = save_segmentations(reading, device=device, save=save)
     problems: list[str] = []
     for kind in ("FRACTIONAL", "PM"):
@@ -115,14 +115,14 @@ def _make_objects(
 
 
 class _Staging:
-    """A hidden folder; files are renamed out of it only when every object is safe on disk."""
+    """Hidden folder; files are renamed out of it only when every object is safe on disk."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._staged: list[ResultObject] = []
 
     def save(self, kind: ResultKind, dataset: Dataset) -> None:
-        """Write an object here, and let go of its pixels."""
+        """Write an object into the folder; its pixels are no longer held."""
         path = self._folder / f"{dataset.SOPInstanceUID}.dcm"
         with path.open("wb+") as file:
             dataset.save_as(file, enforce_file_format=True)

@@ -1,4 +1,4 @@
-"""`config.toml` and the environment become one `Settings`, or an error that helps."""
+"""Loading of `config.toml` and the environment into one `Settings`."""
 
 import difflib
 import os
@@ -15,14 +15,14 @@ from mediclip_dicom.settings.settings import ENVIRONMENT_PREFIX, ENVIRONMENT_SEP
 
 
 def load_settings(path: Path | None) -> Settings:
-    """Read a TOML file, lay environment variables over it, and validate.
+    """Read a TOML file, override it by environment variables, and validate.
 
     Args:
-        path: The file; None uses the defaults alone. A variable such as
+        path: the file; None uses the defaults alone. A variable such as
             `MEDICLIP_NODE__PORT=11113` overrides the file.
 
     Raises:
-        ConfigError: Unreadable file, unknown key (with the nearest known one), or a bad value.
+        ConfigError: unreadable file, unknown key (with the nearest known one), or a bad value.
     """
     values = {} if path is None else _read_toml(path)
     try:
@@ -62,7 +62,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _refuse_unknown_sections() -> None:
-    """The library passes over variables of sections that do not exist; a typing error is one."""
+    """Refuse variables of unknown sections, which pydantic-settings ignores."""
     for name in sorted(os.environ):
         section, separator, _ = name.partition(ENVIRONMENT_SEPARATOR)
         if not separator or not section.startswith(ENVIRONMENT_PREFIX):

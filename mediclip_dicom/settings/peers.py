@@ -1,4 +1,4 @@
-"""The sections of the configuration about peers: who may call, whom we call, and TLS."""
+"""Peer sections of the configuration: callers, destinations, TLS."""
 
 import ipaddress
 import re
@@ -25,13 +25,13 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 
 class Section(BaseModel):
-    """A part of the configuration; an unknown key is an error."""
+    """Section of the configuration; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TLSSettings(Section):
-    """TLS for peers that call us and for destinations that we call."""
+    """TLS of associations in both directions."""
 
     certificate: Path | None = None
     private_key: Path | None = None
@@ -43,7 +43,7 @@ class TLSSettings(Section):
 
     @property
     def is_on(self) -> bool:
-        """Whether there is a certificate to show."""
+        """Whether a certificate is configured."""
         return self.certificate is not None
 
     @model_validator(mode="after")
@@ -57,7 +57,7 @@ class TLSSettings(Section):
 
 
 class PeerSettings(Section):
-    """A peer that may call us."""
+    """Peer that may call the node."""
 
     name: Name
     ae_title: AETitle
@@ -85,12 +85,12 @@ class PeerSettings(Section):
 
     @property
     def is_network(self) -> bool:
-        """Whether the host is more than one."""
+        """Whether the host names more than one machine."""
         return "/" in self.host or not self.host
 
 
 class DestinationSettings(Section):
-    """A peer that gets results."""
+    """Peer that gets results."""
 
     name: Name
     ae_title: AETitle

@@ -1,4 +1,4 @@
-"""The kinds of result object, and the profiles that name what a destination gets."""
+"""Kinds of result object, and the profiles that name a destination's kinds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every setting of the node, validated and frozen."""
+"""Settings of the node, validated and frozen."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,7 +21,7 @@ ENVIRONMENT_SEPARATOR = "__"
 
 
 class NodeSettings(Section):
-    """The Application Entity that receives studies."""
+    """Application Entity that receives studies."""
 
     ae_title: AETitle = "MEDICLIP"
     host: str = "0.0.0.0"
@@ -33,7 +33,7 @@ class NodeSettings(Section):
 
 
 class StorageSettings(Section):
-    """Where studies, results and the SQLite files live."""
+    """Folders of studies, results and SQLite files."""
 
     root: Path = Path("data")
     min_free_mb: Annotated[int, Field(ge=0)] = 2048
@@ -41,7 +41,7 @@ class StorageSettings(Section):
 
     @property
     def spool(self) -> Path:
-        """The durable inbox."""
+        """Durable inbox."""
         return self.root / "spool"
 
     @property
@@ -56,7 +56,7 @@ class StorageSettings(Section):
 
 
 class RetentionSettings(Section):
-    """When studies that are finished and delivered leave the disk."""
+    """Retention of studies that are finished and delivered."""
 
     keep_days: Annotated[float, Field(ge=0)] = 0.0
     keep_gb: Annotated[float, Field(ge=0)] = 0.0
@@ -82,7 +82,7 @@ PrecisionName = Literal["auto", "fp32", "bf16", "int8"]
 
 
 class BackboneSettings(Section):
-    """The frozen open_clip model below every task."""
+    """Frozen open_clip model below every task."""
 
     model: str = "ViT-L-14"
     weights: str = "openai"
@@ -93,7 +93,7 @@ class BackboneSettings(Section):
 
 
 class GatheringSettings(Section):
-    """When a study counts as complete."""
+    """Completion of a study."""
 
     quiet_period_s: Annotated[float, Field(gt=0)] = 30.0
     longest_wait_s: Annotated[float, Field(gt=0)] = 1800.0
@@ -108,14 +108,14 @@ class GatheringSettings(Section):
 
 
 class AnalysisSettings(Section):
-    """How studies are scored."""
+    """Scoring of studies."""
 
     concurrent_studies: Annotated[int, Field(ge=1)] = 1
     batch_size: Annotated[int, Field(ge=0)] = 0
 
 
 class TaskDefaults(Section):
-    """What `task register` uses where its options are silent."""
+    """Defaults of `task register`."""
 
     preset: str = "default"
     false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
@@ -125,7 +125,7 @@ class TaskDefaults(Section):
 
 
 class DeliverySettings(Section):
-    """How hard results are pushed to a destination."""
+    """Retries and concurrency of deliveries."""
 
     first_retry_s: Annotated[float, Field(gt=0)] = 5.0
     backoff: Annotated[float, Field(ge=1)] = 2.0
@@ -135,7 +135,7 @@ class DeliverySettings(Section):
 
 
 class DeviceSettings(Section):
-    """How the node names itself in what it writes (PS3.3 C.7.5.1, TID 1004)."""
+    """Device name of the node in its results (PS3.3 C.7.5.1, TID 1004)."""
 
     name: str = "MEDICLIP"
     manufacturer: str = "mediclip-dicom"
@@ -144,21 +144,21 @@ class DeviceSettings(Section):
 
 
 class MonitoringSettings(Section):
-    """Where a monitor can ask how the node is."""
+    """HTTP port for a monitor."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 0
 
 
 class LoggingSettings(Section):
-    """What the log looks like."""
+    """Level and format of the log."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     format: Literal["text", "json"] = "text"
 
 
 class Settings(BaseSettings):
-    """Every setting of the node; the fields' meaning stands in `config.toml`."""
+    """Settings of the node; `config.toml` documents each field."""
 
     model_config = SettingsConfigDict(
         extra="forbid",
@@ -225,20 +225,20 @@ class Settings(BaseSettings):
 
     @property
     def result_kinds(self) -> frozenset[ResultKind]:
-        """What a run writes: what any destination gets, and what is always written."""
+        """Kinds that a run writes: those of any destination, and those always written."""
         wanted = (kind for destination in self.destinations for kind in destination.results)
         return ALWAYS.union(wanted)
 
     @property
     def confirming(self) -> tuple[DestinationSettings, ...]:
-        """The destinations for which delivered is not done, but confirmed."""
+        """Destinations whose deliveries are done only when they are confirmed."""
         return tuple(d for d in self.destinations if d.commitment)
 
     def destination(self, name: str) -> DestinationSettings:
-        """The destination of that name.
+        """Return the destination of that name.
 
         Raises:
-            ConfigError: There is none; the message lists those that are.
+            ConfigError: there is none; the message lists those that are.
         """
         for destination in self.destinations:
             if destination.name == name:

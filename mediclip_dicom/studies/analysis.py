@@ -37,13 +37,13 @@ def score_images(
     What can't be decoded or contradicts itself is left out with the reason.
 
     Args:
-        images: In reading order.
-        detector: That of the task version.
-        version: The task version; gives geometry and window.
-        maps_path: A `.npy` file, float32, shape (frames, 224, 224), in [0, 1]; rows of frames that
+        images: in reading order.
+        detector: that of the task version.
+        version: the task version; gives geometry and window.
+        maps_path: a `.npy` file, float32, shape (frames, 224, 224), in [0, 1]; rows of frames that
             can't be scored are zero.
         batch_limit: frames in one forward pass at most; 0: as many as suit the device.
-        progress: Called with (frames scored, frames in all).
+        progress: called with (frames scored, frames in all).
     """
     total = sum(image.header.number_of_frames for image in images)
     maps_path.parent.mkdir(parents=True, exist_ok=True)

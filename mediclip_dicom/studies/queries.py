@@ -79,7 +79,7 @@ def get_study(session: Session, study_uid: str) -> StudyDetails:
     """Read a study with its runs, verdicts, scores, results and deliveries.
 
     Raises:
-        StudyNotFoundError: The node has not received such a study.
+        StudyNotFoundError: the node has not received such a study.
     """
     study = session.scalar(select(Study).where(Study.study_instance_uid == study_uid))
     if study is None:
@@ -108,7 +108,7 @@ def newest_reading(session: Session, study_uid: str, *, task: str | None = None)
     """Find the newest run that read a study, for all its tasks or for one.
 
     Raises:
-        StudyNotFoundError: No task has read the study, or this one has not.
+        StudyNotFoundError: no task has read the study, or this one has not.
     """
     run = session.scalar(
         select(Run)

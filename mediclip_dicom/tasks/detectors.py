@@ -14,12 +14,12 @@ from mediclip_dicom.tasks.versions import active_tasks
 
 
 def open_backbone(settings: BackboneSettings) -> Backbone:
-    """The backbone that the configuration names, for a process that is going to fit or score.
+    """Load the configured backbone in a process that is going to fit or score.
 
     From here on the process keeps the memory that it frees.
 
     Raises:
-        ai_core.BackboneUnavailableError: Its weights can't be had; the message says what to do.
+        ai_core.BackboneUnavailableError: its weights can't be had; the message says what to do.
     """
     keep_freed_memory()
     return load_backbone(
@@ -33,7 +33,7 @@ def open_backbone(settings: BackboneSettings) -> Backbone:
 
 
 class DetectorStore:
-    """Loads detectors from the database onto one backbone, each of them once."""
+    """Detectors of the database on one backbone, each loaded once."""
 
     def __init__(self, sessions: sessionmaker[Session], backbone: Backbone) -> None:
         self._sessions = sessions
@@ -43,15 +43,15 @@ class DetectorStore:
 
     @property
     def backbone(self) -> Backbone:
-        """The frozen model below all detectors."""
+        """Frozen model below all detectors."""
         return self._backbone
 
     def get(self, version_id: int) -> Detector:
-        """The detector of a task version.
+        """Return the detector of a task version.
 
         Raises:
-            ai_core.WeightsMismatchError: It was fitted on another backbone.
-            ai_core.CorruptDetectorError: What the database holds is damaged.
+            ai_core.WeightsMismatchError: it was fitted on another backbone.
+            ai_core.CorruptDetectorError: the stored weights are damaged.
         """
         with self._lock:
             if version_id not in self._detectors:
@@ -59,10 +59,10 @@ class DetectorStore:
             return self._detectors[version_id]
 
     def load_active(self) -> None:
-        """Load the detectors of all active task versions, so that one that is unfit is told now.
+        """Load the detectors of all active task versions, so that an unfit one is reported now.
 
         Raises:
-            ai_core.WeightsMismatchError, ai_core.CorruptDetectorError: As `get`.
+            ai_core.WeightsMismatchError, ai_core.CorruptDetectorError: as `get`.
         """
         with self._sessions() as session:
             version_ids = [task.version_id for task in active_tasks(session)]
@@ -83,7 +83,7 @@ class DetectorStore:
 
 
 def incompatible_versions(session: Session, backbone: Backbone) -> Sequence[str]:
-    """Active task versions that the backbone can't serve, as "name version n (backbone)"."""
+    """List active task versions of another backbone, as "name version n (backbone)"."""
     versions = session.scalars(
         select(TaskVersion).where(
             TaskVersion.state == TaskVersionState.ACTIVE,

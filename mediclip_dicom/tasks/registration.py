@@ -1,4 +1,4 @@
-"""From the files of k normal studies to an active task version."""
+"""Registration of a task: k normal studies become an active task version."""
 
 import hashlib
 import re
@@ -36,7 +36,7 @@ TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class TaskRequest:
-    """What `task register` was asked for; rates are shares from 0 to 1."""
+    """Arguments of `task register`; rates are shares from 0 to 1."""
 
     name: str
     route: Route
@@ -50,14 +50,14 @@ class TaskRequest:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What came of it.
+    """Result of a registration.
 
     Attributes:
-        version: The new active version.
-        images: How many images it was fitted on.
-        left_out: Reasons why files were not used, with how many.
-        normals_needed: Normal studies that the asked rate needs.
-        reachable_rate: The lowest rate that the given studies can promise, rounded up.
+        version: the new active version.
+        images: number of images that it was fitted on.
+        left_out: reasons why files were not used, with their numbers.
+        normals_needed: normal studies that the asked rate needs.
+        reachable_rate: the lowest rate that the given studies can promise, rounded up.
     """
 
     version: TaskVersionInfo
@@ -82,8 +82,8 @@ def register_from_source(
     known to make sense.
 
     Raises:
-        TaskError: The request makes no task, or the source holds too few usable normal studies.
-        ai_core.DetectorError: The rate is none, or the detector refuses the images.
+        TaskError: the request makes no task, or the source holds too few usable normal studies.
+        ai_core.DetectorError: the rate is none, or the detector refuses the images.
     """
     needed = normals_needed(request.false_positive_rate)
     _check(request)
@@ -143,7 +143,7 @@ def register_from_paths(
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A detector and the cross-fitted scores of the normals that it was fitted on."""
+    """Detector, and the cross-fitted scores of the normals that it was fitted on."""
 
     detector: Detector
     operating_point: OperatingPoint
@@ -162,8 +162,8 @@ def fit_task(
     """Fit a detector on all normals, and calibrate it on scores of normals held out in turn.
 
     Raises:
-        TaskError: Fewer than two normal studies.
-        ai_core.DetectorError: The detector refuses the images.
+        TaskError: fewer than two normal studies.
+        ai_core.DetectorError: the detector refuses the images.
     """
     if support.k < 2:
         raise TaskError(
@@ -183,7 +183,7 @@ def fit_task(
 
 
 def _all_images(study: SupportStudy, backbone: Backbone) -> Iterator[torch.Tensor] | None:
-    """A routine study is judged by all its images, so a normal one is calibrated on all, too."""
+    """Return all images of a sampled study: a routine study is judged by all of its images."""
     return study.batches(backbone.batch_size) if study.sampled else None
 
 
@@ -251,17 +251,17 @@ def _check(request: TaskRequest) -> None:
 
 
 def _round_up(rate: float) -> float:
-    """To three decimals, never below: a rate that is printed must work when it is typed."""
+    """Round up to three decimals: a rate that is printed must work when it is typed."""
     return -(-rate * 1000 // 1) / 1000
 
 
 def _backbone_label(info: DetectorInfo) -> str:
-    """Model and weights; of a weights file only its name, for results leave the hospital's disk."""
+    """Name model and weights; of a weights file only its name, since results leave the disk."""
     weights = Path(info.weights).name
     return info.backbone if info.backbone == weights else f"{info.backbone} ({weights})"
 
 
 def _version_uid(definition: TaskDefinition, number: int, fitted: Fitted) -> str:
-    """The same fit under the same definition is the same version on every node."""
+    """Derive the UID: the same fit under the same definition is the same on every node."""
     parts = (definition, number, fitted.detector.sha256, fitted.operating_point)
     return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Which task reads which image."""
+"""Routing of images to tasks."""
 
 import fnmatch
 from collections.abc import Iterable
@@ -12,13 +12,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What an image must be for a task to read it; None matches anything.
+    """Conditions on an image that a task reads; None matches anything.
 
     Attributes:
         modality: Modality (0008,0060), as in "MR".
         body_part: Body Part Examined (0018,0015).
         view: View Position (0018,5101).
-        series_description: Shell-style pattern over Series Description (0008,103E), as in "*T1*".
+        series_description: shell-style pattern over Series Description (0008,103E), as in "*T1*".
 
     Text is compared without regard to case.
     """
@@ -53,7 +53,7 @@ class Route:
 
 
 def first_match(routes: Iterable[tuple[Route, T]], header: ImageHeader) -> T | None:
-    """The first of the routes, in the order given, that matches the image."""
+    """Return the target of the first route that matches the image."""
     return next((target for route, target in routes if route.matches(header)), None)
 
 

@@ -70,7 +70,7 @@ class StudySource(Protocol):
         """List the studies with an image that the route matches; pictures match every route.
 
         Raises:
-            SupportSetReadError: The source can't be read.
+            SupportSetReadError: the source can't be read.
         """
         ...
 
@@ -81,7 +81,7 @@ class StudySource(Protocol):
             float32, shape (rows, columns, 3), in [0, 1].
 
         Raises:
-            SupportSetReadError: The image can't be fetched or decoded.
+            SupportSetReadError: the image can't be fetched or decoded.
         """
         ...
 
@@ -89,7 +89,7 @@ class StudySource(Protocol):
         """Bring the matching images of a study that `search` listed onto this machine's disk.
 
         Raises:
-            SupportSetReadError: The study can't be fetched.
+            SupportSetReadError: the study can't be fetched.
         """
         ...
 
@@ -109,7 +109,7 @@ class FolderSource:
         """List the studies, DICOM by Study Instance UID and then pictures by path.
 
         Raises:
-            SupportSetReadError: A path does not exist.
+            SupportSetReadError: a path does not exist.
         """
         files = find_files(self.paths)
         dicom = [path for path in files if is_dicom(path)]
@@ -152,7 +152,7 @@ def find_files(paths: Iterable[Path]) -> tuple[Path, ...]:
     """List all files below the paths, sorted, without hidden ones.
 
     Raises:
-        SupportSetReadError: A path does not exist.
+        SupportSetReadError: a path does not exist.
     """
     found: list[Path] = []
     for path in paths:
@@ -169,7 +169,7 @@ def read_images(paths: Iterable[Path]) -> tuple[SourceImage, ...]:
     """Read the headers of all DICOM images below the paths, in reading order.
 
     Raises:
-        SupportSetReadError: A path does not exist.
+        SupportSetReadError: a path does not exist.
     """
     return read_headers(path for path in find_files(paths) if is_dicom(path))[0]
 

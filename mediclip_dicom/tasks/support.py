@@ -1,4 +1,4 @@
-"""The support set of a task: k normal studies, read from files that an administrator names."""
+"""Support set of a task: k normal studies."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,7 +32,7 @@ BLANK = "blank: every pixel has one value"
 
 @dataclass(frozen=True, slots=True)
 class SupportImage:
-    """One image of a support set; `study` and `image` are UIDs, or a digest for a picture file."""
+    """Image of a support set; `study` and `image` are UIDs, or digests for a picture file."""
 
     study: str
     image: str
@@ -42,13 +42,13 @@ class SupportImage:
 
 @dataclass(frozen=True, slots=True)
 class SupportStudy:
-    """One normal study of a support set, with all its images.
+    """Normal study of a support set, with all its images.
 
     Attributes:
-        images: In reading order; empty for a picture file, which is its study's only image.
+        images: in reading order; empty for a picture file, which is its study's only image.
         mode: "pad" or "stretch", as they are placed.
-        window: The task's own window, or None.
-        taken: How many of its frames are in the support set.
+        window: the task's own window, or None.
+        taken: number of its frames in the support set.
     """
 
     images: tuple[SourceImage, ...]
@@ -62,10 +62,10 @@ class SupportStudy:
         return sum(image.header.number_of_frames for image in self.images) > self.taken
 
     def batches(self, size: int) -> Iterator[torch.Tensor]:
-        """All its frames, float32, shape (up to size, 3, 224, 224), in [0, 1].
+        """Decode all its frames, float32, shape (up to size, 3, 224, 224), in [0, 1].
 
         Raises:
-            SupportSetReadError: A frame can't be decoded.
+            SupportSetReadError: a frame can't be decoded.
         """
         frames = (
             torch.from_numpy(_usable(frame))
@@ -77,14 +77,14 @@ class SupportStudy:
 
 @dataclass(frozen=True, slots=True)
 class SupportSet:
-    """The normal images that a task is fitted on.
+    """Normal images that a task is fitted on.
 
     Attributes:
         images: float32, shape (N, 3, 224, 224), in [0, 1].
-        groups: For each image the index of its study, 0 to k - 1.
-        items: What each image is.
-        studies: The k studies, each with all its images.
-        left_out: Files that were not used, with the reason.
+        groups: for each image the index of its study, 0 to k - 1.
+        items: UIDs and digest of each image.
+        studies: the k studies, each with all its images.
+        left_out: files that were not used, with the reason.
     """
 
     images: torch.Tensor
@@ -95,13 +95,13 @@ class SupportSet:
 
     @property
     def k(self) -> int:
-        """How many normal studies there are."""
+        """Number of normal studies."""
         return len(self.studies)
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A decoded image that may become part of the support set; `pixels` is (3, 224, 224)."""
+    """Decoded image that may join the support set; `pixels` is (3, 224, 224)."""
 
     path: Path
     pixels: torch.Tensor
@@ -130,7 +130,7 @@ def read_support_set(
         progress: called with (studies read, studies in all).
 
     Raises:
-        SupportSetReadError: Nothing usable, or a file that can't be decoded.
+        SupportSetReadError: nothing usable, or a file that can't be decoded.
     """
     found = source.search(route)
     studies: list[StudyFiles] = []
@@ -166,7 +166,7 @@ def read_support_set(
 def _without_blanks_and_repeats(
     batches: Iterable[Sequence[_Candidate]],
 ) -> tuple[list[list[_Candidate]], list[SkippedFile]]:
-    """A normal that is there twice would be fitted on while it is held out for calibration.
+    """Remove repeats: a normal must not be fitted on while it is held out.
 
     Returns:
         What is left of each batch, maybe nothing, and what is left out.

@@ -1,4 +1,4 @@
-"""Task versions as the database holds them: queries, and the end of a task's use."""
+"""Queries about tasks and their versions, and the retirement of a task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,7 +105,7 @@ def list_versions(session: Session, name: str) -> tuple[TaskVersionRow, ...]:
     """Read every version of a task, the oldest first.
 
     Raises:
-        TaskError: There is no such task.
+        TaskError: there is no such task.
     """
     return _version_rows(session, find_task(session, name).versions)
 
@@ -124,7 +124,7 @@ def active_version(session: Session, name: str) -> TaskVersionInfo:
     """Read the active version of a task.
 
     Raises:
-        TaskError: No such task, or all its versions are retired.
+        TaskError: no such task, or all its versions are retired.
     """
     for version in find_task(session, name).versions:
         if version.state is TaskVersionState.ACTIVE:
@@ -141,7 +141,7 @@ def retire_task(sessions: sessionmaker[Session], name: str) -> None:
     """Take every version of a task out of routing; its results stay.
 
     Raises:
-        TaskError: There is no such task.
+        TaskError: there is no such task.
     """
     with sessions.begin() as session:
         for version in find_task(session, name).versions:
@@ -152,7 +152,7 @@ def find_task(session: Session, name: str) -> Task:
     """Read the row of a task.
 
     Raises:
-        TaskError: There is none; the message lists those that are.
+        TaskError: there is none; the message lists those that are.
     """
     task = session.scalar(select(Task).where(Task.name == name))
     if task is None:

@@ -1,1 +1,1 @@
-"""The demonstration: a small radiology department, its PACS, and a picture of what came back."""
+"""Demonstration: a small radiology department, its PACS, and a picture of the results."""

@@ -1,4 +1,4 @@
-"""Fictitious brains: the template, bent, shaded and blurred with noise, with or without a lesion.
+"""Fictitious brains: a deformed, shaded template with noise, with or without a lesion.
 
 Points are in millimetres of the patient coordinate system, LPS (PS3.3 C.7.6.2.1.1).
 """
@@ -25,7 +25,7 @@ _STRIDE = 4
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A T1 brain and its tissue.
+    """T1 brain and its tissue.
 
     Attributes:
         intensity: (x, y, z) in [0, 1], 1 mm voxels in RAS order.
@@ -70,7 +70,7 @@ def load_template() -> Template:
 
 @dataclass(frozen=True, slots=True)
 class SmoothField:
-    """A smooth random field over the field of view: cubic splines through a coarse random grid.
+    """Smooth random field over the field of view: cubic splines through a coarse random grid.
 
     Attributes:
         knots: (channels, n, n, n) values at the knots, already spline-filtered.
@@ -88,7 +88,7 @@ class SmoothField:
 
     def at(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (..., channels) values at (..., 3) points; on the grid of a slice every fourth
-        point is evaluated and the rest lies between, for the field is smooth.
+        point is evaluated and the rest is interpolated, since the field is smooth.
         """
         if points.ndim != 3 or min(points.shape[:2]) < 2 * _STRIDE:
             return self._evaluate(points)
@@ -115,14 +115,14 @@ class SmoothField:
 
 @dataclass(frozen=True, slots=True)
 class Lesion:
-    """A soft-edged, slightly irregular ellipsoid.
+    """Soft-edged, slightly irregular ellipsoid.
 
     Attributes:
-        centre_mm: Patient position of its centre.
-        radii_mm: Half axes.
+        centre_mm: patient position of its centre.
+        radii_mm: half axes.
         rotation: (3, 3) from patient axes to its own.
-        outline: Irregularity: relative change of the radius over space.
-        intensity: Signal inside, as a share of the template's range.
+        outline: irregularity: relative change of the radius over space.
+        intensity: signal inside, as a share of the template's range.
     """
 
     centre_mm: NDArray[np.float64]
@@ -142,15 +142,15 @@ class Lesion:
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """One fictitious brain, defined at every point of space.
+    """Fictitious brain, defined at every point of space.
 
     Attributes:
-        template: What it is bent from.
+        template: template that it is bent from.
         rotation: (3, 3) of the head.
-        shift_mm: Translation of the head.
-        displacement: Smooth deformation in millimetres, three channels.
-        bias: Logarithm of the coil's shading, one channel.
-        lesion: Its lesion, if any.
+        shift_mm: translation of the head.
+        displacement: smooth deformation in millimetres, three channels.
+        bias: logarithm of the coil's shading, one channel.
+        lesion: its lesion, if any.
     """
 
     template: Template
@@ -203,8 +203,8 @@ def draw_lesion(
     """Draw a lesion 24 to 40 mm across inside grey or white matter, dark as most are in T1.
 
     Args:
-        patient: Whose brain it sits in.
-        generator: Source of every draw.
+        patient: brain that it is in.
+        generator: source of every draw.
         candidates: (n, 3) patient points where its centre may be; the one among a random handful
             with the most brain tissue around it is taken.
     """

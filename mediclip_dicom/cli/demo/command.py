@@ -1,4 +1,4 @@
-"""`mediclip-dicom demo`: its options."""
+"""`mediclip-dicom demo`: options of the demonstration."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""A small radiology department: fictitious brain MR studies as DICOM series, with known lesions."""
+"""Radiology department: fictitious brain MR studies as DICOM series, with known lesions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -29,11 +29,11 @@ _STACK_CENTRE_MM = (0.0, 18.0, 32.0)
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The planes of one axial acquisition, slightly tilted about the left-right axis.
+    """Planes of one axial acquisition, slightly tilted about the left-right axis.
 
     Attributes:
-        row_direction: Unit vector along a row, LPS.
-        column_direction: Unit vector down a column, LPS.
+        row_direction: unit vector along a row, LPS.
+        column_direction: unit vector down a column, LPS.
         positions_mm: (slices, 3) centre of the first pixel of each slice.
     """
 
@@ -71,12 +71,12 @@ def make_department(
     shows one, to `directory/truth`. The same seed gives the same bytes, whatever the other counts.
 
     Args:
-        directory: Where to write; made if missing.
-        seed: Seed of every draw and of every UID.
-        normal: Number of normal studies.
-        abnormal: Number of studies with a lesion.
-        slices: Axial images per study, 6 mm apart.
-        progress: Called with (studies made, studies in all) after each.
+        directory: where to write; made if missing.
+        seed: seed of every draw and of every UID.
+        normal: number of normal studies.
+        abnormal: number of studies with a lesion.
+        slices: axial images per study, 6 mm apart.
+        progress: called with (studies made, studies in all) after each.
 
     Raises:
         DemoExtraMissingError: nilearn is not installed.

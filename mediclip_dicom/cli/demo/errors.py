@@ -1,19 +1,19 @@
-"""What can go wrong in the demonstration, each with what to do about it."""
+"""Errors of the demonstration."""
 
 from mediclip_dicom.errors import NodeError
 
 
 class DemoError(NodeError):
-    """The demonstration cannot go on; the message says why and what to do."""
+    """Demonstration that can't go on; the message names the reason and the remedy."""
 
 
 class DemoExtraMissingError(DemoError):
-    """The optional packages of the demonstration are not installed."""
+    """Optional packages of the demonstration that are not installed."""
 
 
 class DemoDataError(DemoError):
-    """The user's own folder does not hold what the demonstration needs."""
+    """Folder of the user that lacks what the demonstration needs."""
 
 
 class PacsError(DemoError):
-    """The demonstration's PACS did not start, or refused an operation."""
+    """PACS of the demonstration that did not start, or refused an operation."""

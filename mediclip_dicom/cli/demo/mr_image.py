@@ -1,4 +1,4 @@
-"""One slice as an MR Image object (PS3.3 A.4)."""
+"""MR Image object of one slice (PS3.3 A.4)."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class SeriesIdentity:
-    """Who, when and which: what all images of one series share."""
+    """Patient, study and series attributes that all images of one series share."""
 
     seed: int
     code: str
@@ -53,15 +53,15 @@ def mr_image(
 
     Args:
         pixels: (rows, columns), 12 bits used.
-        identity: Patient, study and series.
-        index: Place in the series, from 0.
+        identity: patient, study and series.
+        index: place in the series, from 0.
         position_mm: Image Position (Patient), LPS.
-        directions: Unit vectors along a row and down a column.
+        directions: unit vectors along a row and down a column.
         slice_location_mm: Slice Location.
         pixel_spacing_mm: Pixel Spacing, both ways.
         slice_thickness_mm: Slice Thickness.
         slice_spacing_mm: Spacing Between Slices.
-        window: Window centre and width, in stored values.
+        window: window centre and width, in stored values.
     """
     dataset = _shell(identity, index)
     _patient_and_study(dataset, identity)

@@ -1,4 +1,4 @@
-"""The demonstration's node: `mediclip-dicom serve` in a process of its own."""
+"""Node of the demonstration: `mediclip-dicom serve` in a process of its own."""
 
 import json
 import os
@@ -22,7 +22,7 @@ _STOP_LIMIT_S = 30.0
 def write_config(
     root: Path, settings: Settings, backbone: BackboneSettings, *, node_port: int, pacs: DemoPacs
 ) -> Path:
-    """Write the node's configuration into `root`; what is not said there keeps its default."""
+    """Write the node's configuration into `root`; other settings keep their defaults."""
     sections = {
         "node": {
             "ae_title": settings.node.ae_title,
@@ -47,7 +47,7 @@ def write_config(
 
 @contextmanager
 def running_node(config: Path, settings: Settings, *, log: Path) -> Iterator[None]:
-    """`mediclip-dicom serve` in a process of its own, as an administrator starts it."""
+    """Run `mediclip-dicom serve` in a process of its own, as an administrator starts it."""
     command = [sys.executable, "-m", "mediclip_dicom", "--config", str(config), "serve"]
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, env=_environment())
@@ -64,7 +64,7 @@ def running_node(config: Path, settings: Settings, *, log: Path) -> Iterator[Non
 
 
 def _environment() -> dict[str, str]:
-    """Without overrides of ours: the generated file is the whole configuration."""
+    """Return the environment without our overrides: the file is the whole configuration."""
     return {k: v for k, v in os.environ.items() if not k.startswith("MEDICLIP_")}
 
 

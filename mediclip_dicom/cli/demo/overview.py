@@ -1,4 +1,4 @@
-"""One picture of what came back: image, anomaly map, bands and truth, a row per study."""
+"""Overview of the results: image, anomaly map, bands and truth, a row per study."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,17 +32,17 @@ COLUMNS = ("image", "anomaly map", "bands, as in the SEG", "truth")
 
 @dataclass(frozen=True, slots=True)
 class OverviewRow:
-    """One study, shown by its highest-scored image.
+    """Study, shown by one of its images.
 
     Attributes:
-        name: What to call the study.
-        label: What is true of it, "normal" or "abnormal".
+        name: name of the study.
+        label: its truth, "normal" or "abnormal".
         image: (rows, columns, 3) float32 in [0, 1].
         map: (rows, columns) float32 in [0, 1], on the image's grid.
         truth: (rows, columns) bool of the lesion, or None.
-        verdict: What the node said.
-        score: The study's score, or None.
-        operating_point: Threshold of the map, or None where the task is uncalibrated.
+        verdict: verdict of the node.
+        score: the study's score, or None.
+        operating_point: threshold of the map, or None where the task is uncalibrated.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A department out of the user's own files: `normal/` and `abnormal/`, DICOM or pictures."""
+"""Department made of the user's own files: `normal/` and `abnormal/`, DICOM or pictures."""
 
 from collections import Counter
 from pathlib import Path
@@ -18,17 +18,17 @@ _Study = tuple[SourceImage, ...]
 def read_own_data(data: Path, directory: Path, *, seed: int) -> Department:
     """Group the user's files into studies, in an order drawn from the seed.
 
-    DICOM files are used where they lie. Each picture becomes a Secondary Capture image (modality
+    DICOM files stay in their place. Each picture becomes a Secondary Capture image (modality
     OT), a study of its own with a fictitious patient, in `directory`. It is named by what it shows
     and not by its file, so the same picture twice is one study.
 
     Args:
-        data: Holds the folders `normal` and `abnormal`, searched through all their levels.
-        directory: Where the Secondary Capture images go; made if missing.
-        seed: Of the order and of the UIDs.
+        data: holds the folders `normal` and `abnormal`, searched through all their levels.
+        directory: where the Secondary Capture images go; made if missing.
+        seed: of the order and of the UIDs.
 
     Raises:
-        DemoDataError: A folder is missing or holds no image, a study lies in both of them, or the
+        DemoDataError: a folder is missing or holds no image, a study is in both of them, or the
             studies have no modality in common.
     """
     generator = np.random.default_rng(seed)
@@ -62,7 +62,7 @@ def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DemoDataError(
             f"there is no folder {folder}; put normal studies or pictures into normal/ and those "
-            "with a finding into abnormal/, beside each other"
+            "with a finding into abnormal/, in the same folder"
         )
     return sorted(
         path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")
@@ -89,7 +89,7 @@ def _wrapped(pictures: list[Path], directory: Path, *, seed: int) -> list[Path]:
 
 
 def _by_study(images: tuple[SourceImage, ...]) -> list[_Study]:
-    """Each SOP instance once: a PACS keeps it once, too."""
+    """Group the images by study, each SOP instance once, as a PACS does."""
     studies: dict[str, dict[str, SourceImage]] = {}
     for image in images:
         study = studies.setdefault(image.header.study_instance_uid, {})
@@ -101,13 +101,13 @@ def _check_apart(normal: list[_Study], abnormal: list[_Study]) -> None:
     uids = [{study[0].header.study_instance_uid for study in kind} for kind in (normal, abnormal)]
     if both := uids[0] & uids[1]:
         raise DemoDataError(
-            f"{len(both)} studies lie in normal/ and in abnormal/, such as {min(both)}; a study "
+            f"{len(both)} studies are in normal/ and in abnormal/, such as {min(both)}; a study "
             "can be only one of them"
         )
 
 
 def _common_modality(studies: list[_Study]) -> str:
-    """The modality that every study has; of several the one with the most images."""
+    """Return the modality that every study has; of several the one with the most images."""
     found = Counter(image.header.modality for study in studies for image in study)
     common = [
         modality

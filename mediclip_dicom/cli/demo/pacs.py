@@ -1,4 +1,4 @@
-"""The demonstration's PACS: pynetdicom's own qrscp application in a process of its own."""
+"""PACS of the demonstration: pynetdicom's qrscp application in a process of its own."""
 
 import configparser
 import socket
@@ -22,12 +22,12 @@ _LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class SeriesInPacs:
-    """One series as the PACS lists it.
+    """Series as the PACS lists it.
 
     Attributes:
         series_instance_uid: Series Instance UID.
         modality: Modality, such as MR, SEG or SR.
-        sop_instance_uids: Its instances.
+        sop_instance_uids: its instances.
     """
 
     series_instance_uid: str
@@ -36,12 +36,12 @@ class SeriesInPacs:
 
 
 class DemoPacs(Lifecycle):
-    """A Query/Retrieve SCP on loopback, in a temporary folder, gone when the context ends.
+    """Query/Retrieve SCP on loopback, in a temporary folder, removed when the context ends.
 
     Args:
         destinations: AE title to (host, port) of each peer that it may C-MOVE to.
-        ae_title: Its own AE title.
-        port: Its port; a free one when 0.
+        ae_title: its own AE title.
+        port: its port; a free one when 0.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class DemoPacs(Lifecycle):
         """Start and wait until it answers C-ECHO.
 
         Raises:
-            PacsError: It ended or did not answer in time; with the end of its log.
+            PacsError: it ended or did not answer in time; with the end of its log.
         """
         self._folder = tempfile.TemporaryDirectory(prefix="mediclip-demo-pacs-")
         root = Path(self._folder.name)
@@ -105,10 +105,10 @@ class DemoPacs(Lifecycle):
             folder.cleanup()
 
     def store(self, paths: Sequence[Path]) -> None:
-        """Store files by C-STORE, and see that the PACS lists them.
+        """Store files by C-STORE, and check that the PACS lists them.
 
         Raises:
-            PacsError: An instance was refused, or accepted and then not indexed.
+            PacsError: an instance was refused, or accepted and then not indexed.
         """
         outcomes = store(self._peer, paths)
         if refused := [o for o in outcomes if o.category is StoreCategory.REFUSED]:
@@ -135,8 +135,8 @@ class DemoPacs(Lifecycle):
             How many instances the destination accepted.
 
         Raises:
-            PacsError: The destination refused an instance.
-            listener.ListenerError: The destination is unknown or away.
+            PacsError: the destination refused an instance.
+            listener.ListenerError: the destination is unknown or away.
         """
         result = move(self._peer, study_uid, destination_ae)
         if result.status != 0x0000 or result.failed:
@@ -167,8 +167,8 @@ class DemoPacs(Lifecycle):
 
         Args:
             study_uid: Study Instance UID.
-            directory: Where the files go, named by SOP Instance UID; made if missing.
-            modalities: Only series of these; all when None.
+            directory: where the files go, named by SOP Instance UID; made if missing.
+            modalities: only series of these; all when None.
 
         Raises:
             listener.ListenerError: The PACS could not give all it lists.
@@ -219,7 +219,7 @@ class DemoPacs(Lifecycle):
 
 
 def free_port() -> int:
-    """A TCP port on loopback that was free a moment ago."""
+    """Return a TCP port on loopback that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind((_LOOPBACK, 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The demonstration from end to end: PACS, node, department, task, studies, results, picture."""
+"""Demonstration from end to end: PACS, node, department, task, studies, results, picture."""
 
 import shutil
 import tempfile
@@ -48,7 +48,7 @@ _BACKBONE_NOTES = {
 
 @dataclass(frozen=True, slots=True)
 class StudyOutcome:
-    """What came back of one study; `returned` are the files read back from the PACS by kind."""
+    """Results of one study; `returned` counts the files read back from the PACS by kind."""
 
     study: DemoStudy
     verdict: str
@@ -66,14 +66,14 @@ class StudyOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoRequest:
-    """What `mediclip-dicom demo` was asked for.
+    """Arguments of `mediclip-dicom demo`.
 
     Attributes:
-        data: Folder with the user's own `normal/` and `abnormal/`; None for a made department.
-        out: Folder for the picture, SEG and SR.
-        k: Normal studies that the task is registered from.
-        studies: At most so many of the remaining normal, and of the abnormal, go through the PACS.
-        seed: Of every random draw.
+        data: folder with the user's own `normal/` and `abnormal/`; None for a made department.
+        out: folder for the picture, SEG and SR.
+        k: normal studies that the task is registered from.
+        studies: at most so many of the remaining normal, and of the abnormal, go through the PACS.
+        seed: of every random draw.
     """
 
     data: Path | None
@@ -87,8 +87,8 @@ def run_demo(settings: Settings, request: DemoRequest) -> None:
     """Run the demonstration; see `mediclip-dicom demo --help`.
 
     Raises:
-        DemoError: A study did not come back complete.
-        DemoDataError: The user's own folder does not hold what is needed.
+        DemoError: a study did not come back complete.
+        DemoDataError: the user's own folder does not hold what is needed.
         DemoExtraMissingError: nilearn is not installed.
     """
     console = Console()
@@ -124,7 +124,7 @@ def _department(request: DemoRequest, directory: Path, bars: Progress) -> Depart
 def _split(
     department: Department, request: DemoRequest
 ) -> tuple[tuple[DemoStudy, ...], tuple[DemoStudy, ...]]:
-    """The support set, and what goes through the PACS: normal studies, then abnormal ones."""
+    """Return the support set, and the studies for the PACS: normal ones, then abnormal ones."""
     normal, abnormal = department.of("normal"), department.of("abnormal")
     if len(normal) <= request.k:
         raise DemoDataError(
@@ -138,7 +138,7 @@ def _split(
 def _choose_backbone(
     settings: BackboneSettings, console: Console
 ) -> tuple[Backbone, BackboneSettings]:
-    """What the configuration names; the one in the box where it is silent or that can't be had."""
+    """Open the configured backbone, or the bundled one if none is configured or available."""
     box = settings.model_copy(update={"weights": BUNDLED, "blocks": None})
     if not {"model", "weights"} & settings.model_fields_set:
         return open_backbone(box), box
@@ -217,7 +217,7 @@ def _outcome(
     *,
     out: Path,
 ) -> StudyOutcome | None:
-    """What came back of a study that was sent at this moment; None if nothing did yet."""
+    """Collect the results of a study that was sent at this moment; None if there are none yet."""
     uid = study.study_instance_uid
     run = _finished_run(sessions, uid)
     if run is None or run.finished_at is None:
@@ -297,4 +297,6 @@ def _report(
     console.print(table)
     picture = out / "overview.png"
     draw_overview([outcome.row for outcome in outcomes], picture, caption=table.caption)
-    console.print(f"{picture} shows it; SEG and SR lie beside it. Not for diagnostic use.")
+    console.print(
+        f"{picture} shows the results; SEG and SR are in the same folder. Not for diagnostic use."
+    )

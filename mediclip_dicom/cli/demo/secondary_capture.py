@@ -1,4 +1,4 @@
-"""A picture as a Secondary Capture Image object (PS3.3 A.8.1)."""
+"""Secondary Capture Image object of a picture (PS3.3 A.8.1)."""
 
 import hashlib
 
@@ -15,7 +15,7 @@ def secondary_capture(pixels: NDArray[np.float32], *, seed: int) -> FileDataset:
 
     Args:
         pixels: (rows, columns, 3) in [0, 1]; stored with 8 bits, grey where all channels agree.
-        seed: With the pixels, what the UIDs are derived from.
+        seed: the UIDs are derived from it and the pixels.
     """
     stored = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
     code = hashlib.sha256(f"{stored.shape}".encode() + stored.tobytes()).hexdigest()[:12].upper()

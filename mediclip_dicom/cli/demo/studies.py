@@ -1,4 +1,4 @@
-"""What a demonstration study is, and how its identifiers are derived."""
+"""Demonstration studies, and their derived identifiers."""
 
 import uuid
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ _NAMESPACE = uuid.UUID("6d656469-636c-5970-8d64-69636f6d2e64")
 
 @dataclass(frozen=True, slots=True)
 class DemoStudy:
-    """One study of the department.
+    """Study of the department.
 
     Attributes:
-        name: What the table and the picture call it; never a patient's name.
+        name: name in the table and the picture; never a patient's name.
         study_instance_uid: Study Instance UID.
-        label: What is true of the study.
+        label: truth about the study.
         paths: Its DICOM files, in slice order where there is one.
         truth: Per SOP Instance UID the file of the lesion's mask, or None where the image is known
             to show no lesion. An image that is not in here has no truth at pixel level.
@@ -49,19 +49,19 @@ class DemoStudy:
         return mask
 
     def truth_area(self, sop_instance_uid: str) -> int:
-        """Return how many pixels of one image show the lesion; 0 where nothing is known."""
+        """Return the number of pixels of one image that show the lesion; 0 if unknown."""
         mask = self.truth_mask(sop_instance_uid)
         return 0 if mask is None else int(mask.sum())
 
 
 @dataclass(frozen=True, slots=True)
 class Department:
-    """The studies that the demonstration works on.
+    """Studies that the demonstration works on.
 
     Attributes:
-        task: What the task that reads them is called.
+        task: name of the task that reads them.
         modality: Modality that the task reads.
-        studies: Normal ones first.
+        studies: normal ones first.
     """
 
     task: str
@@ -69,7 +69,7 @@ class Department:
     studies: tuple[DemoStudy, ...]
 
     def of(self, label: Label) -> tuple[DemoStudy, ...]:
-        """The studies of one kind, in order."""
+        """Return the studies of one kind, in order."""
         return tuple(study for study in self.studies if study.label == label)
 
 

@@ -1,4 +1,4 @@
-"""`mediclip-dicom analyze`."""
+"""`mediclip-dicom analyze`: the objects of one study, without a PACS."""
 
 import hashlib
 import tempfile
@@ -24,11 +24,11 @@ from mediclip_dicom.tasks import DetectorStore, active_version, open_backbone, r
 
 
 def analyze_files(settings: Settings, paths: list[Path], *, task_name: str, out: Path) -> None:
-    """Score the images of one study with a task, write its objects, and say what was found.
+    """Score the images of one study with a task, write its objects, and print the verdict.
 
     Raises:
-        AnalysisError: The files hold no image, or images of several studies.
-        TaskError: There is no such task.
+        AnalysisError: the files hold no image, or images of several studies.
+        TaskError: there is no such task.
     """
     sessions = open_database(settings.database_url)
     with sessions() as session:
@@ -76,7 +76,7 @@ def _read_one_study(paths: list[Path]) -> tuple[SourceImage, ...]:
 
 
 def _digest(images: tuple[SourceImage, ...]) -> str:
-    """Of the files; the spool's own content digest is of data sets as received."""
+    """Hash the files; the spool's own content digest is of data sets as received."""
     digests = sorted(hashlib.sha256(image.path.read_bytes()).hexdigest() for image in images)
     return hashlib.sha256("|".join(digests).encode()).hexdigest()
 

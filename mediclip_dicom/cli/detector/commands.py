@@ -1,4 +1,4 @@
-"""The commands of the detector by itself: their options, and nothing that loads torch."""
+"""Options of the commands that use the detector by itself; nothing here loads torch."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +19,7 @@ from mediclip_dicom.settings import BackboneSettings, PrecisionName
 
 
 class SynthTask(StrEnum):
-    """What `synth` can show."""
+    """Synthesis tasks that `synth` can show."""
 
     CUTPASTE = "cutpaste"
     INTENSITY = "intensity"
@@ -113,7 +113,7 @@ _SEEDS = typer.Option(
 )
 _CACHE = typer.Option(
     help="Keep the frozen tower's tokens of the tested pictures here for further runs: 3 MB a "
-    "picture with ViT-L/14. Without it they lie in the output folder until the run is done."
+    "picture with ViT-L/14. Without it they stay in the output folder until the run is done."
 )
 _BASELINES = typer.Option(help="Nearest neighbour and zero-shot prompts on the same tokens.")
 _RATE = typer.Option(
@@ -170,10 +170,10 @@ def evaluate(
     false_positive_rate: Annotated[float | None, _RATE] = None,
     cache: Annotated[Path | None, _CACHE] = None,
 ) -> None:
-    """Measure the detector on labelled pictures, beside two baselines.
+    """Measure the detector on labelled pictures, with two baselines.
 
     Fits on k normal pictures of a training pool and tests on others: image-AUROC, pixel-AUROC and
-    AUPRO where there are masks (X_mask.png beside X.jpg), sensitivity and false-positive rate at
+    AUPRO where there are masks (X_mask.png next to X.jpg), sensitivity and false-positive rate at
     the operating point. Nothing is chosen on what is tested. A run that was stopped goes on where
     it was when the command is given again.
 
@@ -230,7 +230,7 @@ def reproduce(
     false_positive_rate: Annotated[float | None, _RATE] = None,
     cache: Annotated[Path | None, _CACHE] = None,
 ) -> None:
-    """Compute a table of the MediCLIP paper on your copy of its data, the paper's figures beside.
+    """Compute a table of the MediCLIP paper on your copy of its data, with the paper's figures.
 
     Expected below --root, with the paper's numbers of tested pictures:
 
@@ -238,7 +238,7 @@ def reproduce(
 
     BrainMRI/{no,yes} or {normal,abnormal}: 65 and 155 are tested.
 
-    BUSI/{normal,benign,malignant}, masks beside the pictures: 101 and 647 are tested.
+    BUSI/{normal,benign,malignant}, masks next to the pictures: 101 and 647 are tested.
 
     The other normals are the training pool. The numbers of tested pictures are the paper's, the
     draw is ours. The tables' numbers are this command's own.
@@ -270,7 +270,7 @@ def _backbone(
     weights: str | None,
     precision: PrecisionName | None,
 ) -> BackboneSettings:
-    """The configuration's backbone, less what the command line says otherwise."""
+    """Return the configured backbone with the changes of the command line."""
     changes = {"model": model, "weights": weights, "precision": precision}
     return settings.model_copy(update={k: v for k, v in changes.items() if v is not None})
 
@@ -279,5 +279,5 @@ def _rate(asked: float | None, default: float) -> float:
     if asked is None:
         return default
     if not 0 < asked < 1:
-        raise typer.BadParameter("must lie within 0 and 1", param_hint="--false-positive-rate")
+        raise typer.BadParameter("must be within 0 and 1", param_hint="--false-positive-rate")
     return asked

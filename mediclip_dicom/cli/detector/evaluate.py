@@ -1,4 +1,4 @@
-"""`mediclip-dicom evaluate`: how well the detector finds anomalies, on labelled pictures."""
+"""`mediclip-dicom evaluate`: figures of merit of the detector on labelled pictures."""
 
 import shutil
 import sys
@@ -46,7 +46,7 @@ TOKENS_FOLDER = "tokens"
 
 @dataclass(frozen=True, slots=True)
 class EvaluateRequest:
-    """What the command line asks for."""
+    """Arguments of `mediclip-dicom evaluate`."""
 
     data: tuple[Path, ...]
     splits: tuple[Path, ...]
@@ -67,8 +67,8 @@ def evaluate_data(backbone_settings: BackboneSettings, request: EvaluateRequest)
     """Compute what is missing in the output folder, write the tables, and print them.
 
     Raises:
-        typer.BadParameter: The command makes no sense.
-        ai_core.EvaluationError: The data allow no honest figure.
+        typer.BadParameter: the command makes no sense.
+        ai_core.EvaluationError: the data allow no honest figure.
     """
     presets = presets_named(request.presets)
     if request.ablate:
@@ -123,16 +123,16 @@ def compute(plan: Plan, *, backbone: Backbone, out: Path, cache: Path | None) ->
 
 
 def presets_named(names: Sequence[str]) -> tuple[Preset, ...]:
-    """The presets of these names, each once.
+    """Look up the presets of these names, each once.
 
     Raises:
-        typer.BadParameter: There is none of that name.
+        typer.BadParameter: there is none of that name.
     """
     return tuple(get_preset_option(name) for name in dict.fromkeys(names))
 
 
 def stage_bars(progress: Progress) -> Callable[[str, int, int], None]:
-    """A callback (stage, step, steps) that gives each stage a bar, used again for each fit."""
+    """Return a callback (stage, step, steps) with a bar for each stage, used again by each fit."""
     bars: dict[str, Any] = {}
 
     def show(stage: str, step: int, steps: int) -> None:
@@ -144,7 +144,7 @@ def stage_bars(progress: Progress) -> Callable[[str, int, int], None]:
 
 
 def row_line(row: Row) -> str:
-    """A finished row in a few words, for the log of a long run."""
+    """Describe a finished row in a few words, for the log of a long run."""
     source = "" if row.fitted_on == row.dataset else f" (fitted on {row.fitted_on})"
     size = f", k = {row.k}, seed {row.seed}" if row.k else ""
     return (
@@ -154,7 +154,7 @@ def row_line(row: Row) -> str:
 
 
 def print_table(title: str | None, titles: Sequence[str], body: Sequence[Sequence[str]]) -> None:
-    """Show a table of texts."""
+    """Print a table of texts."""
     table = make_table(title, *titles)
     table.box, table.pad_edge = SIMPLE_HEAD, False
     for row in body:
@@ -163,7 +163,7 @@ def print_table(title: str | None, titles: Sequence[str], body: Sequence[Sequenc
 
 
 def backbone_caption(backbone: Backbone, plan: Plan) -> str:
-    """What has to stand beside every figure."""
+    """Write the caption that every figure needs: backbone, digest, seeds."""
     trained = "" if backbone.trained else " (never trained: figures show that it runs, no more)"
     seeds = ", ".join(map(str, plan.seeds))
     return (

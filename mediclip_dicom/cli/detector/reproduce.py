@@ -1,4 +1,4 @@
-"""`mediclip-dicom reproduce`: the paper's tables on data that the user has."""
+"""`mediclip-dicom reproduce`: tables of the MediCLIP paper on the user's copy of its data."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from mediclip_dicom.tasks import open_backbone
 
 @dataclass(frozen=True, slots=True)
 class ReproduceRequest:
-    """What the command line asks for."""
+    """Arguments of `mediclip-dicom reproduce`."""
 
     table: TableName
     root: Path
@@ -48,7 +48,7 @@ def reproduce_table(backbone_settings: BackboneSettings, request: ReproduceReque
     """Compute a table's cells, and print ours with the paper's in brackets.
 
     Raises:
-        typer.BadParameter: A folder is missing; the message says what is expected where.
+        typer.BadParameter: a folder is missing; the message says what is expected where.
     """
     presets = presets_named(request.presets)
     datasets = _read_sets(request)

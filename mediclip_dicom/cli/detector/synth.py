@@ -1,4 +1,4 @@
-"""`mediclip-dicom synth`."""
+"""`mediclip-dicom synth`: a sheet of synthetic anomalies."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,17 +22,17 @@ SHOWN: tuple[Task, ...] = tuple(task for task in get_args(Task) if task != "iden
 
 @dataclass(frozen=True, slots=True)
 class SynthRequest:
-    """What to show.
+    """Arguments of `mediclip-dicom synth`.
 
     Attributes:
-        paths: Files and folders of normal studies.
-        task: One of `SHOWN`, or `ALL`.
-        preset: Says how anomalies are drawn, and how images are brought to their size.
+        paths: files and folders of normal studies.
+        task: one of `SHOWN`, or `ALL`.
+        preset: says how anomalies are drawn, and how images are brought to their size.
         modality: Only DICOM images of it are taken; None for the commonest.
-        window: A window for all of them, or None for their own.
-        images_per_study: At most so many images of a study.
-        rows: Examples of each task.
-        seed: Of every random draw.
+        window: a window for all of them, or None for their own.
+        images_per_study: at most so many images of a study.
+        rows: examples of each task.
+        seed: of every random draw.
         out: The PNG file.
     """
 
@@ -51,8 +51,8 @@ def show_synthesis(request: SynthRequest) -> None:
     """Make synthetic anomalies from the normal studies and write them as one picture.
 
     Raises:
-        SupportSetReadError: The paths hold no image that could be taken.
-        ResultWriteError: The picture can't be written.
+        SupportSetReadError: the paths hold no image that could be taken.
+        ResultWriteError: the picture can't be written.
     """
     support = _read(request)
     generator = torch.Generator().manual_seed(request.seed)
@@ -100,7 +100,7 @@ def _read(request: SynthRequest) -> SupportSet:
 
 
 def _commonest_modality(paths: Sequence[Path]) -> str:
-    """That of most DICOM images; pictures have none, and need none."""
+    """Return the modality of most DICOM images; pictures have none, and need none."""
     images = read_images(paths)
     counts = Counter(image.header.modality for image in images if image.header.modality)
     if images and not counts:

@@ -1,4 +1,4 @@
-"""The picture that `mediclip-dicom synth` writes: a row per synthetic anomaly."""
+"""Sheet of synthetic anomalies: a row for each example."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,12 +32,12 @@ ABOUT = {
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """One example.
+    """Example of a synthetic anomaly.
 
     Attributes:
-        title: The task's name.
+        title: the task's name.
         normal: (rows, columns, 3) float32 in [0, 1].
-        synthetic: The same with an anomaly.
+        synthetic: the same with an anomaly.
         label: (rows, columns) bool, true where anomalous.
     """
 
@@ -51,7 +51,7 @@ def draw_sheet(rows: Sequence[SheetRow], path: Path, *, caption: str) -> None:
     """Write the picture as PNG.
 
     Raises:
-        OSError: The file can't be written.
+        OSError: the file can't be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     save_sheet(
@@ -68,7 +68,7 @@ def draw_sheet(rows: Sequence[SheetRow], path: Path, *, caption: str) -> None:
 
 
 def outlined(image: Floats, label: Bools) -> Floats:
-    """The image with a line around what is labelled, drawn outside it."""
+    """Draw a line around the label, outside it."""
     line = np.zeros_like(label)
     line[1:] |= label[:-1]
     line[:-1] |= label[1:]
@@ -80,7 +80,7 @@ def outlined(image: Floats, label: Bools) -> Floats:
 
 
 def difference(normal: Floats, synthetic: Floats) -> Floats:
-    """Where and which way the image changed: red brighter, blue darker."""
+    """Colour the change of the image: red brighter, blue darker."""
     change = (synthetic - normal).mean(-1)
     faint = np.repeat(normal.mean(-1, keepdims=True) * 0.3, 3, axis=-1)
     faint[..., 0] += 2 * np.clip(change, 0, None)

@@ -137,7 +137,7 @@ def test_files_that_were_not_used_are_counted_by_reason(
 def test_a_rate_that_is_none_is_refused_before_anything_is_read(
     sessions: sessionmaker[Session], tmp_path: Path, backbone: Backbone, rate: float
 ) -> None:
-    with pytest.raises(CalibrationError, match="must lie within 0 and 1"):
+    with pytest.raises(CalibrationError, match="must be between 0 and 1"):
         register_from_paths(
             sessions,
             [tmp_path / "is not looked for"],
