@@ -30,7 +30,7 @@ from ai_core.storage import pack, tensors_sha256, unpack
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What the detector says about N images.
+    """Anomaly maps and image scores of N images.
 
     Attributes:
         maps: anomaly maps in [0, 1], float32 on the CPU, shape (N, 224, 224).
@@ -108,7 +108,7 @@ class Detector:
             groups: study of each image, for images that belong together; by default each image
                 is a study of its own.
             generator: a CPU generator, the source of every draw; its initial seed is recorded.
-            progress: told now and then, in this thread.
+            progress: called now and then, in this thread.
 
         Raises:
             ImageInputError: images of another shape, type or range.
@@ -142,7 +142,7 @@ class Detector:
 
     @torch.no_grad()
     def score(self, images: Tensor, *, batch_size: int | None = None) -> Scores:
-        """Score images; each independently of the others in its batch.
+        """Score images, each independently of the others in its batch.
 
         Args:
             images: float32 RGB in [0, 1], shape (N, 3, 224, 224); N may be 0.
@@ -179,7 +179,7 @@ class Detector:
 
     @torch.no_grad()
     def score_tokens(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps and scores, as in `Scores`, whether the images are in scope or not.
+        """Compute maps and scores, as in `Scores`, whether the images are in scope or not.
 
         Args:
             tokens: as `Encoded.tokens`, shape (N, blocks, patches, width), N at least 1.
@@ -187,7 +187,7 @@ class Detector:
         return score_tokens(self._head, tokens, preset=self.info.preset)
 
     def to_bytes(self) -> bytes:
-        """The detector as one safetensors blob, without the backbone."""
+        """Return the detector as one safetensors blob, without the backbone."""
         return pack(self._head.to_tensors(), self.info)
 
     @classmethod
@@ -229,7 +229,7 @@ class Detector:
 
 @dataclass(frozen=True, slots=True)
 class CalibratedFit:
-    """A detector with what its operating point is made from.
+    """A detector with the cross-fitted scores that its operating point is made from.
 
     Attributes:
         detector: fitted on all images.
@@ -272,10 +272,10 @@ def fit_calibrated(
         preset: every other choice.
         folds: number of folds, at least 2; images of one study never part.
         generator: the source of every draw.
-        progress: told now and then.
+        progress: called now and then.
         method: how image scores become a study score.
         held_out: all images of a study, where `images` holds only some of them. A score of the
-            highest of many images stands beside new studies only if it saw as many itself; and
+            highest of many images is comparable to new studies only if it saw as many itself; and
             the ends of a series are in scope only if they were seen.
 
     Raises:
@@ -318,7 +318,7 @@ def fit_calibrated(
 def _describe_fit(
     images: Tensor, *, backbone: Backbone, preset: Preset, generator: torch.Generator
 ) -> DetectorInfo:
-    """The description of a detector fitted on these images."""
+    """Describe a detector fitted on these images."""
     return DetectorInfo(
         preset=preset,
         backbone=backbone.name,

@@ -13,7 +13,7 @@ from ai_core.presets import Preset
 from ai_core.stored import STRICT, from_plain
 
 FORMAT_VERSION = 1
-"""Raised whenever older code could not read what newer code writes."""
+"""Format version, raised whenever older code could not read newer files."""
 
 KEY = "mediclip_detector"
 """Key of the description in the safetensors metadata."""
@@ -28,7 +28,7 @@ _SEAL = "description_sha256"
 @with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class DetectorInfo:
-    """What a fitted detector says about itself.
+    """Description of a fitted detector.
 
     Attributes:
         preset: the choices that it was fitted with.

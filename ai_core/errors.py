@@ -1,4 +1,4 @@
-"""What can go wrong in the detector, as types that a caller can tell apart."""
+"""Errors of the detector, one type for each cause that a caller may handle."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ class DetectorError(Exception):
 
 
 class BackboneUnavailableError(DetectorError):
-    """The backbone's weights, or its architecture, cannot be had on this machine.
+    """Weights or architecture of the backbone are not available on this machine.
 
     Example:
         >>> from ai_core import BackboneUnavailableError, load_backbone
@@ -52,7 +52,7 @@ class DeviceMemoryError(DetectorError):
 
 
 class WeightsMismatchError(DetectorError):
-    """A fitted detector was brought together with another backbone than it was fitted on.
+    """A fitted detector was loaded onto another backbone than it was fitted on.
 
     Example:
         >>> from dataclasses import replace
@@ -85,7 +85,7 @@ class ImageInputError(DetectorError, ValueError):
         ...     backbone.encode(torch.full((1, 3, 224, 224), 255.0))
         ... except ImageInputError as error:
         ...     print(error)
-        image values must lie in [0, 1], not in [255, 255]
+        image values must be in [0, 1], not in [255, 255]
     """
 
 
@@ -116,7 +116,7 @@ class CalibrationError(DetectorError, ValueError):
         ...     normals_needed(5)
         ... except CalibrationError as error:
         ...     print(error)
-        the false-positive rate must lie within 0 and 1, not 5
+        the false-positive rate must be between 0 and 1, not 5
     """
 
 

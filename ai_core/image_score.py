@@ -1,4 +1,4 @@
-"""From S_n and S_a to the reported map, and from the map to the image score."""
+"""Image score: S_n and S_a to the reported map, and the map to one score."""
 
 import math
 
@@ -40,7 +40,7 @@ def score_tokens(head: Head, tokens: Tensor, *, preset: Preset) -> tuple[Tensor,
 
 
 def reported_map(maps: LogMaps, *, preset: Preset, deviation: Tensor | None = None) -> Tensor:
-    """The anomaly map on the preset's scale, float32 in [0, 1], shape (N, H, W).
+    """Compute the anomaly map on the preset's scale, float32 in [0, 1], shape (N, H, W).
 
     "probability" is S_a (MediCLIP Eq. 2). "log-odds" is sigmoid(log(S_a / S_n) / 4): the same
     order of pixels and of maxima, with the top of the scale kept apart instead of rounded to 1.
@@ -61,7 +61,7 @@ def reported_map(maps: LogMaps, *, preset: Preset, deviation: Tensor | None = No
 
 
 def image_scores(maps: Tensor, *, preset: Preset) -> Tensor:
-    """One score per map, never above its maximum, shape (N,).
+    """Compute one score per map, never above its maximum, shape (N,).
 
     "max" is the paper's image score; "top-mean" is the mean of the highest `Preset.top_share`
     of the pixels.

@@ -1,4 +1,4 @@
-"""From the scores of normal studies to p-values, an operating point and a verdict."""
+"""Operating point: p-values, threshold and verdict from the scores of normal studies."""
 
 import math
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from typing import Literal
 from ai_core.errors import CalibrationError
 
 Aggregate = Literal["max", "top-mean"]
-"""How a study's image scores become one number."""
+"""Aggregation of a study's image scores."""
 
 
 class Verdict(StrEnum):
-    """What is said about a study.
+    """Verdict on a study.
 
     Example:
         >>> from ai_core import Verdict
@@ -56,7 +56,7 @@ class OperatingPoint:
     def __post_init__(self) -> None:
         if not 0 < self.false_positive_rate < 1:
             raise CalibrationError(
-                f"the false-positive rate must lie within 0 and 1, not {self.false_positive_rate}"
+                f"the false-positive rate must be between 0 and 1, not {self.false_positive_rate}"
             )
         if not all(math.isfinite(score) for score in self.normal_scores):
             raise CalibrationError("scores of normal studies must be finite numbers")
@@ -68,7 +68,7 @@ class OperatingPoint:
 
     @property
     def calibrated(self) -> bool:
-        """Whether the rate asked for can be promised."""
+        """True if the requested rate can be promised."""
         return self._tolerated >= 0
 
     @property
@@ -79,7 +79,7 @@ class OperatingPoint:
         return sorted(self.normal_scores, reverse=True)[self._tolerated]
 
     def p_value(self, score: float) -> float:
-        """Conformal p-value of a study score, in [1 / (k + 1), 1].
+        """Compute the conformal p-value of a study score, in [1 / (k + 1), 1].
 
         Raises:
             CalibrationError: a score that is not finite.
@@ -89,7 +89,7 @@ class OperatingPoint:
         return (1 + at_least) / (len(self.normal_scores) + 1)
 
     def verdict(self, score: float) -> Verdict:
-        """Abnormal or normal; undetermined where the task is uncalibrated.
+        """Decide abnormal or normal; undetermined where the rate can't be promised.
 
         Raises:
             CalibrationError: a score that is not finite.
@@ -102,14 +102,14 @@ class OperatingPoint:
 
     @property
     def _tolerated(self) -> int:
-        """How many normals may score as high as a flagged study; -1 below the floor."""
+        """Number of normals that may score as high as a flagged study; -1 below the floor."""
         k = len(self.normal_scores)
         # counted with the very quotients of `p_value`, so that both agree at the last digit
         return sum((1 + n) / (k + 1) <= self.false_positive_rate for n in range(k)) - 1
 
 
 def normals_needed(rate: float) -> int:
-    """The fewest normal studies that can promise a false-positive rate: 19 for 5 %, 99 for 1 %.
+    """Compute the fewest normal studies that can promise a rate: 19 for 5 %, 99 for 1 %.
 
     Raises:
         CalibrationError: a rate outside (0, 1).
@@ -120,14 +120,14 @@ def normals_needed(rate: float) -> int:
         (19, 99)
     """
     if not 0 < rate < 1:
-        raise CalibrationError(f"the false-positive rate must lie within 0 and 1, not {rate}")
+        raise CalibrationError(f"the false-positive rate must be between 0 and 1, not {rate}")
     enough = max(1, math.ceil(1 / Fraction(rate)) - 1)
     # 1/3 has no exact float: the rounded quotient decides, as it does for the operating point
     return enough - 1 if enough > 1 and 1 / enough <= rate else enough
 
 
 def aggregate(scores: Sequence[float], *, method: Aggregate = "max", top: int = 3) -> float:
-    """One study score from its image scores, never above the highest of them.
+    """Aggregate image scores to one study score, never above the highest of them.
 
     Args:
         scores: image scores of one study, at least one.

@@ -1,4 +1,4 @@
-"""Frozen sets of choices: the paper's text, the released code, and what we make the default."""
+"""Presets: the paper's text, the released code, and our default."""
 
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, Literal
@@ -108,12 +108,12 @@ class Preset:
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Preset":
-        """The inverse of `to_dict`, after a round trip through JSON.
+        """Restore a preset from `to_dict`, also after a round trip through JSON.
 
         Raises:
             PresetError: unknown names, no name, or a part that is missing or of another kind.
@@ -156,7 +156,7 @@ DEFAULT = Preset(
         pool_images=128, updates=160, prompts_every=2, average_last=0.25, loss_side=56
     ),
 )
-"""The released code's model, on a cached pool, aspect ratio kept, with a memory."""
+"""The released code's model, on a cached pool, aspect ratio kept, with a patch bank."""
 
 QUICK = replace(
     DEFAULT,
@@ -169,7 +169,7 @@ _PRESETS = (DEFAULT, QUICK, PAPER, OFFICIAL)
 
 
 def preset_names() -> tuple[str, ...]:
-    """Names that `get_preset` knows.
+    """Return the names that `get_preset` knows.
 
     Example:
         >>> from ai_core import preset_names

@@ -1,4 +1,4 @@
-"""How a fit tells how far it has come."""
+"""Progress of a fit."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class FitProgress:
-    """How far a fit has come.
+    """Progress of a fit: its stage, and the steps done.
 
     Attributes:
         stage: "encode" while images go through the frozen tower, "train" while weights learn.
@@ -44,4 +44,4 @@ class Progress(Protocol):
 
 
 def silent(_: FitProgress) -> None:
-    """A progress callback that does nothing."""
+    """Ignore progress."""

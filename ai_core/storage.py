@@ -20,7 +20,7 @@ from ai_core.errors import CorruptDetectorError
 
 
 def pack(tensors: dict[str, Tensor], info: DetectorInfo) -> bytes:
-    """One safetensors blob; the same content gives the same bytes.
+    """Pack one safetensors blob; the same content gives the same bytes.
 
     The description holds a digest of the tensors and one of itself, so that damage is noticed.
     All of it is one entry, because safetensors writes several in any order.
@@ -31,7 +31,7 @@ def pack(tensors: dict[str, Tensor], info: DetectorInfo) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[dict[str, Tensor], DetectorInfo]:
-    """The inverse of `pack`.
+    """Unpack what `pack` made.
 
     Raises:
         CorruptDetectorError: not such a blob, a damaged one, or one of a newer format.
@@ -47,7 +47,7 @@ def unpack(data: bytes) -> tuple[dict[str, Tensor], DetectorInfo]:
 
 
 def tensors_sha256(tensors: dict[str, Tensor]) -> str:
-    """Digest over names, shapes, types and bytes of tensors."""
+    """Compute a SHA-256 over names, shapes, types and bytes of tensors."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         plain = tensor.detach().cpu().contiguous()

@@ -18,7 +18,7 @@ from mediclip_dicom.results import Device, multiframe, write_results
 from mediclip_dicom.results.identity import SERIES_NUMBERS
 from mediclip_dicom.settings import PROFILES, ResultKind
 from tests.factories import sources
-from tests.mediclip_dicom.results.conftest import image_readings, make_reading
+from tests.factories.readings import image_readings, make_reading
 
 STATEMENT = (Path(__file__).parent.parent / "docs" / "conformance.md").read_text(encoding="utf-8")
 DEVICE = Device(

@@ -1,4 +1,4 @@
-"""What an open_clip model is made of, read from open_clip's own registry or from a config file."""
+"""open_clip model config, read from open_clip's registry or from a file, and its model."""
 
 import json
 from copy import deepcopy
@@ -33,7 +33,7 @@ class Architecture:
     std: tuple[float, ...] = CLIP_STD
 
     def with_quick_gelu(self) -> "Architecture":
-        """The same with the activation that OpenAI trained with."""
+        """Return this config with QuickGELU, the activation that OpenAI trained with."""
         return replace(self, config={**self.config, "quick_gelu": True})
 
 

@@ -1,4 +1,4 @@
-"""Which precision and batch of the tower are fastest on this CPU: a short measurement."""
+"""Autotuning: a short measurement of the fastest precision and batch size on this CPU."""
 
 import hashlib
 import json
@@ -23,10 +23,10 @@ AGREEMENT = 0.999
 """Least mean cosine between a precision's tokens and those in float32, in every block."""
 
 WORTH = 1.2
-"""How much faster than float32 another precision has to be: a shared machine's clock lies."""
+"""Factor by which another precision has to beat float32: timings on shared machines are noisy."""
 
 BATCHES = (1, 2, 4, 8, 16)
-"""Batches that are tried, in this order: some CPUs fall off a cliff from one to the next."""
+"""Batch sizes to try, in this order: on some CPUs the time per image jumps from one to the next."""
 
 log = structlog.get_logger()
 
@@ -38,7 +38,7 @@ _WORSE = 1.3
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A precision with the batch that suits it here.
+    """A precision with its fastest batch size on this machine.
 
     Attributes:
         precision: of the tower's matrix products.
@@ -97,13 +97,13 @@ def measure(
             if precision == "fp32":
                 raise
             reason = str(error).partition("\n")[0]
-            log.warning("tower_precision_failed", precision=precision, reason=reason)
+            log.warning("precision.failed", precision=precision, reason=reason)
             found.append(Choice(precision, batch=batches[0], agreement=0.0))
     return tuple(found)
 
 
 def fastest(choices: Sequence[Choice], *, precision: Precision | None = None) -> Choice | None:
-    """The fastest choice, but float32 unless another is well ahead of it.
+    """Return the fastest choice; float32 unless another precision is well ahead.
 
     Args:
         choices: what was measured.
@@ -121,7 +121,7 @@ def fastest(choices: Sequence[Choice], *, precision: Precision | None = None) ->
 
 
 def choices_file(folder: Path, *, digest: str, blocks: Sequence[int]) -> Path:
-    """Where the choices for this backbone on this machine are kept.
+    """Return the file that keeps the choices for this backbone on this machine.
 
     Args:
         folder: the cache folder.
@@ -146,11 +146,11 @@ def save_choices(file: Path | None, choices: Sequence[Choice]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps([asdict(choice) for choice in choices]))
     except OSError as error:
-        log.warning("tower_measurement_not_kept", file=str(file), reason=str(error))
+        log.warning("measurement.not_saved", file=str(file), reason=str(error))
 
 
 def load_choices(file: Path | None, precisions: Sequence[Precision]) -> tuple[Choice, ...]:
-    """Choices that were remembered; none if they do not cover the precisions, or are damaged."""
+    """Read saved choices; empty if they are damaged or do not cover the precisions."""
     try:
         stored = json.loads(file.read_text(encoding="utf-8")) if file else []
         found = tuple(Choice(**values) for values in stored)
@@ -189,7 +189,7 @@ def _agreement(tokens: Tensor, reference: Tensor) -> float:
 
 
 def _dummy_images(count: int) -> Tensor:
-    """Smooth seeded noise with a spread of about 1, as normalised images have."""
+    """Draw smooth seeded noise with a deviation of about 1, like normalised images."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randn(count, 3, 14, 14, generator=generator)
     return F.interpolate(coarse, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear")

@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What the frozen vision tower says about a batch of images.
+    """Output of the frozen vision tower for a batch of images.
 
     Attributes:
         tokens: residual stream after each tapped block, class token dropped, no final norm, no
@@ -120,7 +120,7 @@ class Backbone:
 
     @property
     def precision(self) -> Precision:
-        """In what the tower multiplies for new detectors.
+        """Number format of the tower's matrix products for new detectors.
 
         Where that was left open and this CPU has fp32 and bf16, the first use measures.
         """
@@ -218,7 +218,7 @@ def load_backbone(
         cache=None if weights in PACKAGED_WEIGHTS else hub.cache_folder(cache_dir),
     )
     log.info(
-        "backbone_loaded",
+        "backbone.loaded",
         model=backbone.name,
         weights=weights,
         sha256=backbone.sha256,
@@ -229,7 +229,7 @@ def load_backbone(
 
 
 def tapped_blocks(depth: int) -> tuple[int, ...]:
-    """The blocks to tap in a tower of ``depth`` blocks, counted from 1: 12, 18, 24 of 24.
+    """Return the blocks to tap, counted from 1: 12, 18, 24 of 24, scaled to ``depth``.
 
     Raises:
         DetectorError: a tower too shallow for three different blocks.

@@ -1,4 +1,4 @@
-"""Reading a weights file into an open_clip model."""
+"""Checkpoint loading: a weights file into an open_clip model."""
 
 import pickle
 from pathlib import Path
@@ -25,7 +25,7 @@ UNREADABLE = (
     pickle.UnpicklingError,
     SafetensorError,
 )
-"""What reading a file that does not hold the model may raise."""
+"""Exceptions raised by a file that does not hold the model."""
 
 
 def load_checkpoint(file: Path, architecture: Architecture) -> tuple[Architecture, nn.Module]:

@@ -1,4 +1,4 @@
-"""Steps that a GPU runs again and again, launched in one go."""
+"""CUDA graphs: a repeated step of many kernels, recorded once and replayed."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ _WARM_UP = 3
 
 
 class Replay(Generic[T]):
-    """A step of many small kernels; on a GPU it is recorded once and then launched in one go.
+    """A step that is recorded as a CUDA graph on a GPU and runs as it is on a CPU.
 
     Starting a kernel takes the CPU longer than a small one takes the GPU. What is recorded runs
     with the same numbers in the same order; on a CPU nothing is recorded.
@@ -49,12 +49,12 @@ class Replay(Generic[T]):
                 recording = self._recordings[shapes] = _record(self._step, inputs)
             except RuntimeError as error:
                 self._records = False  # what was not recorded was not run either
-                log.warning("step_not_recorded", reason=str(error).partition("\n")[0])
+                log.warning("step.not_recorded", reason=str(error).partition("\n")[0])
                 return self._step(*inputs)
             return recording.launch(inputs)
 
     def _run_aside(self, inputs: Sequence[Tensor]) -> T:
-        """Run on a stream of its own: autograd would tie a recording to the default one."""
+        """Run on a separate stream: autograd would tie a recording to the default one."""
         here = torch.cuda.current_stream()
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(here)

@@ -1,4 +1,4 @@
-"""Finding the weights file behind an open_clip tag, without waiting for a hub that is not there."""
+"""Weights files of open_clip tags: from the cache, else from the model hub if it is reachable."""
 
 import urllib.error
 import urllib.request
@@ -9,7 +9,7 @@ import structlog
 from ai_core.errors import BackboneUnavailableError
 
 REACH_SECONDS = 5.0
-"""How long the hub may take to answer at all before it counts as unreachable."""
+"""Seconds without an answer after which the hub counts as unreachable."""
 
 _FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 def cache_folder(cache_dir: Path | str | None) -> Path:
-    """The folder in which downloaded weights are kept: the given one, or the hub's own."""
+    """Return the folder of downloaded weights: the given one, or the hub's default."""
     from huggingface_hub import constants
 
     return Path(cache_dir) if cache_dir is not None else Path(constants.HF_HUB_CACHE)
@@ -71,7 +71,7 @@ def _download(
         reason = _unreachable(constants.ENDPOINT)
     if reason:
         raise BackboneUnavailableError(model=model, weights=tag, cache_dir=folder, reason=reason)
-    log.info("weights_download_started", model=model, weights=tag, cache_dir=str(folder))
+    log.info("weights.download_started", model=model, weights=tag, cache_dir=str(folder))
     for name in names:
         try:
             return Path(hf_hub_download(repository, name, cache_dir=folder))
@@ -81,7 +81,7 @@ def _download(
 
 
 def _unreachable(endpoint: str) -> str:
-    """Why the hub cannot be asked, or an empty text where it answers."""
+    """Return the reason why the hub is not reachable; empty if it answers."""
     request = urllib.request.Request(endpoint, method="HEAD")
     try:
         with urllib.request.urlopen(request, timeout=REACH_SECONDS):

@@ -1,4 +1,4 @@
-"""The frozen tower with its products in int8, by OpenVINO: for CPUs with VNNI instructions.
+"""The frozen tower with int8 matrix products, by OpenVINO, for CPUs with VNNI instructions.
 
 Weights are rounded to int8 once, per output channel; what meets them is rounded at every call, per
 token and 64 channels (OpenVINO's dynamic quantisation). So no calibration images are needed and no
@@ -28,7 +28,7 @@ _GROUP = 64
 
 
 class Int8Tower:
-    """A tower compiled for int8 products; takes and gives what `tower.Tower` does.
+    """A tower compiled for int8 products, with the interface of `tower.Tower`.
 
     Args:
         tower: in float32, on the CPU; left as it is.
@@ -64,7 +64,7 @@ class Int8Tower:
 
 
 def missing_for_int8(device: torch.device) -> str | None:
-    """Why int8 can't be had on this device, or None if it can."""
+    """Return the reason why int8 is not available on this device; None if it is."""
     if device.type != "cpu":
         return f"int8 is for the CPU, not for {device}"
     known = torch.cpu.get_capabilities()
@@ -76,7 +76,7 @@ def missing_for_int8(device: torch.device) -> str | None:
 
 
 def convert(tower: nn.Module) -> "openvino.Model":
-    """A tower as a model of OpenVINO, in float32, for any number of images."""
+    """Convert a tower to an OpenVINO model, in float32, for any number of images."""
     # not by openvino.convert_model(), which reports its use to its makers over the network
     from openvino import PartialShape
     from openvino.frontend import FrontEndManager
@@ -108,7 +108,7 @@ def round_weights(model: "openvino.Model") -> int:
 
 
 def _is_linear(node: Any) -> bool:
-    """Whether a node is a product with weights of shape (out, in)."""
+    """Return whether a node is a product with weights of shape (out, in)."""
     if node.get_type_name() != "MatMul" or not node.get_attributes()["transpose_b"]:
         return False
     weights = node.input_value(1).get_node()

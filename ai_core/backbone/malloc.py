@@ -1,4 +1,4 @@
-"""Keeping freed memory in the process, where tensors of tens of megabytes come and go."""
+"""malloc settings that keep freed memory in the process, for tensors of tens of megabytes."""
 
 import ctypes
 import sys

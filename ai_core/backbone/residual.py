@@ -1,4 +1,4 @@
-"""The step between two branches of the frozen tower: add to the residual stream, normalise."""
+"""Residual stream: add a branch, then layer norm, as one step between two branches."""
 
 from collections.abc import Callable
 
@@ -32,7 +32,7 @@ def add_and_normalise(
 
 
 def fastest_join(device: torch.device, dtype: torch.dtype) -> Join:
-    """`add_and_normalise`, on a GPU as one pass over the memory where Triton works."""
+    """Return `add_and_normalise`, or its Triton kernel on a GPU where Triton works."""
     if device.type != "cuda" or dtype == torch.float32:
         return add_and_normalise
     try:
@@ -42,6 +42,6 @@ def fastest_join(device: torch.device, dtype: torch.dtype) -> Join:
         add_and_normalise_at_once(stream, stream.to(dtype), nn.LayerNorm(32).to(device), dtype)
     except Exception as error:  # noqa: BLE001 - Triton raises whatever its compilers raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        log.warning("tower_not_fused", reason=reason)
+        log.warning("tower.not_fused", reason=reason)
         return add_and_normalise
     return add_and_normalise_at_once

@@ -1,4 +1,4 @@
-"""Running the frozen tower as fast as the machine allows, with the same results."""
+"""Runtime of the frozen tower: precision, batch size, and recovery from a full device memory."""
 
 import threading
 from functools import partial
@@ -26,11 +26,11 @@ log = structlog.get_logger()
 
 
 class TowerRuntime:
-    """The tower in every precision that is asked for, each in batches that suit the machine.
+    """Runs the tower in each requested precision, in batches that suit the machine.
 
     Precision touches results, so a fitted detector keeps the one of its fit; the batch only
     decides on time. Where the CPU leaves a choice of precision, both are measured at the first
-    use and remembered in a file, so that neither time nor choice changes at the next start.
+    use and saved in a file, so that neither time nor choice changes at the next start.
 
     Args:
         visual: the vision half of an open_clip model, float32, on its device.
@@ -38,7 +38,7 @@ class TowerRuntime:
         device: where it computes.
         precision: "auto" keeps a detector's own precision and measures for new ones; "int8" keeps
             it too, and is for new ones; any other is used for all of them.
-        choices_file: the file in which measured choices are remembered; None for no measurement.
+        choices_file: the file in which measured choices are saved; None for no measurement.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class TowerRuntime:
 
     @property
     def precision(self) -> Precision:
-        """What new detectors are fitted in."""
+        """Precision of new detectors."""
         if self._asked != "auto":
             return self._asked
         if len(self._timed) == 1:
@@ -76,18 +76,18 @@ class TowerRuntime:
         return best.precision if best else "fp32"
 
     def settle(self, recorded: Precision | None) -> Precision:
-        """The precision to run in, for a detector that was fitted in the recorded one.
+        """Return the precision to run in, for a detector that was fitted in the recorded one.
 
         That one, unless another was asked for by name or the machine has no instructions for
         it: then float32, whose results differ from the recorded ones by the rounding of the other.
-        The log is told of that once.
+        It is logged once.
         """
         if recorded is None:
             return self.precision
         if recorded in self._precisions:
             return recorded
         if self._asked in ("auto", "int8"):
-            self._tell_replaced(recorded)
+            self._log_replaced(recorded)
         return self._precisions[0]
 
     @property
@@ -96,7 +96,7 @@ class TowerRuntime:
         return several and self._device.type == "cpu" and self._choices_file is not None
 
     def choice(self, precision: Precision) -> Choice:
-        """The batch for this precision; measures at the first use if need be."""
+        """Return the batch size for this precision; measure at the first use if needed."""
         default = CUDA_BATCH if self._device.type == "cuda" else CPU_BATCH
         if not self._measures or precision not in self._timed:
             return Choice(precision, batch=default)
@@ -104,7 +104,7 @@ class TowerRuntime:
         return found or Choice(precision, batch=1)
 
     def batch_size(self, precision: Precision) -> int:
-        """Images per call in this precision; less once the device's memory has run out."""
+        """Return the images per call in this precision; fewer once the memory has run out."""
         batch = self.choice(precision).batch
         return batch if self._limit is None else min(batch, self._limit)
 
@@ -128,7 +128,7 @@ class TowerRuntime:
                 if step == len(x):
                     return part
                 # room for all before the next part: putting parts together takes it twice
-                found = found or _room_for(len(x), part)
+                found = found or _allocate_output(len(x), part)
                 for whole, piece in zip(found, part, strict=True):
                     whole[at : at + step] = piece
                 at += step
@@ -143,7 +143,7 @@ class TowerRuntime:
                 f"choose another device"
             ) from error
         self._limit = step // 2
-        log.warning("batch_halved", device=str(self._device), images=self._limit)
+        log.warning("batch.halved", device=str(self._device), images=self._limit)
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -156,10 +156,10 @@ class TowerRuntime:
     def _load_or_measure(self) -> tuple[Choice, ...]:
         found = load_choices(self._choices_file, self._timed)
         if not found:
-            log.info("tower_measurement_started", precisions=self._timed)
+            log.info("measurement.started", precisions=self._timed)
             found = measure({kind: partial(self._runner, kind) for kind in self._timed})
             save_choices(self._choices_file, found)
-        log.info("tower_measured", choices=[str(choice) for choice in found])
+        log.info("measurement.finished", choices=[str(choice) for choice in found])
         return found
 
     def _runner(self, precision: Precision) -> Runner:
@@ -172,28 +172,28 @@ class TowerRuntime:
         if precision != "int8":
             tower = Tower(self._visual, blocks=self._blocks, precision=precision).eval()
             return SmallBatches(tower) if self._device.type == "cuda" else tower
-        log.info("tower_compilation_started", precision=precision)
+        log.info("tower.compilation_started", precision=precision)
         return Int8Tower(Tower(self._visual, blocks=self._blocks, precision="fp32").eval())
 
-    def _tell_replaced(self, recorded: Precision) -> None:
+    def _log_replaced(self, recorded: Precision) -> None:
         with self._lock:
-            told, self._replaced = self._replaced, True
-        if not told:
+            logged, self._replaced = self._replaced, True
+        if not logged:
             log.warning(
-                "precision_replaced",
+                "precision.replaced",
                 recorded=recorded,
                 taken=self._precisions[0],
                 reason=_why_not(self._device, recorded),
             )
 
 
-def _room_for(count: int, part: TowerOutput) -> TowerOutput:
+def _allocate_output(count: int, part: TowerOutput) -> TowerOutput:
     tokens, embedding = (found.new_empty(count, *found.shape[1:]) for found in part)
     return tokens, embedding
 
 
 class SmallBatches:
-    """A tower on a GPU that launches all its kernels for a few images in one go.
+    """A tower on a GPU that replays a CUDA graph for small batches.
 
     Args:
         tower: runs any batch.
@@ -215,7 +215,7 @@ class SmallBatches:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the device has instructions for products in bfloat16; emulating them is slow."""
+    """Return whether the device has bfloat16 instructions; emulating them is slow."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     known = torch.cpu.get_capabilities()
@@ -233,7 +233,7 @@ def check_precision(device: torch.device, precision: Literal["auto"] | Precision
 
 
 def _precisions(device: torch.device, asked: Literal["auto"] | Precision) -> tuple[Precision, ...]:
-    """What the tower may run in, float32 first where it is among them."""
+    """Return the precisions that the tower may run in, float32 first if among them."""
     if asked in ("fp32", "bf16"):
         return (asked,)
     native: tuple[Precision, ...] = ("fp32", "bf16") if has_bf16(device) else ("fp32",)

@@ -68,7 +68,7 @@ def run_tower(
         dtype: of its matrix products' weights.
         join: adds a branch to the residual stream and normalises it.
     """
-    x = _cells(visual.conv1, x.to(dtype)).float()
+    x = _embed_patches(visual.conv1, x.to(dtype)).float()
     first = visual.class_embedding.expand(x.shape[0], 1, -1)
     # float32 from here on: open_clip would let the residual stream round to bfloat16
     x = torch.cat([first, x], dim=1) + visual.positional_embedding
@@ -133,15 +133,15 @@ def _two_layers(mlp: Any, x: Tensor) -> Tensor:
     return torch.addmm(second.bias, wide, second.weight.T, alpha=1 / factor).view(x.shape)
 
 
-def _cells(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """What the first layer makes of images, (N, cells, width)."""
+def _embed_patches(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """Embed image patches by the first layer, (N, cells, width)."""
     if x.device.type == "cpu":
         return cast("Tensor", conv(x)).flatten(2).transpose(1, 2)
     return products_of_windows(conv, x)
 
 
 def products_of_windows(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """A convolution whose windows don't overlap as one matrix product, (N, cells, channels).
+    """Compute a convolution without overlap as one matrix product, (N, cells, channels).
 
     On a GPU, convolution takes four times as long in bfloat16, and rounds to TF32 in float32.
     """
@@ -153,7 +153,7 @@ def products_of_windows(conv: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def _is_plain(block: Any) -> bool:
-    """Whether a block is CLIP's own: attention and two layers, each behind a norm."""
+    """Return whether a block is CLIP's own: attention and MLP, each behind a norm."""
     return isinstance(block.attn, nn.MultiheadAttention) and all(
         isinstance(norm, nn.LayerNorm) for norm in (block.ln_1, block.ln_2)
     )
@@ -164,7 +164,7 @@ def _added(x: Tensor, branch: Tensor | None) -> Tensor:
 
 
 def _mixed(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
-    """For layers that do not look to their types themselves."""
+    """Return autocast for layers that do not convert their inputs themselves."""
     if dtype == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, dtype=dtype)
@@ -188,7 +188,7 @@ def _in_bf16(visual: Any) -> Any:
 
 
 def _fold(block: Any) -> None:
-    """Multiply a block's scales into the weights beside them, in float32.
+    """Multiply a block's scales into the adjacent weights, in float32.
 
     QuickGELU's factor too: unlike `_two_layers`, that leaves plain linear layers, whose bias a GPU
     adds within the product.

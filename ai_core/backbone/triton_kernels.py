@@ -9,7 +9,7 @@ from torch import Tensor, nn
 def add_and_normalise_at_once(
     x: Tensor, branch: Tensor | None, norm: nn.LayerNorm, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """As `residual.add_and_normalise`, on a GPU and without gradients."""
+    """Compute `residual.add_and_normalise` on a GPU, without gradients."""
     x = x.contiguous()
     width = x.shape[-1]
     total = x if branch is None else torch.empty_like(x)

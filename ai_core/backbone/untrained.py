@@ -1,9 +1,9 @@
-"""A small tower of CLIP's shape with seeded, untrained weights, for where no weights can be had.
+"""The untrained backbone: a small tower of CLIP's shape with seeded random weights.
 
 Random features cannot know medicine. They can still keep what a linear adapter needs: the first
 layer is a fixed, low-frequency-first basis of the patch (so that brightness, edges and texture
 of a patch stay linearly readable), positions are smooth sines, and every block averages over
-patches that lie near and look alike and then draws random nonlinear features of that.
+patches that are near and look alike and then draws random nonlinear features of that.
 """
 
 import math
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 UNTRAINED_SEED = 20240224
 VISION_PREFIX = "visual."
-"""How open_clip starts the names of the vision tower's parameters."""
+"""Prefix of the vision tower's parameter names in open_clip."""
 
 _POSITION_SHARE = 0.5
 """Size of the position in a token, against the size of its content."""
@@ -24,7 +24,7 @@ _SHARPNESS = 4.0
 
 
 def untrained_config() -> dict[str, Any]:
-    """The architecture in open_clip's own form: 16x16 patches at 224, four blocks."""
+    """Return the open_clip config: 16x16 patches at 224 pixels, four blocks."""
     return {
         "embed_dim": 128,
         "vision_cfg": {
@@ -94,13 +94,13 @@ def _draw(name: str, parameter: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _even_noise(shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """Even noise with mean 0 and deviation 1, from integers alone."""
+    """Draw uniform noise with mean 0 and deviation 1, from integers alone."""
     steps = torch.randint(-32768, 32768, shape, generator=generator).double()
     return ((steps + 0.5) * (math.sqrt(3) / 32768)).float()
 
 
 def _fill_patch_basis(weight: Tensor) -> None:
-    """Grey cosine patterns of the patch, low frequencies first; the rest stays random."""
+    """Fill in grey cosine patterns of the patch, low frequencies first; the rest stays random."""
     width, channels, side, _ = weight.shape
     orders = sorted(
         ((u, v) for u in range(side) for v in range(side)), key=lambda uv: (sum(uv), uv)
@@ -114,13 +114,13 @@ def _fill_patch_basis(weight: Tensor) -> None:
 
 
 def _cosine(order: int, place: int, side: int) -> float:
-    """An orthonormal DCT-II basis function."""
+    """Compute an orthonormal DCT-II basis function."""
     norm = math.sqrt((1 if order == 0 else 2) / side)
     return norm * math.cos(math.pi * order * (place + 0.5) / side)
 
 
 def _positions(grid: int, width: int) -> Tensor:
-    """Smooth sines and cosines of row and column, shape (grid * grid, width)."""
+    """Compute smooth sines and cosines of row and column, shape (grid * grid, width)."""
     frequencies = [math.pi / 8 * (n + 1) for n in range(width // 4)]
     waves = [
         [math.sin(frequency * (place + 0.5) / grid) for frequency in frequencies]

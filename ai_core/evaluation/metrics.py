@@ -1,4 +1,4 @@
-"""The figures, by scikit-learn's formulas. Nothing is scaled by, or chosen on, what is tested."""
+"""Metrics by scikit-learn's formulas; nothing is scaled by, or chosen on, the tested images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class AtOperatingPoint:
-    """What happens where the threshold from the normals is put to use.
+    """Sensitivity and false-positive rate at the threshold from the normals.
 
     Attributes:
         promised: the false-positive rate asked for, or the floor 1 / (k + 1) if that is higher.
@@ -35,7 +35,7 @@ class AtOperatingPoint:
 
 
 def image_auroc(scores: Floats, abnormal: Bools) -> float:
-    """Area under the ROC curve of image scores, in [0, 1].
+    """Compute the area under the ROC curve of image scores, in [0, 1].
 
     Args:
         scores: shape (N,).
@@ -49,7 +49,7 @@ def image_auroc(scores: Floats, abnormal: Bools) -> float:
 
 
 def pixel_auroc(maps: Floats, truths: Bools) -> float:
-    """Area under the ROC curve of all pixels together, in [0, 1].
+    """Compute the area under the ROC curve of all pixels together, in [0, 1].
 
     Args:
         maps: shape (N, H, W).
@@ -64,7 +64,7 @@ def pixel_auroc(maps: Floats, truths: Bools) -> float:
 
 
 def aupro(maps: Floats, truths: Bools, *, limit: float = AUPRO_LIMIT) -> float:
-    """Area under the per-region-overlap curve up to a false-positive rate, over that rate.
+    """Compute the area under the per-region-overlap curve up to a rate, over that rate.
 
     The overlap at a threshold is the mean, over all connected regions (8 neighbours) of the truth,
     of the share of the region above it (Bergmann et al., MVTec AD, 2021). That is the true-positive
@@ -98,7 +98,7 @@ def aupro(maps: Floats, truths: Bools, *, limit: float = AUPRO_LIMIT) -> float:
 def at_operating_point(
     normal_scores: Sequence[float], *, rate: float, scores: Floats, abnormal: Bools
 ) -> AtOperatingPoint:
-    """Put the threshold that k normals promise to the test.
+    """Measure the threshold that k normals promise.
 
     Args:
         normal_scores: of the support units, by something that never saw them.
@@ -119,7 +119,7 @@ def at_operating_point(
 
 
 def _curve(maps: Floats, truths: Bools, *, weights: Floats | None) -> tuple[Any, Any]:
-    """False- and true-positive rates over all thresholds.
+    """Compute false- and true-positive rates over all thresholds.
 
     Sorted by NumPy's quicksort first: scikit-learn's own stable sort then has nothing left to do,
     which halves the time for the tens of millions of pixels of a data set.

@@ -1,4 +1,4 @@
-"""What a run is to compute, and the digests by which it knows what is already there."""
+"""Plan of a run: its cells, and the digests that identify their rows."""
 
 import hashlib
 import json
@@ -66,7 +66,7 @@ class Plan:
             raise EvaluationError("k must be at least 2")
 
     def fits(self) -> tuple[Fit, ...]:
-        """All fits, those of a method together.
+        """Return all fits, those of a method together.
 
         Raises:
             EvaluationError: a training pool is too small, or a tested part has only one class.
@@ -92,7 +92,7 @@ class Plan:
 
 
 class Identities:
-    """Digests of cells: what is equal in all of them is computed once.
+    """Digests of cells; the common parts are computed once.
 
     Args:
         backbone: the frozen tower.
@@ -106,7 +106,7 @@ class Identities:
         self._digests: dict[str, str] = {}
 
     def of(self, fit: Fit, dataset: Dataset) -> str:
-        """SHA-256 over code, backbone, support set, tested pictures, method, k, seed and rate."""
+        """Compute a SHA-256 over code, backbone, pictures, method, k, seed and rate."""
         parts = [
             *self._common,
             digest_of(fit.support),
@@ -119,14 +119,14 @@ class Identities:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def dataset_digest(self, dataset: Dataset) -> str:
-        """SHA-256 of the tested pictures."""
+        """Compute the SHA-256 of the tested pictures."""
         if dataset.name not in self._digests:
             self._digests[dataset.name] = digest_of(dataset.subset(self._subset))
         return self._digests[dataset.name]
 
 
 def backbone_facts(backbone: Backbone) -> dict[str, Any]:
-    """What a figure must say of the tower that it was made with."""
+    """Return the facts about the backbone that every figure is reported with."""
     return {
         "backbone": backbone.name,
         "backbone_sha256": backbone.sha256,

@@ -1,4 +1,4 @@
-"""What stands beside every figure: command, seeds, supports, backbone, software, pictures."""
+"""Run record: command, seeds, support sets, backbone, software and pictures of every figure."""
 
 import platform
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ PACKAGES = (
 
 
 def resume_key(backbone: Backbone, *, subset: Subset) -> dict[str, Any]:
-    """Facts that all rows of a folder share."""
+    """Return the facts that all rows of a folder share; a run resumes only with the same."""
     return {**backbone_facts(backbone), "subset": subset}
 
 
 def describe_run(plan: Plan, *, backbone: Backbone, command: Sequence[str]) -> dict[str, Any]:
-    """The record of a run, ready for JSON.
+    """Describe a run, ready for JSON.
 
     Args:
         plan: what is computed.

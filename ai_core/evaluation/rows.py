@@ -1,4 +1,4 @@
-"""Figures as rows, kept in a folder that a killed run can be taken up from."""
+"""Rows of figures, kept in a folder from which a killed run resumes."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -57,7 +57,7 @@ class Row:
 
     @property
     def cell(self) -> tuple[Any, ...]:
-        """What tells this row from others of a run."""
+        """Key of the row within a run."""
         return (
             self.fitted_on,
             self.dataset,
@@ -88,7 +88,7 @@ class RunFolder:
         before = _read_run(folder / RUN_FILE)
         if self._rows and before is None:
             raise EvaluationError(
-                f"{folder / METRICS_FILE} has no {RUN_FILE} beside it; name another folder"
+                f"{folder / METRICS_FILE} has no {RUN_FILE} next to it; name another folder"
             )
         if before is not None and self._rows:
             changed = [key for key in same if before.get("same", {}).get(key) != same[key]]
@@ -105,7 +105,7 @@ class RunFolder:
         return tuple(self._rows)
 
     def has(self, identity: str) -> bool:
-        """Whether a row of this identity is there."""
+        """Return whether a row of this identity is there."""
         return any(row.identity == identity for row in self._rows)
 
     def add(self, row: Row) -> None:
@@ -116,7 +116,7 @@ class RunFolder:
 
 
 def select(rows: Iterable[Row], wanted: Callable[[Row], bool]) -> tuple[Row, ...]:
-    """The rows for which ``wanted`` holds."""
+    """Return the rows for which ``wanted`` holds."""
     return tuple(row for row in rows if wanted(row))
 
 

@@ -1,4 +1,4 @@
-"""Fits and scores the cells of a plan, one row after another."""
+"""Run of a plan: fits and scores its cells, one row after another."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -49,7 +49,7 @@ def run_plan(
 ) -> tuple[Row, ...]:
     """Compute every cell that the folder does not hold yet; each row is safe once it is made.
 
-    The frozen tower sees a tested picture once for all cells of a geometry: its tokens lie in the
+    The frozen tower sees a tested picture once for all cells of a geometry: its tokens are in the
     cache. In memory are one fit, the tokens of a few pictures, and the maps of the pictures of one
     data set whose lesion is known (0.2 MB each; some ten times that while they are sorted).
 
@@ -58,7 +58,7 @@ def run_plan(
         backbone: the frozen tower.
         folder: where rows go.
         cache: folder of the tokens.
-        report: told how far it is.
+        report: called after every step.
         made: given each row that was not there before, once it is safe.
 
     Returns:
@@ -130,7 +130,7 @@ class _Tested:
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """What one fit says of a data set.
+    """Scores and maps of one fit on a data set.
 
     Attributes:
         scores: image scores, shape (N,).
@@ -222,7 +222,7 @@ def _measure(fitted: Fitted, tested: _Tested, *, device: torch.device, report: R
 def _operating_point(
     fitted: Fitted, tested: _Tested, measured: _Measured, *, rate: float
 ) -> AtOperatingPoint | None:
-    """Of units: a unit's score is its highest, and it is abnormal if one of its pictures is."""
+    """Measure units: a unit has its highest score, and is abnormal if one of its pictures is."""
     if fitted.normal_scores is None:
         return None
     units = np.array(units_of(tested.items))
@@ -276,14 +276,14 @@ def _known(truths: Sequence[Tensor | None], indices: Sequence[int]) -> Iterator[
 
 
 def _is_shown(fit: Fit, dataset: Dataset, plan: Plan) -> bool:
-    """The first method at the largest k, under the first seed, on its own data set."""
+    """Return whether this is the first method at the largest k, first seed, own data set."""
     first = (plan.methods[0], max(plan.ks, default=0), plan.seeds[0])
     return fit.source is dataset and (fit.method, fit.k, fit.seed) == first
 
 
 @contextmanager
 def _stopwatch() -> Iterator[Callable[[], float]]:
-    """Gives a function that says, after the block, how many seconds the block took."""
+    """Give a function that returns, after the block, the seconds that the block took."""
     began = time.perf_counter()
     ended: list[float] = []
     yield lambda: ended[0]

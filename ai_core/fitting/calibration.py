@@ -33,7 +33,7 @@ class CalibratedHead:
 
 
 HeldOut = Callable[[int], Iterable[Tensor] | None]
-"""Gives all images of a study by its index, in batches as `Detector.score` takes them; None where
+"""Returns all images of a study by its index, in batches as `Detector.score` takes them; None where
 the support set holds them all already."""
 
 
@@ -126,7 +126,7 @@ class _Fit:
     def head(self, without: int | None, *, farthest: float = 0.0) -> Head:
         """Fit a head on every fold but one, or on all of them.
 
-        Its scope has room for a normal image that lies ``farthest`` from other studies.
+        Its scope includes a normal image at the distance ``farthest`` from other studies.
         """
         plan = self.plan
         kept = plan.folds != without if without is not None else plan.folds >= 0
@@ -149,7 +149,7 @@ class _Fit:
 def _score_studies(
     fit: _Fit, *, held_out: HeldOut | None, method: Aggregate
 ) -> tuple[tuple[float, ...], float]:
-    """A score for each study, and the distance of their farthest image from other studies."""
+    """Return a score for each study, and the largest distance of an image to other studies."""
     plan, groups = fit.plan, fit.plan.support.groups
     by_study: dict[int, float] = {}
     farthest = 0.0

@@ -32,7 +32,7 @@ def make_pool(
         backbone: the frozen tower.
         preset: says how many and what.
         generator: the source of every draw.
-        progress: told after every batch.
+        progress: called after every batch.
 
     Returns:
         The pool; None where the preset pools nothing.
@@ -69,7 +69,7 @@ def train_head(
         backbone: the frozen towers.
         preset: says how.
         generator: the source of every draw.
-        progress: told now and then.
+        progress: called now and then.
     """
     if pool is None:
         return train_on_stream(
@@ -102,7 +102,7 @@ def train_on_pool(
         backbone: gives the text tower and the shapes.
         preset: says how.
         generator: draws the start and the batches.
-        progress: told now and then.
+        progress: called now and then.
     """
     training = preset.training
     trainer = Trainer(backbone, preset, normal_tokens=support.encoded.tokens, generator=generator)
@@ -142,7 +142,7 @@ def train_on_stream(
         backbone: the frozen towers.
         preset: says how.
         generator: the source of every draw.
-        progress: told now and then.
+        progress: called now and then.
     """
     training = preset.training
     trainer = Trainer(backbone, preset, normal_tokens=support.encoded.tokens, generator=generator)

@@ -1,4 +1,4 @@
-"""Synthetic images made from a support set, and what the frozen tower says about them."""
+"""Pool: synthetic images made from a support set, as cached features of the frozen tower."""
 
 import math
 import tempfile
@@ -17,7 +17,7 @@ from ai_core.progress import FitProgress, Progress, silent
 from ai_core.synthesis import SynthesisSettings, synthesise_seeded
 
 IN_MEMORY_BYTES = 2 * 2**30
-"""A larger pool lies in an unnamed temporary file and is read from there, batch by batch."""
+"""A larger pool is kept in an unnamed temporary file and read from there, batch by batch."""
 
 _AT_ONCE_ON_CUDA = 128
 """Images that a GPU makes together: each step of the synthesis is far too small for it."""
@@ -47,12 +47,12 @@ class Pool:
         return len(self.rows)
 
     def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens and labels of some images, by their positions 0…m - 1, where the labels are."""
+        """Return tokens and labels of some images by position 0…m - 1, on the labels' device."""
         rows = self.rows[positions]
         return self.tokens[rows].to(self.labels.device), self.labels[rows]
 
     def without(self, fold: int) -> "Pool":
-        """The pool less every image that was made from the given fold."""
+        """Return the pool without the images that were made from the given fold."""
         return replace(self, rows=self.rows[self.folds[self.rows] != fold])
 
 
@@ -81,7 +81,7 @@ def build_pool(
         settings: how anomalies are drawn.
         label_side: cells along a side of the labels.
         generator: the source of every draw.
-        progress: told after every batch.
+        progress: called after every batch.
     """
     count = len(order)
     # Two numbers an image, so that the batch size, which fits the machine, changes nothing.
@@ -94,7 +94,9 @@ def build_pool(
         dtype=torch.int64,
     )
     device = backbone.device
-    tokens = _room((count, len(backbone.blocks), backbone.grid**2, backbone.width), device=device)
+    tokens = _allocate(
+        (count, len(backbone.blocks), backbone.grid**2, backbone.width), device=device
+    )
     labels = torch.empty(count, label_side, label_side, dtype=torch.float16, device=device)
     embedding = torch.empty(count, backbone.embed_dim, device=device)
     together = _AT_ONCE_ON_CUDA if device.type == "cuda" else backbone.batch_size
@@ -125,7 +127,7 @@ def build_pool(
 
 
 def prefetch(pools: Iterator[Pool], *, device: torch.device) -> Iterator[Pool]:
-    """The same pools; on a GPU each is made in a thread of its own while the one before is used.
+    """Yield the same pools; on a GPU the next one is made in a thread while one is used.
 
     Args:
         pools: makes a pool whenever it is asked for one.
@@ -155,14 +157,14 @@ def prefetch(pools: Iterator[Pool], *, device: torch.device) -> Iterator[Pool]:
 
 
 def support_order(k: int, count: int, *, generator: torch.Generator) -> Tensor:
-    """``count`` support indices: every image equally often (within one), in random order."""
+    """Draw ``count`` support indices: every image equally often (within one), in random order."""
     rounds = -(-count // k)
     turns = [torch.randperm(k, generator=generator) for _ in range(rounds)]
     return torch.cat(turns)[:count]
 
 
-def _room(shape: tuple[int, ...], *, device: torch.device) -> Tensor:
-    """Uninitialised float16 room, on the device or, where it is large, on disk."""
+def _allocate(shape: tuple[int, ...], *, device: torch.device) -> Tensor:
+    """Allocate an uninitialised float16 tensor, on the device or, where it is large, on disk."""
     if 2 * math.prod(shape) <= IN_MEMORY_BYTES:
         return torch.empty(shape, dtype=torch.float16, device=device)
     with tempfile.TemporaryFile(prefix="mediclip-pool-") as file:
@@ -171,6 +173,6 @@ def _room(shape: tuple[int, ...], *, device: torch.device) -> Tensor:
 
 
 def _partner(index: int, folds: Tensor, number: int) -> int:
-    """Another image of the same fold, picked by a number; the image itself where it is alone."""
+    """Return another image of the same fold, picked by a number; the image itself if alone."""
     others = ((folds == folds[index]) & (torch.arange(len(folds)) != index)).nonzero().flatten()
     return int(others[number % len(others)]) if len(others) else index

@@ -1,4 +1,4 @@
-"""A support set as the fitting takes it: images, their studies, and what the tower says of them."""
+"""Support set: images, their studies, and their tokens and embeddings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Support:
         return len(self.images)
 
     def part(self, chosen: Tensor) -> "Support":
-        """The images that a bool mask of shape (k,) chooses."""
+        """Return the images that a bool mask of shape (k,) chooses."""
         return Support(
             images=self.images[chosen],
             groups=self.groups[chosen],

@@ -1,4 +1,4 @@
-"""One optimiser over adapters and prompts, and what it leaves (MediCLIP Eq. 1 to 3)."""
+"""Trainer: one optimiser over adapters and prompts (MediCLIP Eq. 1 to 3)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,7 +77,7 @@ class Trainer:
         self._summed = 0
 
     def update(self, tokens: Tensor, labels: Tensor) -> Tensor:
-        """One optimiser step on a batch; returns its loss, which on a GPU holds until the next."""
+        """Take one optimiser step on a batch; return its loss, valid until the next step."""
         prompts_learn = self._prompts.learns and self._updates % self._prompts_every == 0
         self._updates += 1
         step = self._learn_both if prompts_learn else self._learn_adapters
@@ -86,7 +86,7 @@ class Trainer:
     def _step(self, tokens: Tensor, labels: Tensor, *, prompts_learn: bool) -> Tensor:
         assert self._optimiser is not None
         preset = self._preset
-        with _suited_to(tokens.device):
+        with _step_arithmetic(tokens.device):
             text = self._prompts() if prompts_learn else self._text
             maps = fuse(
                 similarities(self._adapters(tokens.float()), text),
@@ -106,14 +106,14 @@ class Trainer:
 
     @torch.no_grad()
     def accumulate_average(self) -> None:
-        """Take the present weights into the average."""
+        """Add the current weights to the running average."""
         for total, parameter in zip(self._sums, self._parameters, strict=True):
             total += parameter
         self._summed += 1
 
     @torch.no_grad()
     def finish(self, scope: Scope, patch_bank: PatchBank | None) -> Head:
-        """The averaged weights, or the last ones where none were remembered."""
+        """Return the head with averaged weights, or the last ones if nothing was averaged."""
         if self._summed:
             for total, parameter in zip(self._sums, self._parameters, strict=True):
                 parameter.copy_(total / self._summed)
@@ -127,11 +127,11 @@ class Trainer:
 
 
 @contextmanager
-def _suited_to(device: torch.device) -> Iterator[None]:
-    """How a GPU runs a step: attention that adds gradients in one order, products in TF32.
+def _step_arithmetic(device: torch.device) -> Iterator[None]:
+    """Set a GPU step's arithmetic: attention with a fixed order of sums, products in TF32.
 
-    TF32 keeps 10 bits of what is multiplied and sums in float32. It is a setting of the process,
-    but steps run in it three times before they are recorded, and then no more.
+    TF32 keeps 10 bits of what is multiplied and sums in float32. The flag is process-wide, but
+    only set during the three warm-up steps: CUDA graphs replay without it.
     """
     if device.type != "cuda":
         yield
@@ -148,7 +148,7 @@ def _suited_to(device: torch.device) -> Iterator[None]:
 def start_adapters(
     backbone: Backbone, preset: Preset, *, generator: torch.Generator
 ) -> Adapters | FrozenProjection:
-    """Adapters as they are before anything is learnt, or what the preset puts in their place."""
+    """Build untrained adapters, or the frozen projection where the preset has no adapter."""
     if not preset.adapter:
         visual = backbone.model.visual
         return FrozenProjection(visual.ln_post, visual.proj).to(backbone.device)

@@ -1,4 +1,4 @@
-"""The one form in which images enter the detector, and the check that they have it."""
+"""Input checks: float32 RGB in [0, 1], shape (N, 3, 224, 224)."""
 
 import hashlib
 
@@ -41,7 +41,7 @@ def check_images(images: Tensor) -> Tensor:
         raise ImageInputError(f"images {where} hold values that are not finite (NaN or infinite)")
     low, high = float(images.min()), float(images.max())
     if low < 0.0 or high > 1.0:
-        raise ImageInputError(f"image values must lie in [0, 1], not in [{low:.4g}, {high:.4g}]")
+        raise ImageInputError(f"image values must be in [0, 1], not in [{low:.4g}, {high:.4g}]")
     return images
 
 
@@ -69,7 +69,7 @@ def check_support(images: Tensor) -> Tensor:
 
 
 def image_digests(images: Tensor) -> tuple[str, ...]:
-    """SHA-256 of each image's float32 bytes, shape (N, 3, H, W), as hexadecimal text."""
+    """Compute the SHA-256 of each image's float32 bytes, as hexadecimal text."""
     plain = images.detach().to("cpu", torch.float32).contiguous()
     return tuple(hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in plain)
 

@@ -1,4 +1,4 @@
-"""Picture files (PNG, JPEG, TIFF, BMP) to what a reader sees, as if they were DICOM images."""
+"""Picture files (PNG, JPEG, TIFF, BMP) as RGB arrays, windowed like DICOM images."""
 
 from __future__ import annotations
 

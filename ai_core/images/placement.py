@@ -1,4 +1,4 @@
-"""Where an image lies in the detector's square input, and the exact way back."""
+"""Placement of an image in the detector's square input, and its exact inverse."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Placement:
     """The rectangle of the square input that an image fills.
 
     Both directions use Pillow's bilinear filter, whose support grows when shrinking (that is the
-    antialiasing) and whose pixel centres lie at half coordinates: source row edge `y` in
+    antialiasing) and whose pixel centres are at half coordinates: source row edge `y` in
     [0, rows] and input row edge `top + y * height / rows` are the same place, both ways.
 
     Attributes:
@@ -105,7 +105,7 @@ class Placement:
         return _resampled(self.crop(anomaly_map), rows=self.rows, columns=self.columns)
 
     def crop(self, anomaly_map: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """The part of a map that lies on the image, as a view of (height, width).
+        """Return the part of a map that covers the image, as a view of (height, width).
 
         Raises:
             ValueError: the map is not (size, size).

@@ -33,7 +33,7 @@ class LogMaps:
 
 
 class Adapters(nn.Module):
-    """One linear layer per tapped block, from patch tokens into the space of the text.
+    """Adapters: one linear layer per tapped block, from patch tokens to the space of the text.
 
     Args:
         blocks: number of tapped blocks.
@@ -80,7 +80,7 @@ class Adapters(nn.Module):
 class FrozenProjection(nn.Module):
     """The tower's own final norm and projection, the same for every block; nothing learns.
 
-    Stands in for `Adapters` where a preset has none (the paper's ablation, zero-shot prompts).
+    Replaces `Adapters` where a preset has none (the paper's ablation, zero-shot prompts).
 
     Args:
         norm: the tower's final layer norm.
@@ -106,7 +106,7 @@ class FrozenProjection(nn.Module):
 
 
 def similarities(adapted: Tensor, text: Tensor) -> Tensor:
-    """Cosine similarity of every patch to the two text vectors.
+    """Compute the cosine similarity of every patch to the two text vectors.
 
     Args:
         adapted: shape (N, blocks, patches, embed_dim).
@@ -156,7 +156,7 @@ def fuse(
 
 
 def _enlarge(maps: Tensor, *, side: int, align_corners: bool) -> Tensor:
-    """Bilinear upsampling to (N, C, side, side), as a product along each axis.
+    """Upsample bilinearly to (N, C, side, side), as a product along each axis.
 
     The gradients of torch's own are added in whatever order a GPU's threads come.
     """
@@ -166,7 +166,7 @@ def _enlarge(maps: Tensor, *, side: int, align_corners: bool) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _upsampling(grid: int, side: int, *, align_corners: bool, device: torch.device) -> Tensor:
-    """What each cell of a row gives to each pixel, float32, shape (side, grid)."""
+    """Compute the weight of each cell of a row in each pixel, float32, shape (side, grid)."""
     cells = torch.eye(grid)[None]
     weights = F.interpolate(cells, side, mode="linear", align_corners=align_corners)
     return weights[0].T.contiguous().to(device)

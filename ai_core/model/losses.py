@@ -7,7 +7,7 @@ from ai_core.model.anomaly_map import LogMaps
 
 
 def focal_loss(maps: LogMaps, labels: Tensor, *, gamma: float = 2.0) -> Tensor:
-    """Mean over pixels of -(1 - p)^γ log p, with p the share given to the true class.
+    """Compute the mean over pixels of -(1 - p)^γ log p, p being the true class's probability.
 
     Args:
         maps: log S_n and log S_a, shape (N, H, W).
@@ -23,7 +23,7 @@ def focal_loss(maps: LogMaps, labels: Tensor, *, gamma: float = 2.0) -> Tensor:
 
 
 def dice_loss(anomaly: Tensor, labels: Tensor, *, smooth: float = 1.0) -> Tensor:
-    """Mean over images of 1 - (2 Σ S_a Y + s) / (Σ S_a + Σ Y + s).
+    """Compute the mean over images of 1 - (2 Σ S_a Y + s) / (Σ S_a + Σ Y + s).
 
     Args:
         anomaly: S_a in [0, 1], shape (N, H, W).
@@ -38,5 +38,5 @@ def dice_loss(anomaly: Tensor, labels: Tensor, *, smooth: float = 1.0) -> Tensor
 
 
 def medical_anomaly_loss(maps: LogMaps, labels: Tensor, *, gamma: float = 2.0) -> Tensor:
-    """focal([S_n, S_a], Y) + dice(S_a, Y), a scalar (MediCLIP Eq. 3)."""
+    """Compute focal([S_n, S_a], Y) + dice(S_a, Y), a scalar (MediCLIP Eq. 3)."""
     return focal_loss(maps, labels, gamma=gamma) + dice_loss(maps.anomaly.exp(), labels)

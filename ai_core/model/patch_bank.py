@@ -1,7 +1,7 @@
-"""A bank of normal patch tokens, and how far a patch lies from all of them.
+"""Patch bank: normal patch tokens, and the distance of a patch to the nearest of them.
 
 After PatchCore (Roth et al., CVPR 2022): tokens of tapped blocks, a greedy coreset, distance to the
-nearest neighbour. Where a patch lies in the image may count beside what it looks like.
+nearest neighbour. The position of a patch in the image may count, too.
 """
 
 import math
@@ -49,7 +49,7 @@ class PatchBank:
         """Compute each patch's distance in standard deviations above normal, (N, patches).
 
         Beyond `_LINEAR` deviations it grows as a logarithm: a very uniform support set has tiny
-        deviations, and what lies thousands of them away must not drown everything else.
+        deviations, and a patch thousands of them away must not dominate everything else.
 
         Args:
             tokens: as `Encoded.tokens`, shape (N, blocks, patches, width).
@@ -68,7 +68,7 @@ def fit_patch_bank(
     Args:
         tokens: patch tokens of the support set, shape (k, blocks, patches, width).
         groups: study of each image, int64, shape (k,); where there is only one study, each image
-            stands for itself.
+            counts as a study.
         settings: how much is kept, and of what.
         generator: on the CPU; draws candidates and sketch.
     """
@@ -95,10 +95,10 @@ def fit_patch_bank(
 
 
 def patch_features(tokens: Tensor, settings: PatchBankSettings) -> Tensor:
-    """What of each patch is compared, float32, shape (N, patches, features).
+    """Compute the features that patches are compared by, float32, shape (N, patches, features).
 
     The square of the distance between two patches is 2 - 2 cos of their tokens, and, by
-    ``place_weight``, 2 w d² more, where d is how far apart they lie in the image, whose side is 1.
+    ``place_weight``, 2 w d² more, where d is their distance in the image, whose side is 1.
 
     Args:
         tokens: as `Encoded.tokens`, shape (N, blocks, patches, width).
@@ -115,7 +115,7 @@ def patch_features(tokens: Tensor, settings: PatchBankSettings) -> Tensor:
 
 
 def join_blocks(tokens: Tensor) -> Tensor:
-    """Tokens (N, blocks, patches, width) as unit vectors (N, patches, blocks * width).
+    """Join tokens (N, blocks, patches, width) to unit vectors (N, patches, blocks * width).
 
     Each block comes at unit length, so that none outweighs another.
     """
@@ -124,7 +124,7 @@ def join_blocks(tokens: Tensor) -> Tensor:
 
 
 def distances_to_bank(features: Tensor, bank: Tensor) -> Tensor:
-    """Distance of each patch to the nearest in a bank, shape (N, patches).
+    """Compute the distance of each patch to the nearest in a bank, shape (N, patches).
 
     Args:
         features: of patches, shape (N, patches, features).
@@ -134,7 +134,7 @@ def distances_to_bank(features: Tensor, bank: Tensor) -> Tensor:
 
 
 def nearest_distances(patches: Tensor, bank: Tensor, *, allowed: Tensor | None = None) -> Tensor:
-    """Euclidean distance of vectors (P, D) to the nearest in the bank (m, D), shape (P,).
+    """Compute the distance of vectors (P, D) to the nearest in the bank (m, D), shape (P,).
 
     Args:
         patches: what is looked up.
@@ -154,7 +154,7 @@ def nearest_distances(patches: Tensor, bank: Tensor, *, allowed: Tensor | None =
 
 
 def _nearest(patches: Tensor, bank: Tensor, halves: Tensor) -> Tensor:
-    """The largest product of each patch with an entry less half the entry's squared length, (P,).
+    """Compute max(x · b - |b|² / 2) over the entries b of the bank for each patch x, (P,).
 
     It is largest where the distance is least.
     """
@@ -162,16 +162,16 @@ def _nearest(patches: Tensor, bank: Tensor, halves: Tensor) -> Tensor:
 
 
 def _nearest_on_cuda(patches: Tensor, bank: Tensor, halves: Tensor) -> Tensor:
-    """The same: found in float16, then exact."""
+    """Compute the same as `_nearest`: the entry found in float16, its value in float32."""
     products = torch.mm(patches.half(), bank.half().T, out_dtype=torch.float32)
     place = products.sub_(halves).argmax(1)
     return (patches * bank[place]).sum(1) - halves[place]
 
 
 def coreset(patches: Tensor, *, size: int, generator: torch.Generator) -> Tensor:
-    """Indices of patches that cover all of them, int64 on the CPU, ascending, at most ``size``.
+    """Pick at most ``size`` patches that cover all of them; ascending indices on the CPU.
 
-    Greedy k-centre: each pick is the patch that lies farthest from those picked before, in a
+    Greedy k-centre: each pick is the patch farthest from those picked before, in a
     random projection, among at most `CANDIDATES` patches drawn evenly.
 
     Args:

@@ -75,7 +75,7 @@ class TextTower:
         self._packings: dict[tuple[Any, ...], _Packing] = {}
 
     def tokenise(self, texts: tuple[str, ...], *, context: int = 0) -> TokenisedPrompts:
-        """Token ids of ``texts``, each led by ``context`` placeholder tokens.
+        """Tokenise ``texts``, each led by ``context`` placeholder tokens.
 
         Args:
             texts: plain words, at least one.
@@ -86,7 +86,7 @@ class TextTower:
         return TokenisedPrompts(ids=ids, ends=ids.argmax(-1))
 
     def embed(self, prompts: TokenisedPrompts) -> Tensor:
-        """Token embeddings without positions, float32, shape (P, L, width)."""
+        """Embed tokens without positions, float32, shape (P, L, width)."""
         weight: Tensor = self._source.token_embedding.weight
         return F.embedding(prompts.ids.to(weight.device), weight)
 
@@ -99,7 +99,7 @@ class TextTower:
         cut: bool = True,
         causal: bool = True,
     ) -> Tensor:
-        """Text features at the end-of-text positions, unnormalised, shape (P, embed_dim).
+        """Compute text features at the end-of-text positions, unnormalised, shape (P, embed_dim).
 
         Args:
             embedded: token embeddings, shape (P, L, width).
@@ -134,7 +134,7 @@ class TextTower:
     def _packing(
         self, ends: Tensor, *, shared: int, length: int, device: torch.device
     ) -> "_Packing":
-        """The packing of prompts with these ends, made once: training asks for it at every step."""
+        """Return the packing of prompts with these ends; cached, as each step needs it."""
         key = (*ends.tolist(), shared, length, device)
         if key not in self._packings:
             self._packings[key] = _pack(ends, shared=shared, length=length, device=device)
@@ -180,7 +180,7 @@ def _pack(ends: Tensor, *, shared: int, length: int, device: torch.device) -> _P
 
 @lru_cache(maxsize=4)
 def _tokenizer(context_length: int) -> Any:
-    """open_clip's own, which reads its whole vocabulary whenever it is made."""
+    """Return open_clip's tokenizer; cached, since it reads its whole vocabulary when made."""
     from open_clip.tokenizer import SimpleTokenizer
 
     return SimpleTokenizer(context_length=context_length)
@@ -224,11 +224,11 @@ class LearnablePrompts(nn.Module):
 
     @property
     def learns(self) -> bool:
-        """Whether there is anything to learn."""
+        """True if there are learnable vectors."""
         return self.context.numel() > 0
 
     def forward(self) -> Tensor:
-        """The two unit vectors {normal, anomaly}, shape (2, embed_dim).
+        """Compute the two unit vectors {normal, anomaly}, shape (2, embed_dim).
 
         Each is the mean of its prompts' features, brought back to unit length.
         """

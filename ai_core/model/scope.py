@@ -1,4 +1,4 @@
-"""Whether an image is of the kind that a detector was fitted on, from its global embedding.
+"""Scope: whether an image resembles the support set, by its global embedding.
 
 A coarse guard, made to leave lesions alone: with few normals, and with some backbones, an image of
 another modality may pass it. Routing is what keeps those away.
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SLACK = 1.5
-"""How much farther than the support set lies from itself an image may lie."""
+"""Factor on the support set's own largest distance within which an image is in scope."""
 
 SYNTHETIC_SHARE = 0.9
 """Share of the synthetic anomalies that count as in scope: a lesion moves an image away from the
@@ -20,7 +20,7 @@ normal ones, and must not put it out of scope."""
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The global embeddings of a support set, and how far from them an image may lie.
+    """Global embeddings of a support set, and the largest distance to them that is in scope.
 
     Attributes:
         embeddings: unit vectors, float32, shape (n, embed_dim).
@@ -31,7 +31,7 @@ class Scope:
     limit: Tensor
 
     def contains(self, embedding: Tensor) -> Tensor:
-        """Which images lie within the scope, bool on the CPU, shape (N,).
+        """Return which images are in scope, bool on the CPU, shape (N,).
 
         Args:
             embedding: global embeddings of N images, any length, shape (N, embed_dim).
@@ -39,13 +39,13 @@ class Scope:
         return (_distances(embedding, self.embeddings).amin(1) <= self.limit).cpu()
 
     def widened(self, distance: float) -> "Scope":
-        """The same with room for an image at this distance from the normals of other studies."""
+        """Return a scope that includes images this far from the normals of other studies."""
         limit = torch.full_like(self.limit, SLACK * distance)
         return replace(self, limit=torch.maximum(self.limit, limit))
 
 
 def farthest_distance(embedding: Tensor, others: Tensor) -> float:
-    """How far the farthest of some images lies from the nearest of others, a cosine distance.
+    """Compute the largest cosine distance of any of the images to the nearest of the others.
 
     Args:
         embedding: global embeddings of the images, shape (N, embed_dim), N at least 1.
@@ -61,7 +61,7 @@ def fit_scope(
     synthetic: Tensor | None = None,
     synthetic_groups: Tensor | None = None,
 ) -> Scope:
-    """The scope of a support set.
+    """Fit the scope of a support set.
 
     Every image, and every synthetic anomaly, is held against the nearest normal image of another
     group. The farthest image, or the farthest of `SYNTHETIC_SHARE` of the anomalies if that is
@@ -93,7 +93,7 @@ def _nearest_of_another(
 
 
 def _distances(embedding: Tensor, units: Tensor) -> Tensor:
-    """Cosine distances, (N, D) to (n, D), exact also where they are far below 1."""
+    """Compute cosine distances, (N, D) to (n, D), accurate also far below 1."""
     vectors = F.normalize(embedding.float(), dim=-1).to(units.device)
     # 1 - cos would round to nothing what the difference of two unit vectors still holds
     apart = torch.cdist(vectors, units, compute_mode="donot_use_mm_for_euclid_dist")

@@ -14,7 +14,7 @@ Fusion = Literal["softmax-then-mean", "mean-then-softmax"]
 @with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class PromptSettings:
-    """How prompts are made from class tokens.
+    """Prompts made from class tokens (MediCLIP Eq. 1).
 
     Attributes:
         context: K, the learnable vectors of Eq. 1; 0 leaves plain words, and nothing to learn.
@@ -35,14 +35,14 @@ class PromptSettings:
 @with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class PatchBankSettings:
-    """A bank of normal patches whose distance is added to log(S_a / S_n).
+    """The patch bank, whose deviation is added to log(S_a / S_n).
 
     Attributes:
         size: most patches that the bank keeps.
-        weight: log-odds for each deviation that a patch lies farther than normal ones do.
+        weight: log-odds for each standard deviation above the normal distance.
         blocks: which of the tapped blocks are compared.
-        place_weight: what it takes off the cosine of two patches that they lie apart by the
-            image's side; by the square of the distance. 0 compares them wherever they lie.
+        place_weight: penalty on the cosine, place_weight x (distance / image side)²; 0 ignores
+            position.
     """
 
     size: PositiveInt = 4096

@@ -1,4 +1,4 @@
-"""Distilling a large teacher into a small backbone that can lie in the box.
+"""Distillation of a large teacher into a small backbone that can be bundled.
 
 Run it as ``python -m ai_core.pretraining``.
 """

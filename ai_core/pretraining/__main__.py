@@ -71,12 +71,12 @@ def _run(given: argparse.Namespace) -> None:
 def _every(lines: int) -> Report:
     """Print every n-th line, with the seconds since the start."""
     started = time.monotonic()
-    told = 0
+    lines_seen = 0
 
     def report(line: str) -> None:
-        nonlocal told
-        told += 1
-        if told % lines == 0:
+        nonlocal lines_seen
+        lines_seen += 1
+        if lines_seen % lines == 0:
             print(f"{time.monotonic() - started:8.1f} s  {line}", file=sys.stderr, flush=True)
 
     return report

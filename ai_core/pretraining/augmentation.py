@@ -18,7 +18,7 @@ _ANOMALY_SEEDS = 2**61
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is done to each picture; the crop's noise is drawn after it, from the same generator.
+    """Parameters of each picture's crop; its noise is drawn after them, from the same generator.
 
     Attributes:
         affine: output to picture coordinates in [-1, 1], shape (N, 2, 3).
@@ -40,7 +40,7 @@ class _Plan:
 
 
 def crops(images: Tensor, *, seeds: Tensor, settings: CropSettings) -> Tensor:
-    """One crop of each picture.
+    """Make one crop of each picture.
 
     What is done, in this order: place, contrast and brightness, gamma, synthetic anomalies, blur,
     noise, inversion. A crop depends on its picture, its seed and the settings alone, never on its
@@ -103,7 +103,7 @@ def _plan(draws: Tensor, settings: CropSettings) -> _Plan:
 
 
 def _factor(u: Tensor, largest: float) -> Tensor:
-    """Between 1 / largest and largest, even in its logarithm."""
+    """Scale u to [1 / largest, largest], uniform in the logarithm."""
     return torch.exp((2 * u - 1) * math.log(largest))
 
 
@@ -112,7 +112,7 @@ def _per_image(values: Tensor) -> Tensor:
 
 
 def _with_anomalies(x: Tensor, chosen: Tensor, *, seeds: Tensor) -> Tensor:
-    """Synthetic anomalies in the chosen pictures; pieces are cut from the picture itself."""
+    """Add synthetic anomalies to the chosen pictures; pieces are cut from the picture itself."""
     if not bool(chosen.any()):
         return x
     normal = x[chosen]
@@ -125,7 +125,7 @@ def _with_anomalies(x: Tensor, chosen: Tensor, *, seeds: Tensor) -> Tensor:
 
 
 def _blurred(x: Tensor, sigma: Tensor, *, reach: int) -> Tensor:
-    """Gaussian blur with a deviation for each picture; where that is 0, the picture itself."""
+    """Blur each picture by its own deviation; 0 leaves it as it is."""
     chosen = sigma.nonzero().flatten()
     if not len(chosen):
         return x

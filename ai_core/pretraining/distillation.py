@@ -1,4 +1,4 @@
-"""What the student learns: the teacher's tokens at the same relative depths, and its embedding."""
+"""Distillation loss: the teacher's tokens at the same relative depths, and its embedding."""
 
 import math
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ _TINY = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What the teacher says of a batch.
+class TeacherFeatures:
+    """The teacher's tokens and embedding of a batch.
 
     Attributes:
         tokens: on the student's grid, float32, shape (N, blocks, patches, width).
@@ -32,7 +32,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Of one update.
+    """Losses of one update.
 
     Attributes:
         total: what was minimised.
@@ -45,8 +45,8 @@ class Losses:
     embedding: float
 
 
-def see(teacher: Backbone, images: Tensor, *, grid: int) -> Seen:
-    """The teacher's view of images, float32 RGB in [0, 1], its tokens resampled to a grid."""
+def encode_by_teacher(teacher: Backbone, images: Tensor, *, grid: int) -> TeacherFeatures:
+    """Encode images, float32 RGB in [0, 1], by the teacher; tokens are resampled to a grid."""
     encoded = teacher.encode(images)
     tokens = encoded.tokens
     if teacher.grid != grid:
@@ -55,11 +55,11 @@ def see(teacher: Backbone, images: Tensor, *, grid: int) -> Seen:
         square = flat.reshape(count * blocks, width, teacher.grid, teacher.grid)
         square = F.interpolate(square, (grid, grid), mode="bilinear", align_corners=False)
         tokens = square.flatten(2).transpose(1, 2).view(count, blocks, grid**2, width)
-    return Seen(tokens=tokens, embedding=encoded.embedding)
+    return TeacherFeatures(tokens=tokens, embedding=encoded.embedding)
 
 
-def standards(seen: Seen) -> dict[str, Tensor]:
-    """Mean and deviation of each of the teacher's channels.
+def standards(seen: TeacherFeatures) -> dict[str, Tensor]:
+    """Compute mean and deviation of each of the teacher's channels.
 
     A ViT's residual stream has a few channels that are far larger than all others; a cosine would
     see little else.
@@ -73,7 +73,7 @@ def standards(seen: Seen) -> dict[str, Tensor]:
 
 
 class Heads(nn.Module):
-    """Linear maps from the student's channels to the teacher's; they are thrown away in the end.
+    """Linear maps from the student's channels to the teacher's, discarded after training.
 
     Args:
         visual: the student's vision tower.
@@ -120,9 +120,9 @@ class Distiller(nn.Module):
         self._std = torch.tensor(CLIP_STD, device=place).view(1, 3, 1, 1)
 
     def forward(
-        self, images: Tensor, seen: Seen, *, patches: Tensor | None = None
+        self, images: Tensor, seen: TeacherFeatures, *, patches: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Total, token and embedding loss of a batch, scalars with gradients.
+        """Compute total, token and embedding loss of a batch, scalars with gradients.
 
         Args:
             images: float32 RGB in [0, 1], shape (N, 3, 224, 224).
@@ -146,7 +146,7 @@ class Distiller(nn.Module):
 
 
 def learning_rate(step: int, settings: PretrainingSettings) -> float:
-    """Of the update with this number, counted from 0: a linear rise, then half a cosine to 0."""
+    """Compute the rate of update ``step``, from 0: a linear rise, then half a cosine to 0."""
     rise = round(settings.warmup * settings.steps)
     if step < rise:
         return settings.learning_rate * (step + 1) / (rise + 1)
@@ -155,7 +155,7 @@ def learning_rate(step: int, settings: PretrainingSettings) -> float:
 
 
 def make_optimiser(distiller: Distiller, settings: PretrainingSettings) -> torch.optim.AdamW:
-    """AdamW; biases, norms and the class token do not decay."""
+    """Make AdamW; biases, norms and the class token do not decay."""
     matrices = [p for p in distiller.parameters() if p.ndim > 1]
     vectors = [p for p in distiller.parameters() if p.ndim <= 1]
     groups = [

@@ -1,4 +1,4 @@
-"""Which pictures a backbone must never have seen, by the SHA-256 of their files."""
+"""Exclusion lists: pictures that a backbone must never have seen, by SHA-256 of their files."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from typing import Any
 from ai_core.errors import PretrainingError
 
 HELD_OUT = ("dev_", "test_")
-"""How a split file's lists start whose pictures no training may see."""
+"""Prefixes of the lists in a split file whose pictures no training may see."""
 
 POOL = "pool_normal"
 """A split file's list of normal pictures that training may see."""
@@ -58,7 +58,7 @@ def read_exclusion(files: Sequence[Path], *, root: Path | None = None) -> Exclus
 
 
 def read_pool(file: Path, *, root: Path | None = None) -> tuple[Path, ...]:
-    """The pictures of a split file's training pool.
+    """Read the pictures of a split file's training pool.
 
     Raises:
         PretrainingError: no split file, or it has no pool.
@@ -70,7 +70,7 @@ def read_pool(file: Path, *, root: Path | None = None) -> tuple[Path, ...]:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, as hexadecimal text.
+    """Compute the SHA-256 of a file's bytes, as hexadecimal text.
 
     Raises:
         PretrainingError: the file cannot be read.

@@ -13,7 +13,7 @@ from ai_core.backbone import Backbone
 from ai_core.errors import PretrainingError
 from ai_core.files import write_bytes
 from ai_core.pretraining.augmentation import crops
-from ai_core.pretraining.distillation import Seen, see
+from ai_core.pretraining.distillation import TeacherFeatures, encode_by_teacher
 from ai_core.pretraining.pictures import Pictures
 from ai_core.pretraining.report import Report
 from ai_core.pretraining.settings import PretrainingSettings
@@ -25,10 +25,10 @@ _BATCH = 16
 
 
 class FixedCrops:
-    """Fixed crops of each picture, for every turn that it has, and what the teacher says of them.
+    """Fixed crops of each picture, for every turn that it has, and the teacher's features.
 
-    The features lie in a file that is read batch by batch; the crops are made anew each time, from
-    their seeds. A mark beside the file, written last, says of what it is; without the right mark
+    The features are in a file that is read batch by batch; the crops are made anew each time, from
+    their seeds. A mark next to the file, written last, identifies it; without the right mark
     it is made again.
 
     Args:
@@ -36,8 +36,8 @@ class FixedCrops:
         teacher: the frozen tower.
         grid: cells along a side of the student's grid.
         settings: crops per image and turn, their seed, and how they are drawn.
-        folder: where the file lies.
-        report: told how far it is.
+        folder: folder of the file.
+        report: called after every step.
     """
 
     def __init__(
@@ -71,12 +71,14 @@ class FixedCrops:
     def __len__(self) -> int:
         return len(self._seeds)
 
-    def batch(self, entries: Tensor) -> tuple[Tensor, Seen]:
-        """Crops and what the teacher says of them, by their numbers, int64, shape (N,)."""
+    def batch(self, entries: Tensor) -> tuple[Tensor, TeacherFeatures]:
+        """Return crops and the teacher's features by number, int64, shape (N,)."""
         rows = torch.from_numpy(np.array(self._features[entries.numpy()], dtype=np.float32))
         rows = rows.to(self._device)
         tokens = rows[:, : self._tokens].reshape(-1, *self._tokens_shape)
-        return self._crops(entries).to(self._device), Seen(tokens, rows[:, self._tokens :])
+        return self._crops(entries).to(self._device), TeacherFeatures(
+            tokens, rows[:, self._tokens :]
+        )
 
     def _crops(self, entries: Tensor) -> Tensor:
         chosen = self._round[entries // self._settings.crops_per_image]
@@ -89,7 +91,7 @@ class FixedCrops:
         _reserve(path, 2 * shape[0] * shape[1])
         features = np.memmap(path, dtype=np.float16, mode="r+", shape=shape)
         for entries in torch.split(torch.arange(len(self)), _BATCH):
-            seen = see(teacher, self._crops(entries), grid=grid)
+            seen = encode_by_teacher(teacher, self._crops(entries), grid=grid)
             rows = torch.cat([seen.tokens.flatten(1), seen.embedding], dim=1)
             largest = float(np.finfo(np.float16).max)
             features[entries.numpy()] = rows.clamp(-largest, largest).cpu().half().numpy()
@@ -109,7 +111,7 @@ class FixedCrops:
 
 
 def _reserve(path: Path, size: int) -> None:
-    """Take the room at once: a disk that fills up under a mapping kills the process."""
+    """Allocate the file at once: a disk that fills up under a mapping kills the process."""
     try:
         with path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, size)

@@ -17,7 +17,7 @@ from ai_core.pretraining.exclusion import Exclusion, read_pool, sha256_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceCount:
-    """What became of the pictures of one folder or split file.
+    """Counts of one source's pictures: used, excluded, repeated and unreadable.
 
     Attributes:
         source: the folder or file as it was given.
@@ -72,7 +72,7 @@ class Pictures:
         return torch.repeat_interleave(torch.arange(len(self)), torch.tensor(self.turns))
 
     def batch(self, indices: Tensor) -> Tensor:
-        """Some pictures as float32 RGB in [0, 1], shape (N, 3, 224, 224)."""
+        """Return some pictures as float32 RGB in [0, 1], shape (N, 3, 224, 224)."""
         chosen = [self.values[index].expand(3, -1, -1) for index in indices.tolist()]
         return torch.stack(chosen).float() / 255
 
@@ -123,7 +123,7 @@ def gather_pictures(
 
 
 def check_exclusion(pictures: Pictures, exclusion: Exclusion) -> None:
-    """The last look before training: none of the pictures is excluded.
+    """Check, right before training, that none of the pictures is excluded.
 
     Raises:
         PretrainingError: one is.

@@ -1,4 +1,4 @@
-"""What a run leaves beside the student: how it was made, and its losses."""
+"""Record of a run: its inputs, settings and losses."""
 
 import json
 import platform
@@ -37,19 +37,19 @@ class LossRow:
     learning_rate: float
 
     def to_list(self) -> list[float]:
-        """As a checkpoint holds it."""
+        """Return the values as a checkpoint holds them."""
         losses = self.losses
         return [self.step, losses.total, losses.tokens, losses.embedding, self.learning_rate]
 
     @classmethod
     def from_list(cls, values: list[float]) -> "LossRow":
-        """The inverse of `to_list`."""
+        """Invert `to_list`."""
         step, total, tokens, embedding, rate = values
         return cls(step=int(step), losses=Losses(total, tokens, embedding), learning_rate=rate)
 
 
 def write_losses(folder: Path, rows: list[LossRow]) -> None:
-    """One row for each update."""
+    """Write one row for each update."""
     lines = ["step,loss,tokens,embedding,learning_rate"]
     for row in rows:
         step, *values = row.to_list()
@@ -68,7 +68,7 @@ def make_record(
     last: LossRow,
     folder: Path,
 ) -> dict[str, Any]:
-    """Everything that someone needs to judge where a student comes from."""
+    """Describe the origin of a student, ready for JSON."""
     return {
         "teacher": {
             "name": teacher.name,
@@ -103,5 +103,5 @@ def make_record(
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Write it whole or not at all."""
+    """Write the record, whole or not at all."""
     write_bytes(folder / RECORD_FILE, (json.dumps(record, indent=2) + "\n").encode())

@@ -1,4 +1,4 @@
-"""How a run tells how far it has come."""
+"""Progress of a run, as lines of text."""
 
 from collections.abc import Callable
 
@@ -7,4 +7,4 @@ Report = Callable[[str], None]
 
 
 def silent(_: str) -> None:
-    """A report that says nothing."""
+    """Ignore a report."""

@@ -15,10 +15,10 @@ from ai_core.pretraining.distillation import (
     Distiller,
     Heads,
     Losses,
-    Seen,
+    TeacherFeatures,
+    encode_by_teacher,
     learning_rate,
     make_optimiser,
-    see,
     standards,
 )
 from ai_core.pretraining.exclusion import Exclusion, sha256_of
@@ -70,7 +70,7 @@ def pretrain(
             never interrupted, on the same machine with as many threads.
         checkpoint_every: updates between checkpoints.
         stop_after: leave after the checkpoint at this update, without results.
-        report: told how far it is.
+        report: called after every step.
 
     Raises:
         PretrainingError: an excluded picture is among the others, the folder holds another run, or
@@ -115,7 +115,7 @@ def pretrain(
 
 
 class _Run:
-    """Everything that a checkpoint holds, and one update of it."""
+    """State of a run, as a checkpoint holds it, and its updates."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class _Run:
             self._restore(*found)
 
     def update(self) -> None:
-        """One optimiser step on one batch."""
+        """Take one optimiser step on one batch."""
         settings = self._settings
         rate = learning_rate(self.step, settings)
         for group in self._optimiser.param_groups:
@@ -208,16 +208,18 @@ class _Run:
         }
         save_state(self._folder / STATE_FILE, tensors, description)
 
-    def _batch(self, entries: Tensor) -> tuple[Tensor, Seen]:
+    def _batch(self, entries: Tensor) -> tuple[Tensor, TeacherFeatures]:
         if self._fixed:
             return self._fixed.batch(entries)
         seeds = torch.randint(2**62, (len(entries),), generator=self._generator)
         chosen = self._pictures.batch(self._round[entries])
         images = crops(chosen, seeds=seeds, settings=self._settings.crops)
-        return images.to(self._teacher.device), see(self._teacher, images, grid=self._grid)
+        return images.to(self._teacher.device), encode_by_teacher(
+            self._teacher, images, grid=self._grid
+        )
 
     def _shown_patches(self, count: int) -> Tensor | None:
-        """Patches that the student sees of each crop in this update; None for all."""
+        """Draw the patches that the student sees of each crop in this update; None for all."""
         settings = self._settings
         if settings.shown == 1 or self.step >= settings.steps * (1 - settings.whole_last):
             return None
@@ -278,10 +280,10 @@ def _standards(
     generator = torch.Generator().manual_seed(settings.seed)
     chosen = torch.randperm(len(pictures), generator=generator)[: settings.standard_images]
     parts = [
-        see(teacher, pictures.batch(batch), grid=grid)
+        encode_by_teacher(teacher, pictures.batch(batch), grid=grid)
         for batch in torch.split(chosen, _STANDARD_BATCH)
     ]
-    seen = Seen(
+    seen = TeacherFeatures(
         torch.cat([part.tokens for part in parts]), torch.cat([part.embedding for part in parts])
     )
     return standards(seen)

@@ -1,4 +1,4 @@
-"""Which entries an update sees."""
+"""Sampling of the entries for each update."""
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ class Sampler:
         self.rest = torch.empty(0, dtype=torch.int64)
 
     def take(self, number: int) -> Tensor:
-        """The next entries, int64, shape (number,)."""
+        """Return the next entries, int64, shape (number,)."""
         while len(self.rest) < number:
             order = torch.randperm(self._count, generator=self._generator)
             self.rest = torch.cat([self.rest, order])

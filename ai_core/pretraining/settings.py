@@ -1,4 +1,4 @@
-"""What decides on the bytes of a distilled backbone, besides teacher and pictures."""
+"""Settings of a distillation; with teacher and pictures they determine its bytes."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from ai_core.errors import PretrainingError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CropSettings:
-    """How a picture is changed before teacher and student see it.
+    """Augmentation of a picture before teacher and student see it.
 
     Attributes:
         area: smallest and largest share of the picture's area in a crop.
@@ -47,9 +47,9 @@ class CropSettings:
         turns = (self.flip, self.upside_down, self.turn)
         odds = (*turns, self.anomaly, self.blur, self.noise, self.invert)
         if not all(0 <= value <= 1 for value in odds):
-            raise PretrainingError(f"odds must lie in [0, 1], not {odds}")
+            raise PretrainingError(f"odds must be in [0, 1], not {odds}")
         if not 0 < self.area[0] <= self.area[1] <= 1:
-            raise PretrainingError(f"a crop's area must lie in (0, 1], not {self.area}")
+            raise PretrainingError(f"a crop's area must be in (0, 1], not {self.area}")
         if not 0 < self.blur_sigma[0] <= self.blur_sigma[1]:
             raise PretrainingError(f"a blur's deviations must be positive, not {self.blur_sigma}")
         if min(self.aspect, self.contrast, self.gamma) < 1:
@@ -102,12 +102,12 @@ class PretrainingSettings:
         if min(self.learning_rate, self.clip) <= 0:
             raise PretrainingError("learning_rate and clip must be positive")
         if not (0 <= self.warmup < 1 and 0 <= self.average < 1):
-            raise PretrainingError("warmup and average must lie in [0, 1)")
+            raise PretrainingError("warmup and average must be in [0, 1)")
         if not (0 < self.shown <= 1 and 0 <= self.whole_last <= 1):
-            raise PretrainingError("shown must lie in (0, 1], and whole_last in [0, 1]")
+            raise PretrainingError("shown must be in (0, 1], and whole_last in [0, 1]")
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it: tuples are lists."""
+        """Return plain values as JSON holds them: tuples are lists."""
         values = asdict(self)
         values["crops"] = {
             name: list(value) if isinstance(value, tuple) else value

@@ -36,7 +36,7 @@ def save_state(path: Path, tensors: dict[str, Tensor], description: dict[str, An
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The inverse of `save_state`.
+    """Read what `save_state` wrote.
 
     Raises:
         PretrainingError: there is no such file, or it is damaged.
@@ -61,7 +61,7 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What an optimiser remembers of each parameter, under names."""
+    """Return an optimiser's state of each parameter, under names."""
     return {
         f"optimiser.{number}.{name}": value
         for number, values in optimiser.state_dict()["state"].items()
@@ -70,7 +70,7 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """The inverse of `optimiser_tensors`."""
+    """Invert `optimiser_tensors`."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         kind, *rest = name.split(".")

@@ -1,4 +1,4 @@
-"""The student: a small open_clip ViT, and the file that it leaves.
+"""The student: a small open_clip ViT, and its files.
 
 Width 320, depth 4, five heads of 64, 16x16 patches: 5.3 million parameters of vision, 10.6 MB in
 float16. On one thread of the machine that this was chosen on, forward passes per second were 22.9
@@ -40,7 +40,7 @@ CONFIG_FILE, WEIGHTS_FILE = "student.json", "student.safetensors"
 
 
 def student_config() -> dict[str, Any]:
-    """The architecture in open_clip's own form."""
+    """Return the open_clip config."""
     return {
         "embed_dim": 256,
         "vision_cfg": {
@@ -63,7 +63,7 @@ def student_config() -> dict[str, Any]:
 
 
 def build_student(config: dict[str, Any], *, seed: int, start: Path | None = None) -> nn.Module:
-    """The vision tower before training, ready to learn.
+    """Build the vision tower before training, ready to learn.
 
     Without a start it is the seeded untrained one: its patch basis and smooth positions are a
     better start than noise, and the same everywhere.
@@ -91,7 +91,7 @@ def build_student(config: dict[str, Any], *, seed: int, start: Path | None = Non
 
 
 def student_blocks(visual: Any) -> tuple[int, ...]:
-    """The tapped blocks, counted from 1: 1/2, 3/4 and all of the depth."""
+    """Return the tapped blocks, counted from 1: 1/2, 3/4 and all of the depth."""
     return tapped_blocks(len(visual.transformer.resblocks))
 
 

@@ -1,4 +1,4 @@
-"""Where an anomaly lies: a turned box in the image, and the window of pixels around it."""
+"""Geometry of an anomaly: a rotated box in the image, and the window of pixels around it."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 Matrix = tuple[float, float, float, float]
-"""Of two rows and two columns, row by row; vectors are (down, right)."""
+"""A 2 x 2 matrix, row by row; vectors are (down, right)."""
 
 _STEP = 64
 """Windows come in multiples of this, so that several anomalies share one computation."""
@@ -31,7 +31,7 @@ class Box:
     extent: tuple[float, float]
 
     def at(self, row: float, column: float) -> "Box":
-        """The same box with another centre."""
+        """Return the same box with another centre."""
         return Box(row, column, self.matrix, self.extent)
 
 
@@ -43,7 +43,7 @@ def make_box(
     shear: tuple[float, float] = (0.0, 0.0),
     limit: tuple[float, float] | None = None,
 ) -> Box:
-    """A box around (0, 0).
+    """Make a box around (0, 0).
 
     Args:
         half_height: half its first side, in pixels.
@@ -92,7 +92,7 @@ class Window:
 
 
 def window_around(box: Box, *, margin: float, height: int, width: int) -> Window:
-    """The smallest of the common windows that holds the box and a margin, within the image."""
+    """Return the smallest common window that holds the box and a margin, within the image."""
     reach = max(box.extent) + margin
     size = _STEP * math.ceil((2 * reach + 2) / _STEP)
     tall, wide = min(size, height), min(size, width)
@@ -102,14 +102,14 @@ def window_around(box: Box, *, margin: float, height: int, width: int) -> Window
 
 
 def cut(images: Tensor, indices: Sequence[int], windows: Sequence[Window]) -> Tensor:
-    """The windows of some images, shape (n, ..., height, width)."""
+    """Cut windows out of some images, shape (n, ..., height, width)."""
     return torch.stack([images[(i, ..., *w.slices)] for i, w in zip(indices, windows, strict=True)])
 
 
 def offsets(
     boxes: Sequence[Box], windows: Sequence[Window], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Pixels of the windows relative to the boxes' centres: (n, height, 1) and (n, 1, width)."""
+    """Compute pixel offsets from the boxes' centres: (n, height, 1) and (n, 1, width)."""
     down = torch.arange(windows[0].height, dtype=torch.float32)
     right = torch.arange(windows[0].width, dtype=torch.float32)
     pairs = list(zip(boxes, windows, strict=True))

@@ -20,7 +20,7 @@ _LARGEST_PIECE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What was drawn for CutPaste.
+    """Parameters drawn for CutPaste.
 
     Attributes:
         outline: the mask in the target.
@@ -36,7 +36,7 @@ class Piece:
 
     @property
     def box(self) -> Box:
-        """Where the mask lies."""
+        """Box of the mask."""
         return self.outline.box
 
 
@@ -58,7 +58,7 @@ def draw_piece(
 
 
 def _near(place: float, extent: float, reach: float, size: int, stream: SeededStream) -> float:
-    """A centre within reach of a place, the piece wholly within the image."""
+    """Draw a centre within reach of a place, the piece wholly within the image."""
     first, last = extent, size - 1 - extent
     low, high = max(first, place - reach), min(last, place + reach)
     if low <= high:
@@ -81,9 +81,9 @@ def cut_paste(
         targets: windows of images, float32 in [0, 1], shape (n, C, height, width).
         sources: other normal images, whole, shape (n, C, H, W).
         pieces: what was drawn for each.
-        windows: where the windows lie in their images.
+        windows: position of each window in its image.
         settings: says how the masks are cut and the pieces blended.
-        allowed: where masks may lie, bool, shape (n, height, width).
+        allowed: pixels that masks may cover, bool, shape (n, height, width).
 
     Returns:
         The changed windows, and the masks, bool, shape (n, height, width).
@@ -99,7 +99,7 @@ def cut_paste(
 
 
 def _views(sources: Tensor, pieces: Sequence[Piece], windows: Sequence[Window]) -> Tensor:
-    """What the targets' windows would show of the sources, shape (n, C, height, width)."""
+    """Sample the sources in the targets' windows, shape (n, C, height, width)."""
     rows, columns = offsets([piece.box for piece in pieces], windows, sources.device)
     down, right = transform([piece.view for piece in pieces], rows, columns)
     height, width = sources.shape[-2:]

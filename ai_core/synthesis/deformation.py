@@ -18,7 +18,7 @@ _OFF_CENTRE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Bulge:
-    """What was drawn for a deformation.
+    """Parameters drawn for a deformation.
 
     Attributes:
         box: the shape's.
@@ -57,7 +57,7 @@ def source_deformation(
     Args:
         targets: windows of images, float32 in [0, 1], shape (n, C, height, width).
         bulges: what was drawn for each.
-        windows: where the windows lie in their images.
+        windows: position of each window in its image.
 
     Returns:
         The deformed windows, and the shapes, bool, shape (n, height, width).
@@ -99,7 +99,7 @@ def source_deformation(
 
 
 def _share_of_ellipse(first: Tensor, second: Tensor, bulges: Sequence[Bulge]) -> Tensor:
-    """|p - c| / R within the unit circle: the root of |c + (p - c) / share| = 1."""
+    """Compute |p - c| / R within the unit circle: the root of |c + (p - c) / share| = 1."""
     c1, c2 = (_column([bulge.centre[axis] for bulge in bulges], first) for axis in (0, 1))
     d1, d2 = first - c1, second - c2
     along = c1 * d1 + c2 * d2
@@ -108,7 +108,7 @@ def _share_of_ellipse(first: Tensor, second: Tensor, bulges: Sequence[Bulge]) ->
 
 
 def _share_of_rectangle(first: Tensor, second: Tensor, bulges: Sequence[Bulge]) -> Tensor:
-    """|p - c| / R within the unit square: how far it is to the side that is met first."""
+    """Compute |p - c| / R within the unit square, by the side that is met first."""
     shares = []
     for axis, values in enumerate((first, second)):
         centre = _column([bulge.centre[axis] for bulge in bulges], values)
@@ -118,7 +118,7 @@ def _share_of_rectangle(first: Tensor, second: Tensor, bulges: Sequence[Bulge]) 
 
 
 def _centre_offset(bulge: Bulge) -> tuple[float, float]:
-    """The centre in pixels from the box's: the inverse of the box's matrix times it."""
+    """Return the centre in pixels from the box's: the inverse of the box's matrix times it."""
     a, b, c, d = bulge.box.matrix
     determinant = a * d - b * c
     first, second = bulge.centre

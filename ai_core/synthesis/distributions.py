@@ -1,4 +1,4 @@
-"""How a single number of a synthetic anomaly is distributed."""
+"""Distributions of the numbers that describe a synthetic anomaly."""
 
 import math
 from dataclasses import dataclass

@@ -25,7 +25,7 @@ def gaussian_filter(fields: Tensor, *, sigmas: Sequence[float]) -> Tensor:
 
 
 def _kernels(size: int, sigmas: Sequence[float]) -> Tensor:
-    """Rows of weights, shape (n, size, size)."""
+    """Compute rows of weights, shape (n, size, size)."""
     deviations = torch.tensor(sigmas, dtype=torch.float32).clamp_min(1e-3)[:, None]
     steps = torch.arange(1 - size, size, dtype=torch.float32)
     # Every row is the same curve, shifted: n curves of 2 size - 1 values instead of n matrices.

@@ -1,4 +1,4 @@
-"""Which pixels show the body, and which are the surround: air, a sector's corners, padding."""
+"""Foreground: pixels of the body, not of the surround (air, a sector's corners, padding)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,14 +32,14 @@ def body_cells(images: Tensor) -> list[Cells]:
     The surround is what is about as dark as the darkest pixels and reaches the image's edge.
     Within that, the rim of what is left may show another surround of one dark or bright level (a
     grey frame in black padding, the white of an inverted radiograph), and so on. What a surround
-    encloses, as lungs, belongs to the body; specks beside the body, as burnt-in text, don't.
+    encloses, as lungs, belongs to the body; specks outside the body, such as burnt-in text, don't.
     Where nothing worth mention would be left, all is body.
 
     Args:
         images: float32 in [0, 1], shape (B, C, H, W).
 
     Returns:
-        B arrays of bool; each cell stands for an equal part of the image.
+        B arrays of bool; each cell covers an equal part of the image.
     """
     height, width = images.shape[-2:]
     size = (min(_CELLS, height), min(_CELLS, width))
@@ -48,7 +48,7 @@ def body_cells(images: Tensor) -> list[Cells]:
 
 
 def body_pixels(cells: Sequence[Cells], *, height: int, width: int, device: torch.device) -> Tensor:
-    """The same at full size, bool, shape (B, height, width)."""
+    """Upsample `body_cells` to pixels, bool, shape (B, height, width)."""
     coarse = torch.from_numpy(np.stack(cells)).to(device, torch.float32)[:, None]
     full = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
     return full[:, 0] > 0.5
@@ -57,12 +57,12 @@ def body_pixels(cells: Sequence[Cells], *, height: int, width: int, device: torc
 def draw_centre(
     cells: Cells, stream: SeededStream, *, depth: float, height: int, width: int
 ) -> tuple[float, float]:
-    """A place on the body, row and column in pixels.
+    """Draw a place on the body, row and column in pixels.
 
     Args:
         cells: the body.
         stream: the source of the draw.
-        depth: how far from the body's rim the place lies, in pixels; a body that isn't so deep
+        depth: distance of the place from the body's rim, in pixels; a body that isn't so deep
             gives its deepest places.
         height: of the image, in pixels.
         width: of the image, in pixels.
@@ -100,7 +100,7 @@ def _body(cells: npt.NDArray[np.float32]) -> Cells:
 
 
 def _edge(cells: Cells) -> Cells:
-    """The rim of the smallest upright box around the cells."""
+    """Return the rim of the smallest upright box around the cells."""
     rows, columns = np.nonzero(cells.any(1))[0], np.nonzero(cells.any(0))[0]
     edge = np.zeros_like(cells)
     edge[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
@@ -109,14 +109,14 @@ def _edge(cells: Cells) -> Cells:
 
 
 def _touching(cells: Cells, places: Cells) -> Cells:
-    """The connected parts of ``cells`` that reach one of the places."""
+    """Return the connected parts of ``cells`` that reach one of the places."""
     parts, _ = ndimage.label(cells)
     reached = np.unique(parts[places & cells])
     return np.isin(parts, reached[reached > 0])
 
 
 def _large_parts(cells: Cells) -> Cells:
-    """Parts that aren't specks, thin lines cut off, holes filled."""
+    """Keep parts that aren't specks; cut off thin lines and fill holes."""
     parts, count = ndimage.label(ndimage.binary_opening(cells) if cells.sum() > 9 else cells)
     if count == 0:
         return cells

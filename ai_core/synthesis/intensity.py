@@ -15,10 +15,10 @@ from ai_core.synthesis.settings import IntensitySettings
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What was drawn for a change of intensity.
+    """Parameters drawn for a change of intensity.
 
     Attributes:
-        box: where the mask lies.
+        box: box of the mask.
         outline: its Perlin noise; None for a plain ellipse.
         gamma: γ, with its sign.
         edge_sigma: softness of the mask's edge, in pixels.
@@ -62,9 +62,9 @@ def intensity_change(
     Args:
         targets: I, windows of images, float32 in [0, 1], shape (n, C, height, width).
         changes: what was drawn for each.
-        windows: where the windows lie in their images.
+        windows: position of each window in its image.
         settings: says how the masks are cut and softened.
-        allowed: where masks may lie, bool, shape (n, height, width).
+        allowed: pixels that masks may cover, bool, shape (n, height, width).
 
     Returns:
         The changed windows, and M before softening, bool, shape (n, height, width).
@@ -83,7 +83,7 @@ def intensity_change(
 
 
 def gauss_noise(coins: Tensor, *, sigmas: Sequence[float]) -> Tensor:
-    """G of Eq. 4: binary noise under a Gaussian filter, each field stretched to [0, 1].
+    """Compute G of Eq. 4: binary noise under a Gaussian filter, each field scaled to [0, 1].
 
     Args:
         coins: zeros and ones, float32, shape (n, H, W).
@@ -116,7 +116,7 @@ def _masks(
 
 
 def _textures(changes: Sequence[Change], windows: Sequence[Window], like: Tensor) -> Tensor:
-    """G in each window: 1 where the change has no texture."""
+    """Compute G in each window: 1 where the change has no texture."""
     textures = torch.ones_like(like)
     rough = [index for index, change in enumerate(changes) if change.coins is not None]
     if rough:

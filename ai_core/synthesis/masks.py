@@ -25,10 +25,10 @@ _QUARTER_TURN = math.pi / 2
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What was drawn for a mask of Perlin noise.
+    """Parameters drawn for a mask of Perlin noise.
 
     Attributes:
-        box: where it lies.
+        box: its box.
         noise: takes pixel offsets to the noise's own coordinates, from -1 to 1 over its lattice.
         cells: lattice cells down and right.
         directions: of the lattice's gradients, radians, shape (candidates, most + 1, most + 1).
@@ -95,7 +95,7 @@ def perlin_masks(
 
 
 def relative_radii(first: Tensor, second: Tensor, shape: Shape) -> Tensor:
-    """Distance from the middle over that of the rim: 0 in the middle, 1 on the rim.
+    """Compute the distance from the middle over that of the rim: 0 in the middle, 1 on the rim.
 
     Args:
         first: unit coordinate along the first axis.
@@ -108,7 +108,7 @@ def relative_radii(first: Tensor, second: Tensor, shape: Shape) -> Tensor:
 
 
 def perlin_noise(directions: Tensor, cells: Sequence[tuple[int, int]], *, size: int) -> Tensor:
-    """Gradient noise after Perlin (1985), about in [-1, 1], each field on a lattice of its own.
+    """Compute gradient noise (Perlin 1985), about in [-1, 1], each field on its own lattice.
 
     At a point, noise is the sum over the lattice's corners of fade(y) fade(x) (g · offset). Both
     terms of the scalar product are products of a function of y and one of x, so that a whole
@@ -131,7 +131,7 @@ def perlin_noise(directions: Tensor, cells: Sequence[tuple[int, int]], *, size: 
 
 
 def _weights(cells: Sequence[int], corners: int, size: int) -> tuple[Tensor, Tensor]:
-    """Fade weight of each corner at each place, and the same times the offset, (n, 1, size, c)."""
+    """Compute each corner's fade weight at each place, and it times the offset, (n, 1, size, c)."""
     places = torch.linspace(0, 1, size)[None, :] * torch.tensor(cells, dtype=torch.float32)[:, None]
     offset = places[:, None, :, None] - torch.arange(corners, dtype=torch.float32)
     distance = offset.abs().clamp_max(1)
@@ -140,7 +140,7 @@ def _weights(cells: Sequence[int], corners: int, size: int) -> tuple[Tensor, Ten
 
 
 def _levels(fields: Tensor, shares: Sequence[float]) -> Tensor:
-    """Where to cut each field so that a share of the ellipse stays, shape (n,)."""
+    """Compute the level of each field above which a share of the ellipse remains, shape (n,)."""
     fields = fields[:, ::2, ::2]
     places = torch.linspace(-1, 1, _FIELD)[::2]
     disc = places[:, None].square() + places[None, :].square() <= 1
@@ -153,7 +153,7 @@ def _levels(fields: Tensor, shares: Sequence[float]) -> Tensor:
 def _large_enough(
     fields: Tensor, outlines: Sequence[Outline], *, threshold: float, least: float
 ) -> Tensor:
-    """Of each outline's candidates the first that fills enough of its box, else the largest."""
+    """Pick each outline's first candidate that fills enough of its box, else the largest."""
     places = torch.linspace(-1, 1, _COARSE)
     boxes = [outline.box for outline in outlines]
     extents = torch.tensor([box.extent for box in boxes])[:, :, None]

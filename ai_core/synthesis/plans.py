@@ -1,4 +1,4 @@
-"""Everything that is drawn for one anomaly, before any pixel is touched."""
+"""Plan of one anomaly: all parameters, drawn before any pixel changes."""
 
 import math
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _WITHIN = 1.0
 """A deformation on the body keeps so much of its reach within it: air does not swell."""
 
 Plan = Piece | Change | Bulge
-"""What was drawn for CutPaste, a change of intensity, or a deformation."""
+"""Parameters drawn for CutPaste, a change of intensity, or a deformation."""
 
 
 def draw_plan(
@@ -41,7 +41,7 @@ def draw_plan(
         stream: the image's own stream.
         height: of the image, in pixels.
         width: of the image, in pixels.
-        body: where the body is, for anomalies that lie on it.
+        body: cells of the body, for anomalies on it.
     """
     ground = _Ground(height=height, width=width, place=settings.place, body=body)
     if task == "source":
@@ -56,12 +56,12 @@ def draw_plan(
 
 
 def margin_of(plan: Plan) -> float:
-    """Pixels beyond the box that the anomaly may change."""
+    """Return the pixels beyond the box that the anomaly may change."""
     return _EDGE_REACH * plan.edge_sigma + 1 if isinstance(plan, Change) else 2.0
 
 
 def label_of(plan: Plan, settings: SynthesisSettings) -> Label:
-    """What the plan's task labels."""
+    """Return the label of the plan's task."""
     if isinstance(plan, Piece):
         return settings.cutpaste.label
     return settings.intensity.label if isinstance(plan, Change) else settings.source.label
@@ -108,12 +108,12 @@ class _Ground:
 
 
 def _inside(extent: float, size: int, stream: SeededStream) -> float:
-    """A centre drawn evenly so that the box lies within the image; the middle if it can't."""
+    """Draw a centre so that the box is within the image; the middle if it is too large."""
     middle = (size - 1) / 2
     return stream.uniform(min(extent, middle), max(size - 1 - extent, middle))
 
 
 def _within(place: float, extent: float, size: int) -> float:
-    """A centre moved so that the box lies within the image, as far as it fits."""
+    """Move a centre so that the box is within the image, as far as it fits."""
     middle = (size - 1) / 2
     return min(max(place, min(extent, middle)), max(size - 1 - extent, middle))

@@ -1,7 +1,7 @@
 """Poisson blending on a box, solved exactly by discrete sine transforms.
 
 Pérez, Gangnet, Blake, "Poisson Image Editing" (2003), with the mask's box as the domain:
-gradients come from the source where both neighbours lie in the mask and from the target
+gradients come from the source where both neighbours are in the mask and from the target
 elsewhere, and the box's own rim keeps the target's values. On a box the five-point Laplacian is
 diagonal in sine functions, so four small matrix products replace an iterative solver.
 """
@@ -34,7 +34,7 @@ def poisson_blend(targets: Tensor, sources: Tensor, masks: Tensor) -> Tensor:
 
 
 def interior_spans(masks: Tensor) -> tuple[list[Span], list[Span]]:
-    """Rows and columns that may change: those of the mask's box, less the image's own rim."""
+    """Return rows and columns that may change: the mask's box, less the image's own rim."""
     return tuple(_spans(masks.any(dim=axis)) for axis in (2, 1))  # type: ignore[return-value]
 
 
@@ -58,7 +58,7 @@ def solve_dirichlet(right: Tensor, rows: Sequence[Span], columns: Sequence[Span]
 
 
 def _divergence(difference: Tensor, masks: Tensor) -> Tensor:
-    """Divergence of the difference's gradient over edges within the masks, the same shape."""
+    """Compute the divergence of the difference's gradient over edges within the masks."""
     inside = masks[:, None]
     down = (difference[:, :, 1:] - difference[:, :, :-1]) * (inside[:, :, 1:] & inside[:, :, :-1])
     right = (difference[..., 1:] - difference[..., :-1]) * (inside[..., 1:] & inside[..., :-1])
@@ -71,7 +71,7 @@ def _divergence(difference: Tensor, masks: Tensor) -> Tensor:
 
 
 def _bases(spans: Sequence[Span], size: int) -> tuple[Tensor, Tensor]:
-    """Sine functions on spans of an axis, (n, size, most), and their eigenvalues, (n, most).
+    """Compute sine functions on spans of an axis, (n, size, most), and eigenvalues, (n, most).
 
     Shorter spans are filled up with functions that are 0 everywhere.
     """
@@ -87,7 +87,7 @@ def _bases(spans: Sequence[Span], size: int) -> tuple[Tensor, Tensor]:
 
 @lru_cache(maxsize=512)
 def _sine_basis(size: int) -> tuple[Tensor, Tensor]:
-    """Orthonormal, symmetric sine matrix (DST-I) and the eigenvalues of [-1, 2, -1]."""
+    """Compute the orthonormal sine matrix (DST-I) and the eigenvalues of [-1, 2, -1]."""
     places = torch.arange(1, size + 1, dtype=torch.float64)
     angles = math.pi / (size + 1) * places
     basis = math.sqrt(2 / (size + 1)) * torch.sin(places[:, None] * angles[None, :])
@@ -95,7 +95,7 @@ def _sine_basis(size: int) -> tuple[Tensor, Tensor]:
 
 
 def _spans(hit: Tensor) -> list[Span]:
-    """From the first to the last true value of each row (n, size), off both ends of the axis."""
+    """Return the span of true values of each row (n, size), off both ends of the axis."""
     size = hit.shape[1]
     places = torch.arange(size, device=hit.device)
     first = torch.where(hit, places, size).amin(1).tolist()

@@ -1,4 +1,4 @@
-"""SeededStream a synthesis task for each normal image of a batch and carries it out."""
+"""Sampler: draws a synthesis task for each normal image of a batch and applies it."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def synthesise(
 def synthesise_seeded(
     targets: Tensor, sources: Tensor, *, settings: SynthesisSettings, seeds: Tensor
 ) -> Samples:
-    """As `synthesise`, with each image's seed given, int64, shape (B,).
+    """Synthesise as `synthesise` does, with each image's seed given, int64, shape (B,).
 
     Raises:
         ImageInputError: as `synthesise`, or another number of seeds than of images.
@@ -126,7 +126,7 @@ class _Batch:
     def add(
         self, pending: Sequence[int], tasks: Sequence[Task], streams: list[SeededStream]
     ) -> list[int]:
-        """Add an anomaly to some images; returns those in which it is not to be seen."""
+        """Add an anomaly to some images; return those in which it is not visible."""
         groups: defaultdict[tuple[Task, int, int], list[tuple[int, Plan, Window]]]
         groups = defaultdict(list)
         for index in pending:
@@ -192,12 +192,12 @@ class _Batch:
 
 
 def _closed(change: Tensor) -> Tensor:
-    """Small gaps filled: in texture, a change passes through zero without being absent there."""
+    """Fill small gaps: in texture, a change passes through zero without being absent there."""
     return ~_spread(~_spread(change))
 
 
 def _spread(masks: Tensor) -> Tensor:
-    """Masks grown by `_GAP` pixels in every direction, bool, shape (n, height, width)."""
+    """Grow masks by `_GAP` pixels in every direction, bool, shape (n, height, width)."""
     for axis in (1, 2):
         size = masks.shape[axis]
         grown = masks.clone()
@@ -221,7 +221,7 @@ def _check(targets: Tensor, sources: Tensor, seeds: Tensor) -> None:
             )
     if targets.shape != sources.shape or targets.device != sources.device:
         raise ImageInputError(
-            f"every target needs a source of its size beside it: {tuple(targets.shape)} on "
+            f"every target needs a source of its own size: {tuple(targets.shape)} on "
             f"{targets.device} against {tuple(sources.shape)} on {sources.device}"
         )
     if seeds.shape != targets.shape[:1]:

@@ -1,4 +1,4 @@
-"""Numbers for one synthetic image, all from a seed of its own."""
+"""Seeded stream: all random numbers of one synthetic image, from its own seed."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _SEEDS = 2**62
 
 
 def draw_seeds(count: int, *, generator: torch.Generator) -> Tensor:
-    """One seed for each image, in order, int64, shape (count,)."""
+    """Draw one seed for each image, in order, int64, shape (count,)."""
     return torch.randint(_SEEDS, (count,), generator=generator)
 
 
@@ -34,31 +34,31 @@ class SeededStream:
         self._ready: list[float] = []
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        """A number drawn evenly from [low, high)."""
+        """Draw a number uniformly from [low, high)."""
         if not self._ready:
             numbers = torch.rand(_AT_ONCE, generator=self._generator, dtype=torch.float64)
             self._ready = numbers.tolist()[::-1]
         return low + (high - low) * self._ready.pop()
 
     def choose(self, options: Sequence[T]) -> T:
-        """One of the options, with equal odds."""
+        """Draw one of the options, with equal odds."""
         return options[int(self.uniform() * len(options))]
 
     def exponential(self, mean: float) -> float:
-        """A number from the exponential distribution."""
+        """Draw a number from the exponential distribution."""
         return -mean * math.log(1 - self.uniform())
 
     def normal(self, deviation: float) -> float:
-        """A number from the normal distribution around 0."""
+        """Draw a number from the normal distribution around 0."""
         length = math.sqrt(-2 * math.log(1 - self.uniform()))
         return deviation * length * math.cos(2 * math.pi * self.uniform())
 
     def directions(self, *shape: int) -> Tensor:
-        """Angles in radians, drawn evenly from a full turn, float32."""
+        """Draw angles in radians, uniform over a full turn, float32."""
         return 2 * math.pi * torch.rand(shape, generator=self._generator)
 
     def coins(self, height: int, width: int) -> Tensor:
-        """A field of zeros and ones with equal odds, uint8, shape (height, width)."""
+        """Draw a field of zeros and ones with equal odds, uint8, shape (height, width)."""
         count = height * width
         packed = torch.randint(
             256, (-(-count // 8),), generator=self._generator, dtype=torch.uint8

@@ -1,4 +1,4 @@
-"""The choices behind synthetic anomalies: the paper's, the released code's, and our default."""
+"""Settings of synthetic anomalies: the paper's, the released code's, and our default."""
 
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal, get_args
@@ -13,10 +13,10 @@ Task = Literal["cutpaste", "intensity", "source", "identity"]
 """A synthesis task: the paper's three, and none at all (the released code's fourth)."""
 
 Label = Literal["mask", "visible"]
-"""What is labelled: the mask and what changed visibly around it, or only what changed visibly."""
+"""Labelled pixels: the mask and visible changes around it, or visible changes alone."""
 
 Place = Literal["inside", "anywhere", "body"]
-"""Where anomalies lie: wholly within the image; centred on any pixel; or on the body only."""
+"""Place of anomalies: wholly within the image; centred on any pixel; or on the body only."""
 
 
 @with_config(STRICT)
@@ -77,7 +77,7 @@ class IntensitySettings:
         gamma: |γ|; the sign is drawn.
         noise_sigma: deviation of the Gaussian filter that makes G, in pixels.
         edge_sigma: softness of the edge of M, in pixels; 0 is hard.
-        edge: "both" softens either side of the edge, "inside" leaves what lies outside alone.
+        edge: "both" softens either side of the edge, "inside" leaves pixels outside unchanged.
         ellipse_share: share of plain ellipses instead of Perlin noise.
         flat_share: share of changes without texture, that is with G = 1.
         label: what is labelled.
@@ -117,12 +117,12 @@ class SourceSettings:
 @with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class SynthesisSettings:
-    """How synthetic anomalies are drawn. The defaults are the paper's text.
+    """Synthetic anomalies. The defaults are the paper's text.
 
     Attributes:
         tasks: tasks with equal odds; a task named twice has twice the odds.
         anomalies: how many anomalies of its task an image gets, with equal odds.
-        place: where anomalies lie.
+        place: place of the anomalies.
         visible: smallest change of a pixel that counts as visible, for values in [0, 1].
         attempts: at most so many draws until something changes visibly, then the image stays
             normal; 0 takes the first draw, whatever it changes.
@@ -186,7 +186,7 @@ DEFAULT_SYNTHESIS = replace(
 
 
 def on_body(settings: SynthesisSettings) -> SynthesisSettings:
-    """The same anomalies, but on the body, and drawn again until they show.
+    """Return the same anomalies, but on the body, and drawn again until they are visible.
 
     No preset takes it: docs/results.md says why.
     """

@@ -29,6 +29,7 @@ log = structlog.get_logger()
 
 FIRST_RESTART_S = 0.5
 LONGEST_RESTART_S = 60.0
+START_LIMIT_S = 60.0
 STOP_LIMIT_S = 40.0
 
 
@@ -139,7 +140,6 @@ class _ListenerProcess:
         self._stopping = threading.Event()
         self._answered = threading.Event()
         self._failure: str | None = "it ended before it listened"
-        self._sending = threading.Lock()
         self._process = self._launch()
         self._thread = threading.Thread(
             target=self._keep_alive, name=f"listener-process-{share.number}", daemon=True
@@ -155,7 +155,11 @@ class _ListenerProcess:
         return self._failure is None and self._process.poll() is None
 
     def wait_until_listening(self) -> None:
-        self._answered.wait()
+        if not self._answered.wait(START_LIMIT_S):
+            raise NodeStartError(
+                f"listener process {self._share.number} said nothing for {START_LIMIT_S:.0f} s; "
+                "see its log"
+            )
         if self._failure is not None:
             raise NodeStartError(f"listener process {self._share.number}: {self._failure}")
 
@@ -191,8 +195,7 @@ class _ListenerProcess:
             if self._stopping.wait(pause_s):
                 return
             pause_s = min(2 * pause_s, LONGEST_RESTART_S)
-            with self._sending:
-                self._process = self._launch()
+            self._process = self._launch()
             if self._stopping.is_set():
                 self._send(STOP)
 

@@ -142,9 +142,9 @@ def test_new_normals_are_flagged_no_more_often_than_the_rate(k, rate, ties):
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 5.0, float("nan")])
 def test_a_rate_outside_0_and_1_is_refused(rate):
-    with pytest.raises(CalibrationError, match="within 0 and 1"):
+    with pytest.raises(CalibrationError, match="between 0 and 1"):
         OperatingPoint((0.5,), false_positive_rate=rate)
-    with pytest.raises(CalibrationError, match="within 0 and 1"):
+    with pytest.raises(CalibrationError, match="between 0 and 1"):
         normals_needed(rate)
 
 

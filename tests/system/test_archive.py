@@ -13,8 +13,7 @@ from mediclip_dicom.results import Device, multiframe, write_results
 from tests.conftest import leave_out
 from tests.dciodvfy import errors_and_new_warnings
 from tests.factories import modalities, sources
-from tests.mediclip_dicom.results.conftest import image_readings, make_reading
-from tests.mediclip_dicom.results.test_profiles import ALL
+from tests.factories.readings import ALL, image_readings, make_reading
 from tests.system.orthanc import DICOMWEB, PROGRAM, Orthanc
 
 pytestmark = pytest.mark.system

@@ -15,8 +15,8 @@ import pytest
 from listener import Spool
 from mediclip_dicom.cli.demo.pacs import DemoPacs, free_port
 from tests.conftest import is_soak, soak_rounds
+from tests.factories.node_process import make_study, study_uid
 from tests.listener.receivers import Receivers, forking
-from tests.system.conftest import make_study, study_uid
 
 pytestmark = pytest.mark.system
 

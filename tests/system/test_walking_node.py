@@ -16,8 +16,8 @@ from listener import StoreCategory, store
 from mediclip_dicom.cli.demo.errors import PacsError
 from mediclip_dicom.cli.demo.pacs import DemoPacs, free_port
 from tests.conftest import wait_until
+from tests.factories.node_process import NodeProcess, make_study, study_uid
 from tests.listener.conftest import data_set_of, write_part10
-from tests.system.conftest import NodeProcess, make_study, study_uid
 
 pytestmark = pytest.mark.system
 MR = "1.2.840.10008.5.1.4.1.1.4"

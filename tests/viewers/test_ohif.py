@@ -21,8 +21,7 @@ from mediclip_dicom.results.picture import image_box
 from mediclip_dicom.settings import PROFILES, ResultKind
 from tests.conftest import leave_out
 from tests.factories import modalities, sources
-from tests.mediclip_dicom.results.conftest import make_reading
-from tests.mediclip_dicom.results.test_geometry import echoed
+from tests.factories.readings import echoed, make_reading
 from tests.system.orthanc import DICOMWEB, PROGRAM, Orthanc
 from tests.viewers.site import ViewerSite
 

@@ -1,4 +1,4 @@
-"""The small trained backbone in the box: an open_clip config and its weights.
+"""The bundled backbone: a small trained tower's open_clip config and weights.
 
 What it has seen, what it is for and what it is not: docs/backbone.md.
 """
@@ -15,7 +15,7 @@ __all__ = ["open_files"]
 
 @contextmanager
 def open_files() -> Iterator[tuple[Path, Path]]:
-    """Paths of the config and the weights, which exist while the context is open."""
+    """Give paths of the config and the weights, which exist while the context is open."""
     box = files(__name__)
     with (
         as_file(box / f"{BUNDLED}.json") as config,

@@ -1,4 +1,4 @@
-"""What an evaluation is made on: labelled pictures in a training pool, a dev and a test part."""
+"""Data sets: labelled pictures in a training pool, a dev part and a test part."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -35,13 +35,13 @@ class Item:
 
     @property
     def unit(self) -> str:
-        """What is exchangeable: the group, or the picture itself where there is none."""
+        """Exchangeable unit: the group, or the picture itself where there is none."""
         return self.group or str(self.path)
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Labelled pictures, parted so that no support image is ever tested.
+    """Labelled pictures, split so that no support image is ever tested.
 
     Attributes:
         name: what it is called in tables.
@@ -60,7 +60,7 @@ class Dataset:
     made: str = ""
 
     def subset(self, name: Subset) -> tuple[Item, ...]:
-        """The pictures that figures are made on.
+        """Return the pictures that figures are made on.
 
         Raises:
             EvaluationError: there are none, or only normal or only abnormal ones.
@@ -81,7 +81,7 @@ class Dataset:
         return items
 
     def support(self, k: int, seed: int) -> tuple[Item, ...]:
-        """k normal pictures of the pool: the split's own list where it has one, else drawn.
+        """Return k normal pictures of the pool: the split's own list if it has one, else drawn.
 
         Args:
             k: pictures, at least 2.
@@ -103,7 +103,7 @@ class Dataset:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal.
+    """Compute the SHA-256 of a file, hexadecimal.
 
     Raises:
         EvaluationError: it can't be read.
@@ -116,7 +116,7 @@ def file_digest(path: Path) -> str:
 
 
 def digest_of(items: Iterable[Item]) -> str:
-    """SHA-256 over labels, groups and the bytes of pictures and masks, in order; paths don't count.
+    """Compute a SHA-256 over labels, groups and bytes of pictures and masks, in order, not paths.
 
     Raises:
         EvaluationError: a file can't be read.
@@ -129,6 +129,6 @@ def digest_of(items: Iterable[Item]) -> str:
 
 
 def units_of(items: Iterable[Item]) -> tuple[int, ...]:
-    """For each picture the index of its group, counted in the order of first sight."""
+    """Return each picture's group index, counted in the order of first appearance."""
     seen: dict[str, int] = {}
     return tuple(seen.setdefault(item.unit, len(seen)) for item in items)

@@ -14,7 +14,7 @@ NORMAL = ("normal",)
 ABNORMAL = ("abnormal",)
 POOL = "pool"
 SPLIT_SEED = 0
-"""Of the draw that parts the normals of a folder; the seeds of a run never move test pictures."""
+"""Seed that splits a folder's normals; the seeds of a run never move test pictures."""
 
 _MASK = re.compile(r"_mask(_?\d+)?$")
 
@@ -31,9 +31,9 @@ def from_folder(
 ) -> Dataset:
     """Read a data set from folders of pictures.
 
-    ``X_mask.png``, ``X_mask_1.png``, … beside ``X.jpg`` mark its lesion; several are a union. The
+    ``X_mask.png``, ``X_mask_1.png``, … next to ``X.jpg`` mark its lesion; several are a union. The
     normals are parted once, by a fixed seed, into a training pool and the test part; a folder
-    ``pool`` beside them, with normals, is taken as the training pool instead. The same file under
+    ``pool`` next to them, with normals, is taken as the training pool instead. The same file under
     two names counts once.
 
     Args:
@@ -68,12 +68,12 @@ def from_folder(
 
 
 def is_mask(path: Path) -> bool:
-    """Whether a file is called as the mask of a picture is."""
+    """Return whether a file has the name of a mask."""
     return bool(_MASK.search(path.stem))
 
 
 def masks_among(path: Path, files: Sequence[Path]) -> tuple[Path, ...]:
-    """The masks of a picture among the files of its folder: X_mask.png, X_mask_1.png, …."""
+    """Return the masks of a picture among its folder's files: X_mask.png, X_mask_1.png, …."""
     return tuple(
         file
         for file in files
@@ -84,7 +84,7 @@ def masks_among(path: Path, files: Sequence[Path]) -> tuple[Path, ...]:
 
 
 class _Repeats:
-    """Remembers which files were seen."""
+    """Counts files by content, to drop or mark copies."""
 
     def __init__(self, *, keep: bool) -> None:
         self._keep = keep
@@ -136,7 +136,7 @@ def _items(folder: Path, *, abnormal: bool, repeats: _Repeats) -> tuple[Item, ..
 def _part(
     normals: Sequence[Item], count: int, *, folder: Path, repeats: _Repeats
 ) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """Pool and test part; what is there twice goes to the test part with all its copies."""
+    """Split into pool and test part; repeated pictures, with all copies, are tested."""
     if count >= len(normals):
         raise EvaluationError(
             f"{folder} has {len(normals)} normal pictures, of which {count} are to be tested: "

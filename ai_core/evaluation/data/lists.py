@@ -61,7 +61,7 @@ def from_split(file: Path, *, root: Path, name: str | None = None) -> Dataset:
 
     It holds lists of paths below ``root``: ``pool_normal``, ``test_normal``, ``test_abnormal``,
     and optionally ``dev_normal``, ``dev_abnormal`` and ``support_k16_seeds`` (an object: seed to
-    list). Masks lie beside the pictures, as in `from_folder`.
+    list). Masks are next to the pictures, as in `from_folder`.
 
     Raises:
         EvaluationError: no such file, not of this form, or a picture that is not there.
@@ -132,7 +132,7 @@ def _csv_item(row: dict[str, Any], *, file: Path, line: int) -> Item:
 
 
 def _part_groups(items: list[Item]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """Half of the groups without any abnormal picture, and the rest."""
+    """Split into half of the groups without any abnormal picture, and the rest."""
     abnormal = {item.unit for item in items if item.abnormal}
     normal = sorted({item.unit for item in items} - abnormal)
     generator = torch.Generator().manual_seed(SPLIT_SEED)

@@ -26,7 +26,7 @@ class Picture:
 
     Attributes:
         image: float32 in [0, 1], shape (3, 224, 224).
-        placement: where the picture lies in it.
+        placement: rectangle of the picture in it.
     """
 
     image: Tensor
@@ -54,7 +54,7 @@ def read_support(items: Sequence[Item], *, geometry: Mode) -> Tensor:
 
 
 def read_truth(item: Item, *, rows: int, columns: int) -> Tensor | None:
-    """The lesion in the frame, bool, shape (224, 224); None where none is drawn.
+    """Read the lesion mask into the frame, bool, shape (224, 224); None where none is drawn.
 
     A pixel is anomalous if at least half of its area is; a lesion too small for that keeps the
     pixels that it fills most. Normal pictures have an empty truth.
@@ -96,7 +96,7 @@ def to_frame(maps: Tensor, placements: Sequence[Placement]) -> Tensor:
 
     Args:
         maps: float32, shape (N, 224, 224).
-        placements: where each picture lies.
+        placements: rectangle of each picture.
 
     Returns:
         float32, shape (N, 224, 224).

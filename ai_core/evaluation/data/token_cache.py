@@ -1,4 +1,4 @@
-"""The frozen tower's tokens of a data set, kept on disk so that each picture passes it once."""
+"""Token cache: a data set's patch tokens on disk, so that each picture is encoded once."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ BATCH = 8
 """Pictures whose tokens are in memory at once."""
 
 Report = Callable[[str, int, int], None]
-"""Told a stage, how far it is, and how far it goes."""
+"""Receives a stage, the steps done and the steps in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class TokenFile:
 
     Attributes:
         path: a NumPy file, float32, shape (N, blocks, patches, width).
-        placements: where each picture lies in the detector's input.
+        placements: rectangle of each picture in the detector's input.
         encode_seconds: what the tower took for all of them together, without reading files.
     """
 
@@ -41,7 +41,7 @@ class TokenFile:
     encode_seconds: float
 
     def batches(self, device: torch.device) -> Iterator[Tensor]:
-        """The tokens, a few pictures at a time, on the device."""
+        """Yield the tokens on the device, a few pictures at a time."""
         tokens = np.load(self.path, mmap_mode="r")
         for start in range(0, len(tokens), BATCH):
             yield torch.from_numpy(np.array(tokens[start : start + BATCH])).to(device)
@@ -59,8 +59,8 @@ def encode_items(
         items: the pictures.
         geometry: how they are brought to the detector's input.
         backbone: the frozen tower.
-        folder: where the file lies; made if missing.
-        report: told after every batch.
+        folder: folder of the file; made if missing.
+        report: called after every batch.
 
     Raises:
         PictureError: a picture can't be read.

@@ -7,7 +7,7 @@ from ai_core.synthesis import OFFICIAL_SYNTHESIS, PAPER_SYNTHESIS, on_body
 
 
 def ablations(preset: Preset) -> tuple[Preset, ...]:
-    """The preset itself, then one variant for each choice that could be otherwise.
+    """Return the preset itself, then one variant for each choice that could be otherwise.
 
     A variant is named after what is changed, as in "default, no memory".
     """

@@ -47,7 +47,7 @@ class NearestNeighbour:
     fits: bool = True
 
     def describe(self) -> dict[str, Any]:
-        """Geometry and sizes."""
+        """Return geometry and sizes."""
         return {"geometry": self.geometry, "bank": BANK_TOKENS, "highest": HIGHEST_PATCHES}
 
     def fit(
@@ -79,7 +79,7 @@ class FittedNearestNeighbour:
     normal_scores: tuple[float, ...] | None
 
     def score(self, tokens: Tensor) -> Scored:
-        """Distances in [0, 2], bilinear between patches."""
+        """Score by distances in [0, 2], bilinear between patches."""
         distances = distances_to_bank(join_blocks(tokens), self.bank)
         return Scored(maps=_upsampled(distances), scores=_highest(distances).cpu())
 
@@ -100,7 +100,7 @@ class ZeroShot:
     fits: bool = False
 
     def describe(self) -> dict[str, Any]:
-        """The geometry."""
+        """Return the geometry."""
         return {"geometry": self.geometry}
 
     @torch.no_grad()
@@ -123,7 +123,7 @@ class ZeroShot:
 
 @dataclass(frozen=True, slots=True)
 class FittedZeroShot:
-    """Two text vectors beside the vision tower's own end."""
+    """Two text vectors and the vision tower's final norm and projection."""
 
     visual: Any
     text: Tensor
@@ -131,7 +131,7 @@ class FittedZeroShot:
 
     @torch.no_grad()
     def score(self, tokens: Tensor) -> Scored:
-        """Differences of cosines, in [-2, 2]."""
+        """Score by differences of cosines, in [-2, 2]."""
         projected = self.visual.ln_post(tokens[:, -1].to(self.text.device))
         if self.visual.proj is not None:
             projected = projected @ self.visual.proj
@@ -141,7 +141,7 @@ class FittedZeroShot:
 
 
 def baselines_for(presets: Sequence[Preset]) -> list[Method]:
-    """Both baselines in every geometry that the presets use."""
+    """Return both baselines in every geometry that the presets use."""
     found: list[Method] = []
     for geometry in dict.fromkeys(preset.geometry for preset in presets):
         found += [NearestNeighbour(geometry), ZeroShot(geometry)]
@@ -165,7 +165,7 @@ def _highest(distances: Tensor) -> Tensor:
 
 
 def _upsampled(patches: Tensor) -> Tensor:
-    """One value for each patch, (N, P), to maps (N, 224, 224) on the CPU."""
+    """Upsample one value for each patch, (N, P), to maps (N, 224, 224) on the CPU."""
     grid = math.isqrt(patches.shape[1])
     maps = patches.reshape(-1, 1, grid, grid)
     size = (IMAGE_SIZE, IMAGE_SIZE)

@@ -1,4 +1,4 @@
-"""What a method is, and MediCLIP under a preset as one."""
+"""The interface of a method, and MediCLIP under a preset."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from ai_core.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a method says about N images; the higher, the more anomalous.
+    """A method's maps and scores of N images; the higher, the more anomalous.
 
     Attributes:
         maps: float32 on the CPU, shape (N, 224, 224), on the detector's input.
@@ -32,7 +32,7 @@ class Fitted(Protocol):
 
     @property
     def normal_scores(self) -> tuple[float, ...] | None:
-        """A score for each support unit by something that never saw it; None if not to be had."""
+        """Cross-fitted score of each support unit; None if not available."""
 
     def score(self, tokens: Tensor) -> Scored:
         """Score images from their patch tokens, shape (N, blocks, patches, width)."""
@@ -43,22 +43,22 @@ class Method(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in tables."""
+        """Name in tables."""
 
     @property
     def geometry(self) -> Mode:
-        """How pictures are brought to the detector's input."""
+        """Geometry that brings pictures to the detector's input."""
 
     @property
     def preset_name(self) -> str | None:
-        """The preset it was made from, or None."""
+        """Name of the preset that it was made from, or None."""
 
     @property
     def fits(self) -> bool:
-        """Whether it takes a support set at all."""
+        """True if it takes a support set."""
 
     def describe(self) -> dict[str, Any]:
-        """Every choice that decides on its figures, as plain values."""
+        """Return every choice that its figures depend on, as plain values."""
 
     def fit(
         self,
@@ -88,7 +88,7 @@ class Mediclip:
 
     @property
     def geometry(self) -> Mode:
-        """As the preset says."""
+        """Geometry of the preset."""
         return self.preset.geometry
 
     @property
@@ -97,7 +97,7 @@ class Mediclip:
         return self.preset.name
 
     def describe(self) -> dict[str, Any]:
-        """The preset's values and the folds."""
+        """Return the preset's values and the folds."""
         return {"preset": self.preset.to_dict(), "folds": self.folds}
 
     def fit(
@@ -139,6 +139,6 @@ class FittedMediclip:
     normal_scores: tuple[float, ...] | None
 
     def score(self, tokens: Tensor) -> Scored:
-        """As `Detector.score_tokens`."""
+        """Score images from their patch tokens; see `Detector.score_tokens`."""
         maps, scores = self.detector.score_tokens(tokens)
         return Scored(maps=maps, scores=scores)

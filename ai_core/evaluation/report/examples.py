@@ -1,4 +1,4 @@
-"""A few pictures with their maps and truths on one sheet, picked by position and never by score."""
+"""Example sheet: pictures with maps and truths, chosen by position and never by score."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ _RANK_TICKS = {0.0: "0 %", 0.8: "80 %", 0.9: "90 %", 0.95: "95 %", 1.0: "100 %"}
 
 
 def choose_examples(items: Sequence[Item]) -> frozenset[int]:
-    """Indices of the pictures to show, evenly over each class in the order of the list."""
+    """Return indices of the pictures to show, evenly over each class in the order of the list."""
     chosen: set[int] = set()
     for abnormal, count in ((True, ABNORMAL_EXAMPLES), (False, NORMAL_EXAMPLES)):
         indices = [n for n, item in enumerate(items) if item.abnormal is abnormal]
@@ -52,7 +52,7 @@ def choose_examples(items: Sequence[Item]) -> frozenset[int]:
 
 
 def save_examples(folder: Path, name: str, maps: Mapping[int, Floats]) -> None:
-    """Keep a data set's example maps beside the rows, for a sheet that is drawn later.
+    """Save a data set's example maps in the run's folder, for a sheet that is drawn later.
 
     Args:
         folder: of the run.

@@ -39,7 +39,7 @@ class PaperSet:
     test_abnormal: int
 
     def read(self, root: Path) -> Dataset | None:
-        """The data set below the root, parted in the paper's sizes; None where it is not there.
+        """Read the data set below the root, split in the paper's sizes; None if it is not there.
 
         Raises:
             EvaluationError: there are fewer pictures than the paper tested.
@@ -64,7 +64,7 @@ class PaperSet:
 
     @property
     def expected(self) -> str:
-        """What has to be where, in words."""
+        """Expected folders, in words."""
         ways = " or ".join(
             "{" + ",".join((*normal, *abnormal)) + "}" for normal, abnormal in self.layouts
         )
@@ -117,5 +117,5 @@ SINGLE_TASKS = {"cutpaste": 94.8, "intensity": 94.0, "source": 92.2, "": 94.8}
 
 
 def needed_sets(table: TableName) -> tuple[PaperSet, ...]:
-    """The data sets that a table is about."""
+    """Return the data sets that a table is about."""
     return (BRAIN_MRI,) if table == "table5" else PAPER_SETS

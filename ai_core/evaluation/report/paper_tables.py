@@ -1,4 +1,4 @@
-"""The paper's tables: which cells they need, and ours beside the paper's."""
+"""The paper's tables: the cells that they need, and our figures next to the paper's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from ai_core.presets import Preset
 
 @dataclass(frozen=True, slots=True)
 class PaperCell:
-    """Where a figure stands, which rows it is the mean of, and what the paper says there.
+    """A table's cell: the rows that it is the mean of, and the paper's figure.
 
     Attributes:
         line: title of the table's row.
@@ -49,7 +49,7 @@ class PaperCell:
     paper: str
 
     def text(self, rows: Sequence[Row]) -> str:
-        """Ours, and the paper's in brackets."""
+        """Return our figure, and the paper's in brackets."""
         found = spread(
             getattr(row, self.field)
             for row in rows
@@ -71,7 +71,7 @@ def make_plan(
     rate: float,
     folds: int = 2,
 ) -> Plan:
-    """The cells that a table needs.
+    """Plan the cells that a table needs.
 
     Raises:
         PresetError: the table needs a choice that presets don't have.
@@ -91,7 +91,7 @@ def make_plan(
 
 
 def variants_of(table: TableName, preset: Preset) -> tuple[Preset, ...]:
-    """The presets that a table compares; the plain one comes last."""
+    """Return the presets that a table compares; the plain one comes last."""
     if table == "table4":
         return tuple(_ablated(preset, what) for what in ABLATION)
     if table == "table5":
@@ -100,7 +100,7 @@ def variants_of(table: TableName, preset: Preset) -> tuple[Preset, ...]:
 
 
 def paper_cells(table: TableName, datasets: Sequence[str], plan: Plan) -> tuple[PaperCell, ...]:
-    """Every cell of a table, row by row."""
+    """Return every cell of a table, row by row."""
     make = {
         "table1": _comparison,
         "table2": _support_sizes,
@@ -114,7 +114,7 @@ def paper_cells(table: TableName, datasets: Sequence[str], plan: Plan) -> tuple[
 def pivot(
     cells: Sequence[PaperCell], rows: Sequence[Row]
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Titles and texts of the table."""
+    """Return titles and texts of the table."""
     columns = tuple(dict.fromkeys(cell.column for cell in cells))
     texts: dict[str, dict[str, str]] = {}
     for cell in cells:
@@ -146,7 +146,7 @@ def _single_task(preset: Preset, task: str) -> Preset:
 
 
 def _measures(datasets: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Title, data set and figure of what the paper gives for each data set."""
+    """Return title, data set and field of each figure that the paper gives."""
     titles = {"image_auroc": "", "pixel_auroc": ", pixel"}
     return [(name + titles[field], name, field) for name, field in BY_K if name in datasets]
 

@@ -1,4 +1,4 @@
-"""Rows to a table: mean and standard deviation over seeds."""
+"""Result tables: mean and standard deviation over seeds."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ class Spread:
     count: int
 
     def text(self, *, scale: float = 1.0, digits: int = 1) -> str:
-        """As in "94.8 ± 0.6"; without a deviation where there is a single value."""
+        """Format as "94.8 ± 0.6"; without a deviation for a single value."""
         mean = f"{self.mean * scale:.{digits}f}"
         return f"{mean} ± {self.deviation * scale:.{digits}f}" if self.count > 1 else mean
 
@@ -50,7 +50,7 @@ SHORT = tuple(
     for column in COLUMNS
     if column.field not in ("image_auroc_of_max", "fit_seconds", "images_per_second")
 )
-"""What fits on a terminal."""
+"""Columns that fit on a terminal."""
 
 _KEYS = ("dataset", "fitted on", "method", "k", "seeds")
 
@@ -77,7 +77,7 @@ class Line:
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:
-    """Mean and deviation of what there is; None where there is nothing."""
+    """Compute mean and deviation of the values that are not None; None if there are none."""
     there = [value for value in values if value is not None]
     if not there:
         return None
@@ -106,14 +106,14 @@ def lines_of(rows: Sequence[Row]) -> tuple[Line, ...]:
 
 
 def method_title(row: Row) -> str:
-    """The method with its preset, or with the geometry of a baseline."""
+    """Return the method with its preset, or with the geometry of a baseline."""
     return f"{row.method} ({row.preset or row.geometry})"
 
 
 def cells_of(
     rows: Sequence[Row], *, columns: Sequence[Column] = COLUMNS
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Titles and texts of the table; columns in which nothing stands are left out."""
+    """Return titles and texts of the table, without empty columns."""
     lines = lines_of(rows)
     used = [column for column in columns if any(line.figures[column.field] for line in lines)]
     transfer = any(line.fitted_on != line.dataset for line in lines)
@@ -136,13 +136,13 @@ def cells_of(
 
 
 def to_markdown(titles: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Format a Markdown table."""
     head = [_markdown_row(titles), _markdown_row(["---"] * len(titles))]
     return "\n".join([*head, *(_markdown_row(row) for row in body)]) + "\n"
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """The lines with means and deviations as plain numbers, in columns of their own."""
+    """Format CSV with means and deviations as plain numbers, in columns of their own."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(

@@ -1,4 +1,4 @@
-"""What only a GPU does: recorded steps, pools made ahead, the fused kernel, memory running out."""
+"""What only a GPU does: recorded steps, prefetched pools, the fused kernel, memory running out."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_step_that_cannot_be_recorded_goes_on_unrecorded():
     with capture_logs() as logs:
         found = [replay(torch.ones(4, device="cuda")) for _ in range(8)]
     assert found == [4.0 * number for number in range(1, 9)]
-    assert [entry["event"] for entry in logs] == ["step_not_recorded"]
+    assert [entry["event"] for entry in logs] == ["step.not_recorded"]
 
 
 def test_pools_made_ahead_are_those_made_in_turn(card, support):

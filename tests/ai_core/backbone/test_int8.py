@@ -136,7 +136,7 @@ def test_where_int8_is_missing_float32_takes_its_place_and_the_log_says_why(back
         assert runtime.settle("int8") == "fp32"
     (told,) = logs
     assert (told["event"], told["recorded"], told["taken"]) == (
-        "precision_replaced",
+        "precision.replaced",
         "int8",
         "fp32",
     )

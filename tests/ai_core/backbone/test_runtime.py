@@ -124,7 +124,7 @@ def test_without_instructions_for_bf16_float32_takes_its_place_and_the_log_says_
         assert logs == []
         assert [runtime.settle("bf16") for _ in range(3)] == ["fp32"] * 3
     (told,) = logs
-    assert (told["event"], told["log_level"]) == ("precision_replaced", "warning")
+    assert (told["event"], told["log_level"]) == ("precision.replaced", "warning")
     assert (told["recorded"], told["taken"]) == ("bf16", "fp32")
 
 

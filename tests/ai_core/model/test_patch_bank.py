@@ -90,7 +90,7 @@ def test_the_place_counts_by_the_square_of_what_it_is_apart():
     assert distance == pytest.approx((2 - 2 * (cosine - 3.0 * apart)) ** 0.5, rel=1e-5)
 
 
-def test_the_same_patch_surprises_more_where_it_does_not_belong():
+def test_the_same_patch_deviates_more_at_another_place():
     tokens = random_tokens(4)
     moved = tokens.roll(4, dims=2)
     anywhere = fit_patch_bank(tokens, GROUPS, settings=ALL, generator=seeded(0))
@@ -149,14 +149,14 @@ def test_images_of_a_single_study_stand_for_themselves():
     assert torch.equal(one.distance_mean, each.distance_mean)
 
 
-def test_what_is_in_the_bank_surprises_less_than_what_is_not():
+def test_patches_of_the_bank_deviate_less_than_others():
     found = fit_patch_bank(random_tokens(4), GROUPS, settings=ALL, generator=seeded(0))
     known, unknown = found.deviation(random_tokens(4)), found.deviation(random_tokens(4, seed=9))
     assert known.shape == (4, 9)
     assert float(known.max()) < float(unknown.min())
 
 
-def test_surprise_counts_deviations_and_grows_slowly_far_from_everything_normal():
+def test_deviation_is_linear_near_the_normal_and_grows_slowly_far_from_everything_normal():
     bank, far = torch.tensor([[1.0, 0.0]]), torch.tensor([[[[0.0, 1.0]]]])
     distance = 2**0.5
     for deviations, expected in ((0.1, 0.1), (1.0, 0.98), (1000.0, 19.5)):
@@ -169,7 +169,7 @@ def test_surprise_counts_deviations_and_grows_slowly_far_from_everything_normal(
         torch.testing.assert_close(float(patch_bank.deviation(far)), expected, rtol=0.01, atol=0)
 
 
-def test_surprise_goes_into_the_log_odds_by_its_weight():
+def test_deviation_goes_into_the_log_odds_by_its_weight():
     odds = torch.tensor([[[-3.0, 1.0], [0.5, 2.0]]])
     maps = LogMaps(normal=F.logsigmoid(-odds), anomaly=F.logsigmoid(odds))
     preset = replace(DEFAULT, memory=PatchBankSettings(weight=1.5))
@@ -180,7 +180,7 @@ def test_surprise_goes_into_the_log_odds_by_its_weight():
 
 
 @pytest.fixture(scope="module")
-def remembering(tiny_backbone, support) -> Detector:
+def with_patch_bank(tiny_backbone, support) -> Detector:
     preset = quicker(
         replace(DEFAULT, memory=PatchBankSettings(size=64)), pool_images=8, updates=2, batch=4
     )
@@ -188,14 +188,16 @@ def remembering(tiny_backbone, support) -> Detector:
 
 
 def test_a_detector_with_a_memory_is_saved_and_comes_back_bit_for_bit(
-    remembering, tiny_backbone, support
+    with_patch_bank, tiny_backbone, support
 ):
-    again = Detector.from_bytes(remembering.to_bytes(), backbone=tiny_backbone)
-    assert again.sha256 == remembering.sha256
-    assert torch.equal(again.score(support).maps, remembering.score(support).maps)
+    again = Detector.from_bytes(with_patch_bank.to_bytes(), backbone=tiny_backbone)
+    assert again.sha256 == with_patch_bank.sha256
+    assert torch.equal(again.score(support).maps, with_patch_bank.score(support).maps)
 
 
-def test_a_memory_changes_the_map(remembering, tiny_backbone, support):
-    preset = replace(remembering.info.preset, memory=None)
+def test_a_memory_changes_the_map(with_patch_bank, tiny_backbone, support):
+    preset = replace(with_patch_bank.info.preset, memory=None)
     plain = Detector.fit(support, backbone=tiny_backbone, preset=preset, generator=seeded(1))
-    assert float((plain.score(support).maps - remembering.score(support).maps).abs().max()) > 1e-3
+    assert (
+        float((plain.score(support).maps - with_patch_bank.score(support).maps).abs().max()) > 1e-3
+    )

@@ -8,9 +8,9 @@ import torch
 from ai_core.pretraining.distillation import (
     Distiller,
     Heads,
-    Seen,
+    TeacherFeatures,
+    encode_by_teacher,
     learning_rate,
-    see,
     standards,
 )
 from ai_core.pretraining.settings import PretrainingSettings
@@ -21,8 +21,8 @@ from tests.ai_core.pretraining.conftest import STUDENT
 
 def test_a_teachers_tokens_are_resampled_to_the_students_grid(teacher):
     images = textured(2, seed=1)
-    own = see(teacher, images, grid=teacher.grid)
-    finer = see(teacher, images, grid=14)
+    own = encode_by_teacher(teacher, images, grid=teacher.grid)
+    finer = encode_by_teacher(teacher, images, grid=14)
     assert torch.equal(own.tokens, teacher.encode(images).tokens)
     assert finer.tokens.shape == (2, 3, 196, teacher.width)
     pooled = finer.tokens.view(2, 3, 7, 2, 7, 2, -1).mean(dim=(3, 5)).flatten(2, 3)
@@ -31,8 +31,8 @@ def test_a_teachers_tokens_are_resampled_to_the_students_grid(teacher):
 
 
 def test_standardised_targets_make_every_channel_count_alike(teacher):
-    seen = see(teacher, textured(4, seed=2), grid=7)
-    louder = Seen(seen.tokens.clone(), seen.embedding)
+    seen = encode_by_teacher(teacher, textured(4, seed=2), grid=7)
+    louder = TeacherFeatures(seen.tokens.clone(), seen.embedding)
     louder.tokens[..., 0] = louder.tokens[..., 0] * 1000 + 50
     visual = build_student(STUDENT, seed=0)
     heads = Heads(visual, teacher, generator=seeded(1))
@@ -49,7 +49,7 @@ def test_standardised_targets_make_every_channel_count_alike(teacher):
 
 def test_shown_patches_are_held_against_the_teachers_of_the_same_place(teacher):
     images = textured(2, seed=3)
-    seen = see(teacher, images, grid=7)
+    seen = encode_by_teacher(teacher, images, grid=7)
     visual = build_student(STUDENT, seed=0)
     heads = Heads(visual, teacher, generator=seeded(1))
     distiller = Distiller(visual, heads, standard=standards(seen), embedding_weight=0.5)
@@ -64,7 +64,7 @@ def test_shown_patches_are_held_against_the_teachers_of_the_same_place(teacher):
 
 def test_every_parameter_learns(teacher):
     images = textured(2, seed=3)
-    seen = see(teacher, images, grid=7)
+    seen = encode_by_teacher(teacher, images, grid=7)
     visual = build_student(STUDENT, seed=0)
     heads = Heads(visual, teacher, generator=seeded(1))
     distiller = Distiller(visual, heads, standard=standards(seen), embedding_weight=0.5)

@@ -1,9 +1,6 @@
 """The console script as a shell calls it, in this process: arguments in, exit code and text out."""
 
-import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,27 +12,11 @@ from mediclip_dicom.cli import main
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies import Intake, Scoring
 from mediclip_dicom.tasks import DetectorStore
+from tests.factories.command_line import Cli, Said, write_config
+from tests.factories.received import receive
 from tests.factories.studies import BIRTH_DATE, PATIENT_ID, PATIENT_NAME, mr_study, study_uid
-from tests.mediclip_dicom.studies.test_content import receive
 
 SECRETS = (PATIENT_NAME, PATIENT_NAME.split("^")[0], PATIENT_ID, BIRTH_DATE)
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a command ended and everything that it printed or logged."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def text(self) -> str:
-        """All of it, line breaks of tables and wrapped messages taken out."""
-        return " ".join((self.out + " " + self.err).split())
-
-
-Cli = Callable[..., Said]
 
 
 @pytest.fixture
@@ -58,20 +39,6 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
         return said
 
     return run
-
-
-def write_config(settings: Settings, path: Path, *, extra: str = "") -> Path:
-    """The settings that the tests change, as the file that an administrator writes."""
-    sections = {
-        "node": {"host": settings.node.host, "port": settings.node.port, "open": True},
-        "storage": {"root": str(settings.storage.root), "min_free_mb": 1},
-        "backbone": {"model": "untrained", "weights": "untrained", "device": "cpu"},
-    }
-    lines: list[str] = []
-    for section, values in sections.items():
-        lines += [f"[{section}]", *(f"{key} = {json.dumps(v)}" for key, v in values.items())]
-    path.write_text("\n".join(lines) + "\n" + extra)
-    return path
 
 
 @pytest.fixture

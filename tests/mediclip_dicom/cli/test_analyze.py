@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from mediclip_dicom.database import TaskVersion
 from tests.factories import sources
+from tests.factories.command_line import Cli
 from tests.factories.studies import PATIENT_ID, PATIENT_NAME, mr_study, study_uid
-from tests.mediclip_dicom.cli.conftest import Cli
-from tests.mediclip_dicom.conftest import TASK
+from tests.factories.tasks import TASK
 
 
 def test_a_study_with_a_lesion_gives_a_segmentation_and_a_report_that_others_can_read(

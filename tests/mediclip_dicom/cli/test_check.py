@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from mediclip_dicom.settings import Settings
-from tests.mediclip_dicom.cli.conftest import Cli, write_config
+from tests.factories.command_line import Cli, write_config
 
 
 def test_a_node_that_would_start_ends_with_0(cli: Cli, task_config: Path) -> None:

@@ -14,7 +14,7 @@ from ai_core import Backbone
 from mediclip_dicom.cli.options import Numbers, flatten, parse_support_sizes
 from mediclip_dicom.tasks import open_backbone
 from tests.ai_core.evaluation.pictures import QUICK, blob, make_folder, save
-from tests.mediclip_dicom.cli.conftest import Cli
+from tests.factories.command_line import Cli
 
 UNTRAINED = ("--model", "untrained", "--weights", "untrained")
 

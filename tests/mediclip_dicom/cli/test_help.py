@@ -7,7 +7,7 @@ import pytest
 from typer.main import get_command
 
 from mediclip_dicom.cli.app import app
-from tests.mediclip_dicom.cli.conftest import Cli
+from tests.factories.command_line import Cli
 
 
 def commands(

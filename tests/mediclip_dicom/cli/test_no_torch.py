@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from mediclip_dicom.settings import Settings
+from tests.factories.command_line import write_config
 from tests.factories.studies import study_uid
-from tests.mediclip_dicom.cli.conftest import write_config
-from tests.mediclip_dicom.conftest import TASK
+from tests.factories.tasks import TASK
 
 RUN = """
 import sys

@@ -7,7 +7,7 @@ import pytest
 from pynetdicom import AE
 
 from mediclip_dicom.settings import Settings
-from tests.mediclip_dicom.cli.conftest import Cli, write_config
+from tests.factories.command_line import Cli, write_config
 
 
 def config_with_peer(

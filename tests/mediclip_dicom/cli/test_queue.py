@@ -15,8 +15,8 @@ from mediclip_dicom.database import (
     open_database,
 )
 from mediclip_dicom.settings import Settings
+from tests.factories.command_line import Cli, write_config
 from tests.factories.rows import NOW, task_version
-from tests.mediclip_dicom.cli.conftest import Cli, write_config
 
 DESTINATION = """
 [[destinations]]

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
+from tests.factories.command_line import Cli
 from tests.factories.studies import PATIENT_ID, study_uid
-from tests.mediclip_dicom.cli.conftest import Cli
-from tests.mediclip_dicom.conftest import TASK
+from tests.factories.tasks import TASK
 
 
 def test_render_draws_the_most_anomalous_image_and_names_nobody(

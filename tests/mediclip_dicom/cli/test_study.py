@@ -18,9 +18,9 @@ from mediclip_dicom.database import (
     StudyRevision,
     TaskVerdict,
 )
+from tests.factories.command_line import Cli
 from tests.factories.studies import study_uid
-from tests.mediclip_dicom.cli.conftest import Cli
-from tests.mediclip_dicom.conftest import TASK
+from tests.factories.tasks import TASK
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 

@@ -10,8 +10,8 @@ from ai_core import preset_names
 from ai_core.images import BACKGROUND, MARK
 from mediclip_dicom.cli.detector.synth_sheet import LAYOUT
 from tests.factories import sources
+from tests.factories.command_line import Cli
 from tests.factories.studies import mr_study
-from tests.mediclip_dicom.cli.conftest import Cli
 
 
 def tiles(path: Path, *, rows: int) -> np.ndarray:

@@ -20,9 +20,9 @@ from mediclip_dicom.tasks import (
     read_support_set,
     register_task,
 )
+from tests.factories.command_line import Cli
 from tests.factories.studies import PATIENT_NAME, mr_study
-from tests.mediclip_dicom.cli.conftest import Cli
-from tests.mediclip_dicom.conftest import SMALLEST, TASK, FittedTask, K
+from tests.factories.tasks import SMALLEST, TASK, FittedTask, K
 
 
 @pytest.fixture

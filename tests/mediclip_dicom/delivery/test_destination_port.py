@@ -12,8 +12,8 @@ from listener.errors import PeerUnreachableError
 from mediclip_dicom.delivery import Destination, open_destination
 from mediclip_dicom.errors import ConfigError
 from mediclip_dicom.settings import DestinationSettings, Settings
+from tests.factories.archives import ScriptedArchive
 from tests.listener.conftest import bundled
-from tests.mediclip_dicom.delivery.test_sending import Archive
 
 
 def with_destination(settings: Settings, port: int) -> Settings:
@@ -26,9 +26,9 @@ def with_destination(settings: Settings, port: int) -> Settings:
 def test_each_answer_is_handed_over_before_the_next_object_goes_out(settings: Settings) -> None:
     paths: list[Path] = [bundled("CT_small.dcm")]
     seen: list[StoreOutcome] = []
-    with Archive() as archive:
+    with ScriptedArchive() as archive:
         archive.answers = [0xB000]
-        port = int(archive._server.socket.getsockname()[1])
+        port = archive.port
         destination: Destination = open_destination(with_destination(settings, port), "archive")
         outcomes = destination.send(paths, on_answer=seen.append)
     assert outcomes == tuple(seen)
@@ -38,8 +38,8 @@ def test_each_answer_is_handed_over_before_the_next_object_goes_out(settings: Se
 
 
 def test_a_destination_that_does_not_listen_is_an_error(settings: Settings) -> None:
-    with Archive() as archive:
-        port = int(archive._server.socket.getsockname()[1])
+    with ScriptedArchive() as archive:
+        port = archive.port
     destination = open_destination(with_destination(settings, port), "archive")
     with pytest.raises(PeerUnreachableError):
         destination.send([bundled("CT_small.dcm")], on_answer=lambda _: None)

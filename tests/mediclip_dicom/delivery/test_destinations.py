@@ -19,6 +19,7 @@ from mediclip_dicom.engine import workflows as engine
 from mediclip_dicom.node import Node, configure_logging
 from mediclip_dicom.settings import DestinationSettings, LoggingSettings, Settings
 from tests.conftest import WAIT_LIMIT_S, wait_until
+from tests.factories.archives import CommittingArchive
 from tests.factories.nodes import (
     COMPREHENSIVE_3D_SR,
     SEGMENTATION,
@@ -32,7 +33,6 @@ from tests.factories.studies import (
     mr_study,
     study_uid,
 )
-from tests.mediclip_dicom.engine.test_operations import Archive
 
 
 class Destination:
@@ -177,7 +177,7 @@ def test_one_search_of_the_log_follows_a_study_from_its_association_to_its_confi
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     configure_logging(LoggingSettings(format="json"))
-    archive = Archive()
+    archive = CommittingArchive()
     with Node(archive.settings(node_settings), backbone=backbone) as node:
         archive.node_port = node.port
         # What is no date and no number makes libraries complain, with the value.

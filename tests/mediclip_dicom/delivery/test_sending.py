@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.uid import generate_uid
-from pynetdicom import AE, evt
-from pynetdicom.events import Event
 from sqlalchemy.orm import Session, sessionmaker
 
 from listener.errors import AssociationAbortedError, NoPresentationContextError
@@ -27,6 +25,7 @@ from mediclip_dicom.engine.attempts import LONGEST_PAUSE_S, pause_s
 from mediclip_dicom.engine.names import delivery_id, is_delivery, next_attempt_id
 from mediclip_dicom.errors import DeliveryError
 from mediclip_dicom.settings import DestinationSettings, Settings
+from tests.factories.archives import ScriptedArchive
 from tests.factories.rows import NOW, task_version
 from tests.listener.conftest import CT, bundled
 
@@ -34,47 +33,9 @@ RUN = "a" * 64
 MR = "1.2.840.10008.5.1.4.1.1.4"
 
 
-class Archive:
-    """A destination that gives each C-STORE the next answer; None aborts."""
-
-    def __init__(self) -> None:
-        self.answers: list[int | None] = []
-        self.associations: list[list[str]] = []
-        self.before_answer: Callable[[], None] = lambda: None
-
-    def __enter__(self) -> Archive:
-        ae = AE("ARCHIVE")
-        ae.add_supported_context(CT)
-        self._server = ae.start_server(
-            ("127.0.0.1", 0),
-            block=False,
-            evt_handlers=[
-                (evt.EVT_REQUESTED, lambda _: self.associations.append([])),
-                (evt.EVT_C_STORE, self._answer),
-            ],
-        )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-
-    @property
-    def port(self) -> int:
-        return int(self._server.socket.getsockname()[1])
-
-    def _answer(self, event: Event) -> int:
-        self.before_answer()
-        status = self.answers.pop(0) if self.answers else 0x0000
-        if status is None:
-            event.assoc.abort()
-            return 0x0000
-        self.associations[-1].append(str(event.request.AffectedSOPInstanceUID))
-        return status
-
-
 @pytest.fixture
-def archive() -> Iterator[Archive]:
-    with Archive() as made:
+def archive() -> Iterator[ScriptedArchive]:
+    with ScriptedArchive() as made:
         yield made
 
 
@@ -82,7 +43,7 @@ class Deliveries:
     """A run with some result objects and the deliveries planned for them."""
 
     def __init__(
-        self, settings: Settings, sessions: sessionmaker[Session], archive: Archive
+        self, settings: Settings, sessions: sessionmaker[Session], archive: ScriptedArchive
     ) -> None:
         destination = DestinationSettings(
             name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=archive.port, results=("SR",)
@@ -129,7 +90,9 @@ class Deliveries:
 
 
 @pytest.fixture
-def deliveries(settings: Settings, sessions: sessionmaker[Session], archive: Archive) -> Deliveries:
+def deliveries(
+    settings: Settings, sessions: sessionmaker[Session], archive: ScriptedArchive
+) -> Deliveries:
     return Deliveries(settings, sessions, archive)
 
 
@@ -155,7 +118,7 @@ def make(tmp_path: Path) -> Make:
 
 def test_all_objects_of_a_delivery_go_over_one_association(
     deliveries: Deliveries,
-    archive: Archive,
+    archive: ScriptedArchive,
     make: Make,
 ) -> None:
     uids = deliveries.plan(make(5))
@@ -172,7 +135,7 @@ def test_all_objects_of_a_delivery_go_over_one_association(
 
 def test_a_broken_association_goes_on_with_what_is_left(
     deliveries: Deliveries,
-    archive: Archive,
+    archive: ScriptedArchive,
     make: Make,
 ) -> None:
     uids = deliveries.plan(make(5))
@@ -195,7 +158,7 @@ def test_a_broken_association_goes_on_with_what_is_left(
 
 def test_an_answer_is_written_down_before_the_next_object_goes_out(
     deliveries: Deliveries,
-    archive: Archive,
+    archive: ScriptedArchive,
     make: Make,
 ) -> None:
     """A node that is killed in the middle has noted what was taken."""
@@ -213,7 +176,7 @@ def test_an_answer_is_written_down_before_the_next_object_goes_out(
 
 def test_a_refused_object_is_told_apart_from_those_that_are_taken(
     deliveries: Deliveries,
-    archive: Archive,
+    archive: ScriptedArchive,
     make: Make,
 ) -> None:
     deliveries.plan(make(3))
@@ -235,7 +198,7 @@ def test_a_refused_object_is_told_apart_from_those_that_are_taken(
 
 def test_a_destination_that_takes_none_of_the_kinds_is_an_error_once_and_no_loop(
     deliveries: Deliveries,
-    archive: Archive,
+    archive: ScriptedArchive,
     make: Make,
 ) -> None:
     (uid,) = deliveries.plan(make(1, sop_class=MR))

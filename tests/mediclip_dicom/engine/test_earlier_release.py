@@ -22,7 +22,7 @@ from mediclip_dicom.settings import DestinationSettings
 from tests.conftest import wait_until
 from tests.factories.nodes import Destination, is_finished, runs_of
 from tests.factories.studies import study_uid
-from tests.mediclip_dicom.conftest import FittedTask, settings_in
+from tests.factories.tasks import FittedTask, settings_in
 
 STORAGE = Path(__file__).parent / "data" / "begun_by_8769e21.tar.xz"
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pynetdicom import AE, evt
-from pynetdicom.events import Event
 from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone
-from listener import CommitmentReport, Peer, decode_report, send_report
+from listener import CommitmentReport, Peer, send_report
 from mediclip_dicom.database import DeliveryState, RunState
 from mediclip_dicom.engine import cancel, retry
 from mediclip_dicom.errors import DeliveryNotFoundError
 from mediclip_dicom.node import Node
-from mediclip_dicom.settings import DestinationSettings, Settings
+from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies import open_deliveries, waiting_runs
 from tests.conftest import wait_until
+from tests.factories.archives import CommittingArchive
 from tests.factories.nodes import (
     COMPREHENSIVE_3D_SR,
     SEGMENTATION,
@@ -29,55 +27,10 @@ from tests.factories.nodes import (
 )
 from tests.factories.studies import mr_study, study_uid
 
-COMMITMENT = "1.2.840.10008.1.20.1"
-
-
-class Archive:
-    """A destination that answers as it is told, and reports commitment by a call of its own."""
-
-    def __init__(self) -> None:
-        self.status = 0x0000
-        self.node_port = 0
-        self.asked: list[CommitmentReport] = []
-        ae = AE("ARCHIVE")
-        for sop_class in (SEGMENTATION, COMPREHENSIVE_3D_SR, COMMITMENT):
-            ae.add_supported_context(sop_class)
-        self.server = ae.start_server(
-            ("127.0.0.1", 0),
-            block=False,
-            evt_handlers=[
-                (evt.EVT_C_STORE, lambda _: self.status),
-                (evt.EVT_N_ACTION, self._on_action),
-            ],
-        )
-
-    def settings(self, settings: Settings) -> Settings:
-        destination = DestinationSettings(
-            name="archive",
-            ae_title="ARCHIVE",
-            host="127.0.0.1",
-            port=int(self.server.socket.getsockname()[1]),
-            commitment=True,
-        )
-        # One attempt, and no second one while a test looks at the first.
-        delivery = settings.delivery.model_copy(update={"first_retry_s": 3600.0})
-        return settings.model_copy(update={"destinations": (destination,), "delivery": delivery})
-
-    def _on_action(self, event: Event) -> tuple[int, None]:
-        asked = decode_report(event.action_information)
-        self.asked.append(asked)
-        threading.Thread(target=self.report, args=(asked,)).start()
-        return 0x0000, None
-
-    def report(self, report: CommitmentReport) -> None:
-        send_report(
-            Peer("MEDICLIP", "127.0.0.1", self.node_port, calling_ae_title="ARCHIVE"), report
-        )
-
 
 @pytest.fixture
-def archive() -> Iterator[Archive]:
-    made = Archive()
+def archive() -> Iterator[CommittingArchive]:
+    made = CommittingArchive()
     yield made
     made.server.shutdown()
 
@@ -89,7 +42,7 @@ def states(sessions: sessionmaker[Session], number: int) -> set[DeliveryState]:
 
 
 def test_a_refused_result_fails_once_is_shown_and_goes_out_and_is_confirmed_when_retried(
-    archive: Archive,
+    archive: CommittingArchive,
     node_settings: Settings,
     backbone: Backbone,
     fitted_sessions: sessionmaker[Session],
@@ -125,7 +78,7 @@ def test_a_refused_result_fails_once_is_shown_and_goes_out_and_is_confirmed_when
 
 
 def test_a_delivery_can_be_cancelled_and_what_is_not_committed_is_failed(
-    archive: Archive,
+    archive: CommittingArchive,
     node_settings: Settings,
     backbone: Backbone,
     fitted_sessions: sessionmaker[Session],

@@ -7,11 +7,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 
+from mediclip_dicom.engine import EngineClient
+from mediclip_dicom.settings import Settings
 from tests.conftest import leave_out, wait_until
 
 POSTGRESQL = Path("/usr/lib/postgresql")
@@ -111,81 +114,86 @@ def start_worker(root: Path, url: str, calls: Path) -> subprocess.Popen[str]:
     return process
 
 
-def steps_in(calls: Path) -> list[tuple[str, ...]]:
-    return (
-        [tuple(line.split()) for line in calls.read_text().splitlines()] if calls.exists() else []
-    )
+class Workers:
+    """Workers on one workflow database, and a study whose scoring hangs in the first of them."""
 
-
-def test_a_second_worker_does_not_run_what_the_first_one_runs(
-    tmp_path: Path, workflow_url: str
-) -> None:
-    """Until each had an executor id of its own, a second start took over every pending run."""
-    from mediclip_dicom.engine import EngineClient
-    from mediclip_dicom.settings import Settings
-
-    calls = tmp_path / "calls"
-    first = start_worker(tmp_path / "one", workflow_url, calls)
-    second = None
-    try:
-        settings = Settings.model_validate({"database": {"workflow_url": workflow_url}})
-        with EngineClient(settings) as client:
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self.url = url
+        self.calls = folder / "calls"
+        self._processes: list[subprocess.Popen[str]] = []
+        self.first = self.start("one")
+        with EngineClient(self.settings) as client:
             client.complete_study("1.2.3")
-        wait_until(lambda: tuple(s[0] for s in steps_in(calls))[-1:] == ("score",), "the scoring")
-        second = start_worker(tmp_path / "two", workflow_url, calls)
-        _wait_for_polls(workflow_url)
-        assert [step for step, _ in steps_in(calls)] == ["task_versions", "score"]
-        (tmp_path / "go").touch()
-        wait_until(lambda: steps_in(calls)[-1][0] == "write", "the end of the run")
-        assert len({executor for _, executor in steps_in(calls)}) == 1
-    finally:
-        for process in (first, second):
-            if process is not None:
-                process.kill()
-                process.wait()
+        wait_until(lambda: self.steps == ["task_versions", "score"], "the scoring")
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.model_validate({"database": {"workflow_url": self.url}})
+
+    @property
+    def steps(self) -> list[str]:
+        return [step for step, _ in self._lines()]
+
+    @property
+    def executors(self) -> set[str]:
+        return {executor for _, executor in self._lines()}
+
+    def start(self, storage: str) -> subprocess.Popen[str]:
+        process = start_worker(self.folder / storage, self.url, self.calls)
+        self._processes.append(process)
+        return process
+
+    def let_scoring_end(self) -> None:
+        (self.folder / "go").touch()
+        wait_until(lambda: self.steps[-1] == "write", "the end of the run")
+
+    def kill_all(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+
+    def _lines(self) -> list[list[str]]:
+        lines = self.calls.read_text().splitlines() if self.calls.exists() else []
+        return [line.split() for line in lines]
+
+
+@pytest.fixture
+def workers(tmp_path: Path, workflow_url: str) -> Iterator[Workers]:
+    with ExitStack() as stack:
+        workers = Workers(tmp_path, workflow_url)
+        stack.callback(workers.kill_all)
+        yield workers
+
+
+def test_a_second_worker_does_not_run_what_the_first_one_runs(workers: Workers) -> None:
+    """Until each had an executor id of its own, a second start took over every pending run."""
+    workers.start("two")
+    _wait_for_polls(workers)
+    assert workers.steps == ["task_versions", "score"]
+    workers.let_scoring_end()
+    assert len(workers.executors) == 1
 
 
 def test_a_killed_workers_run_is_taken_over_by_the_next_one_on_its_storage(
-    tmp_path: Path, workflow_url: str
+    workers: Workers,
 ) -> None:
-    from mediclip_dicom.engine import EngineClient
-    from mediclip_dicom.settings import Settings
-
-    calls = tmp_path / "calls"
-    first = start_worker(tmp_path / "one", workflow_url, calls)
-    second = None
-    try:
-        settings = Settings.model_validate({"database": {"workflow_url": workflow_url}})
-        with EngineClient(settings) as client:
-            client.complete_study("1.2.3")
-        wait_until(lambda: len(steps_in(calls)) == 2, "the scoring")
-        first.kill()
-        first.wait()
-        (tmp_path / "go").touch()
-        second = start_worker(tmp_path / "one", workflow_url, calls)
-        wait_until(lambda: steps_in(calls)[-1][0] == "write", "the end of the run")
-        assert [step for step, _ in steps_in(calls)] == [
-            "task_versions", "score", "score", "write",
-        ]  # fmt: skip
-        assert len({executor for _, executor in steps_in(calls)}) == 2
-    finally:
-        for process in (first, second):
-            if process is not None:
-                process.kill()
-                process.wait()
+    workers.first.kill()
+    workers.first.wait()
+    (workers.folder / "go").touch()
+    workers.start("one")
+    workers.let_scoring_end()
+    assert workers.steps == ["task_versions", "score", "score", "write"]
+    assert len(workers.executors) == 2
 
 
-def _wait_for_polls(url: str) -> None:
-    """Give the second worker a run of its own: when that is done, it has looked at the queues."""
-    from mediclip_dicom.engine import EngineClient
-    from mediclip_dicom.settings import Settings
-
-    settings = Settings.model_validate({"database": {"workflow_url": url}})
-    with EngineClient(settings) as client:
+def _wait_for_polls(workers: Workers) -> None:
+    """Wait for more gatherings: when they are done, both workers have looked at the queues."""
+    with EngineClient(workers.settings) as client:
         for number in range(3):
             client.complete_study(f"1.2.3.{number}")
-    engine = create_engine(url)
-    table = "workflow_status" if url.startswith("sqlite") else "dbos.workflow_status"
+    engine = create_engine(workers.url)
+    table = "workflow_status" if engine.dialect.name == "sqlite" else "dbos.workflow_status"
     done = f"SELECT count(*) FROM {table} WHERE name = 'gather' AND status = 'SUCCESS'"
 
     def gathered() -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from mediclip_dicom.database import TaskVersion, connect, open_database
 from mediclip_dicom.node import CheckResult, CheckState, check_node
 from mediclip_dicom.settings import DestinationSettings, PeerSettings, Settings
-from tests.mediclip_dicom.conftest import TASK
+from tests.factories.tasks import TASK
 
 
 def changed(settings: Settings, section: str, **values: object) -> Settings:

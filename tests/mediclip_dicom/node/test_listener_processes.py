@@ -28,7 +28,7 @@ from mediclip_dicom.studies import open_spool
 from tests.conftest import wait_until
 from tests.factories.nodes import is_finished, peer_of, runs_of, send
 from tests.factories.studies import mr_study, study_uid
-from tests.mediclip_dicom.conftest import FittedTask, settings_in, with_task
+from tests.factories.tasks import FittedTask, settings_in, with_task
 
 LISTENS = """
 import json, sys, time

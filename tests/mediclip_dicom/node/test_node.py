@@ -39,7 +39,7 @@ from tests.factories.studies import (
     mr_study,
     study_uid,
 )
-from tests.mediclip_dicom.conftest import FittedTask, settings_in, with_task
+from tests.factories.tasks import FittedTask, settings_in, with_task
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,6 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone, WeightsMismatchError
-from listener import find
 from mediclip_dicom.database import (
     RunState,
     TaskVersion,
@@ -31,7 +32,6 @@ from tests.conftest import wait_until
 from tests.factories.nodes import (
     Destination,
     is_finished,
-    peer_of,
     runs_of,
     send,
 )
@@ -39,7 +39,7 @@ from tests.factories.studies import (
     mr_study,
     study_uid,
 )
-from tests.mediclip_dicom.conftest import TASK, FittedTask, settings_in, with_task
+from tests.factories.tasks import TASK
 
 COUNTS = """
 import resource
@@ -168,23 +168,19 @@ def test_a_process_that_opened_the_backbone_uses_freed_memory_again() -> None:
     assert int(kept) < int(plain) / 10
 
 
-def test_a_node_that_receives_in_two_processes_answers_each_study_once(
-    tmp_path: Path, fitted_task: FittedTask, backbone: Backbone
+def test_a_sender_waits_for_no_database(
+    node_settings: Settings,
+    backbone: Backbone,
+    fitted_sessions: sessionmaker[Session],
+    tmp_path: Path,
 ) -> None:
-    settings = with_task(settings_in(tmp_path), fitted_task)
-    node_settings = settings.node.model_copy(update={"processes": 2})
-    finder = settings.peers[0].model_copy(update={"may": ("store", "find")})
-    settings = settings.model_copy(update={"node": node_settings, "peers": (finder,)})
-    sessions = open_database(settings.database_url)
-    with Node(settings, backbone=backbone) as node:
-        for number in (71, 72):
-            send(node, mr_study(tmp_path, number))
-        for number in (71, 72):
-            wait_until(lambda n=number: is_finished(sessions, study_uid(n)), f"study {number}")  # type: ignore[misc]
-        for _ in range(6):  # either process is asked, most likely
-            series = find(peer_of(node), "SERIES", {"StudyInstanceUID": study_uid(71)})
-            assert "SR" in [found.Modality for found in series]
-    with sessions() as session:
-        for number in (71, 72):
-            (run,) = runs_of(session, study_uid(number))
-            assert run.state is RunState.DONE
+    """Both databases are locked by somebody else until the sender has its answers."""
+    paths = mr_study(tmp_path, 27)
+    root = node_settings.storage.root
+    with Node(node_settings, backbone=backbone) as node, ExitStack() as locks:
+        for name in ("node.sqlite", "workflows.sqlite"):
+            connection = locks.enter_context(closing(sqlite3.connect(root / name, timeout=30)))
+            connection.execute("BEGIN EXCLUSIVE")
+        send(node, paths)
+        locks.close()
+        wait_until(lambda: is_finished(fitted_sessions, study_uid(27)), "the answer")

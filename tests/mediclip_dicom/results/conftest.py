@@ -1,18 +1,12 @@
-"""Readings made by hand, so that what must be in the objects is known to the pixel."""
+"""The node as a device, and the checks of result objects against the standard."""
 
-import dataclasses
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from mediclip_dicom.imaging import Placement, SourceImage, read_header
-from mediclip_dicom.results import Device, ImageReading, Reading
+from mediclip_dicom.results import Device
 from tests.dciodvfy import errors, errors_and_new_warnings
-
-FINISHED = datetime(2026, 1, 2, 3, 4, 5, 678)
 
 
 @pytest.fixture
@@ -25,66 +19,6 @@ def device() -> Device:
         serial="1",
         software_version="0.1.0",
     )
-
-
-def painted_map(value: float = 0.95) -> np.ndarray:
-    """A block right of and above the centre, its core in the highest band; a small second block."""
-    anomaly_map = np.full((224, 224), 0.1, dtype=np.float32)
-    anomaly_map[70:110, 120:170] = 0.6
-    anomaly_map[80:100, 130:160] = value
-    anomaly_map[140:150, 60:75] = 0.6
-    return anomaly_map
-
-
-def image_readings(path: Path, *, marked_frames: Sequence[int] | None = None) -> list[ImageReading]:
-    header = read_header(path)
-    placement = Placement(
-        rows=header.rows, columns=header.columns, pixel_aspect=header.pixel_aspect
-    )
-    readings = []
-    for number in range(1, header.number_of_frames + 1):
-        marked = marked_frames is None or number in marked_frames
-        anomaly_map = painted_map() if marked else np.full((224, 224), 0.1, dtype=np.float32)
-        readings.append(
-            ImageReading(
-                source=SourceImage(path, header),
-                frame_number=number,
-                score=float(anomaly_map.max()),
-                map=anomaly_map,
-                placement=placement,
-                skipped=None,
-            )
-        )
-    return readings
-
-
-def without_marks(reading: ImageReading) -> ImageReading:
-    return dataclasses.replace(reading, map=np.full((224, 224), 0.1, dtype=np.float32), score=0.1)
-
-
-def make_reading(images: Sequence[ImageReading], **changes: object) -> Reading:
-    reading = Reading(
-        task_name="brain-mr",
-        task_version=3,
-        task_version_uid="2.25.271828",
-        verdict="abnormal",
-        score=0.95,
-        p_value=1 / 9,
-        operating_point=0.5,
-        false_positive_rate=0.05,
-        k=8,
-        preset="paper",
-        backbone="ViT-L-14/openai",
-        backbone_trained=True,
-        backbone_sha256="ab" * 32,
-        weights_sha256="cd" * 32,
-        software_version="0.1.0",
-        study_content_digest="ef" * 32,
-        revision=1,
-        images=tuple(images),
-        finished_at=FINISHED,
-    )
-    return dataclasses.replace(reading, **changes)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -18,9 +18,8 @@ from pydicom.uid import (
 )
 
 from mediclip_dicom.results import Device, write_results
-from tests.mediclip_dicom.results.conftest import image_readings, make_reading
+from tests.factories.readings import ALL, KINDS, image_readings, make_reading
 from tests.mediclip_dicom.results.docbook import EDITION, write_standard
-from tests.mediclip_dicom.results.test_profiles import ALL, KINDS
 
 SOP_CLASSES = (
     Comprehensive3DSRStorage,

@@ -10,10 +10,9 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from ai_core.images import Mode
-from mediclip_dicom.imaging import iter_input_frames, place, read_headers
-from mediclip_dicom.results import Device, ImageReading, ResultObject, write_results
+from mediclip_dicom.results import Device, ResultObject, write_results
 from tests.factories import modalities, sources
-from tests.mediclip_dicom.results.conftest import make_reading
+from tests.factories.readings import echoed, make_reading
 
 Make = Callable[[Path], list[Path]]
 
@@ -50,26 +49,6 @@ def corner_pattern(rows: int, columns: int) -> list[tuple[slice, slice]]:
         (slice(tall // 2, tall // 2 + tall), slice(columns - 2 * wide, columns - wide // 2)),
         (slice(rows - 3 * tall, rows - tall // 2), slice(wide // 2, wide // 2 + wide)),
     ]
-
-
-def echoed(paths: list[Path], mode: Mode) -> list[ImageReading]:
-    """As if a detector found anomalous what is bright: its input is its map."""
-    images, skipped = read_headers(paths)
-    assert not skipped
-    readings = []
-    for frame in iter_input_frames(images, mode=mode, window=None):
-        assert frame.pixels is not None
-        readings.append(
-            ImageReading(
-                source=frame.image,
-                frame_number=frame.frame,
-                score=float(frame.pixels.max()),
-                map=frame.pixels[0],
-                placement=place(frame.image.header, mode=mode),
-                skipped=None,
-            )
-        )
-    return readings
 
 
 def first_band_frames(objects: tuple[ResultObject, ...]) -> dict[tuple[str, int], np.ndarray]:

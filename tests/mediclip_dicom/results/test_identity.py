@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from mediclip_dicom.results import Device, Reading, identity
 from tests.factories import sources
-from tests.mediclip_dicom.results.conftest import image_readings, make_reading
+from tests.factories.readings import image_readings, make_reading
 
 NAMESPACE = uuid.UUID("5a0c3d3e-7f5b-5c55-9d0e-3f6f2d1f6b7a")
 """A number on its own: every UID that a node has derived since 0.1.0 rests on it."""

@@ -17,23 +17,7 @@ from mediclip_dicom.results import Device, ResultObject, maps, multiframe, write
 from mediclip_dicom.results.picture import image_box
 from mediclip_dicom.settings import PROFILES, ResultKind
 from tests.factories import modalities, sources
-from tests.mediclip_dicom.results.conftest import image_readings, make_reading, without_marks
-
-ALL: tuple[ResultKind, ...] = ("SR", "SEG", "FRACTIONAL", "PM", "SC", "KO")
-Make = Callable[[Path], list[Path]]
-
-KINDS: dict[str, Make] = {
-    "MR": lambda f: sources.mr_series(f, orientation=sources.OBLIQUE),
-    "CT": lambda f: modalities.ct_series(f, tilt=15.0),
-    "enhanced MR": lambda f: [sources.enhanced_mr(f)],
-    "CR": lambda f: [sources.computed_radiograph(f)],
-    "DX": lambda f: [modalities.digital_radiograph(f)],
-    "MG": lambda f: [modalities.mammogram(f)],
-    "US": lambda f: [sources.ultrasound(f)],
-    "multi-frame US": lambda f: [sources.ultrasound(f, frames=3)],
-    "XA": lambda f: [modalities.angiogram(f)],
-    "SC": lambda f: [modalities.secondary_capture(f)],
-}
+from tests.factories.readings import ALL, KINDS, image_readings, make_reading, without_marks
 
 
 def by_kind(objects: tuple[ResultObject, ...]) -> dict[str, list[Path]]:

@@ -10,7 +10,7 @@ import pytest
 
 from mediclip_dicom.results import Device, Reading, write_results
 from tests.factories import modalities, sources
-from tests.mediclip_dicom.results.conftest import image_readings, make_reading
+from tests.factories.readings import image_readings, make_reading
 
 
 def rendered(reading: Reading, device: Device, folder: Path, dcmtk: Path, *options: str) -> bytes:

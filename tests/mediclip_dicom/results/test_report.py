@@ -14,7 +14,7 @@ from pydicom.sr.codedict import codes
 
 from mediclip_dicom.results import Device, PreviousReport, Reading, write_results
 from tests.factories import sources
-from tests.mediclip_dicom.results.conftest import image_readings, make_reading, without_marks
+from tests.factories.readings import image_readings, make_reading, without_marks
 
 NORMALITY = hd.sr.CodedConcept("121402", "DCM", "Normality")
 

@@ -11,7 +11,7 @@ from pydicom import dcmread
 
 from mediclip_dicom.results import Device, ResultObject, bands, write_results
 from tests.factories import sources
-from tests.mediclip_dicom.results.conftest import image_readings, make_reading, without_marks
+from tests.factories.readings import image_readings, make_reading, without_marks
 
 Validator = Callable[[Path], list[str]]
 

@@ -13,7 +13,7 @@ from mediclip_dicom.errors import ResultWriteError, UnsupportedImageError, Unsup
 from mediclip_dicom.imaging import read_header
 from mediclip_dicom.results import Device, Reading, StoredMap, write_results
 from tests.factories import sources
-from tests.mediclip_dicom.results.conftest import image_readings, make_reading
+from tests.factories.readings import image_readings, make_reading
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from mediclip_dicom.studies.reading import RevisionInfo, judge, make_reading
 from mediclip_dicom.tasks import DetectorStore
 from tests.factories.modalities import change
 from tests.factories.studies import mr_study, study_uid
-from tests.mediclip_dicom.conftest import TASK, FittedTask, K
+from tests.factories.tasks import TASK, FittedTask, K
 
 REVISION = RevisionInfo(
     number=2, content_digest="ab" * 32, analysed_at=datetime(2026, 11, 24, 8, 0, tzinfo=UTC)

@@ -4,18 +4,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import Spool, TransferInfo
+from listener import Spool
 from mediclip_dicom.database import ResultFile, Run, RunState, TaskVersion
 from mediclip_dicom.results import Device, ResultObject, write_results
 from mediclip_dicom.studies import Intake, study_content, unread_studies
 from mediclip_dicom.tasks import Registered
 from tests.factories import sources
-from tests.listener.conftest import data_set_of
-from tests.mediclip_dicom.conftest import FittedTask, settings_in
-from tests.mediclip_dicom.results.conftest import image_readings, make_reading
+from tests.factories.readings import image_readings, make_reading
+from tests.factories.received import receive
+from tests.factories.tasks import FittedTask, settings_in
 
 
 @pytest.fixture
@@ -26,20 +25,6 @@ def picture(tmp_path: Path) -> ResultObject:
     reading = make_reading(image_readings(sources.computed_radiograph(tmp_path)))
     objects = write_results(reading, device=device, directory=tmp_path / "out", kinds=("SC",))
     return next(result for result in objects if result.kind == "SC")
-
-
-def receive(spool: Spool, path: Path) -> None:
-    dataset = dcmread(path)
-    spool.store(
-        data_set_of(path),
-        TransferInfo(
-            transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
-            sop_class_uid=str(dataset.SOPClassUID),
-            sop_instance_uid=str(dataset.SOPInstanceUID),
-            calling_ae_title="PACS",
-            receiving_ae_title="MEDICLIP",
-        ),
-    )
 
 
 def test_a_fused_picture_of_ours_that_is_routed_back_makes_no_new_revision(

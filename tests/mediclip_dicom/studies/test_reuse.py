@@ -29,7 +29,7 @@ from mediclip_dicom.tasks import retire_task
 from tests.conftest import wait_until
 from tests.factories.nodes import Destination, is_finished, runs_of, send
 from tests.factories.studies import mr_study, study_uid
-from tests.mediclip_dicom.conftest import TASK, FittedTask, settings_in, with_task
+from tests.factories.tasks import TASK, FittedTask, settings_in, with_task
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from mediclip_dicom.tasks import (
 )
 from tests.factories import sources
 from tests.factories.studies import mr_study, study_uid
-from tests.mediclip_dicom.conftest import SMALLEST, TASK, FittedTask, K, request_for
+from tests.factories.tasks import SMALLEST, TASK, FittedTask, K, request_for
 
 
 def rows(sessions: sessionmaker[Session]) -> int:
@@ -137,7 +137,7 @@ def test_files_that_were_not_used_are_counted_by_reason(
 def test_a_rate_that_is_none_is_refused_before_anything_is_read(
     sessions: sessionmaker[Session], tmp_path: Path, backbone: Backbone, rate: float
 ) -> None:
-    with pytest.raises(CalibrationError, match="must lie within 0 and 1"):
+    with pytest.raises(CalibrationError, match="must be between 0 and 1"):
         register_from_paths(
             sessions,
             [tmp_path / "is not looked for"],

@@ -29,7 +29,7 @@ from mediclip_dicom.tasks import (
     retire_task,
 )
 from tests.factories.studies import study_uid
-from tests.mediclip_dicom.conftest import TASK, FittedTask
+from tests.factories.tasks import TASK, FittedTask
 
 
 @pytest.fixture
