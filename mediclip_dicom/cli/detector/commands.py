@@ -279,5 +279,5 @@ def _rate(asked: float | None, default: float) -> float:
     if asked is None:
         return default
     if not 0 < asked < 1:
-        raise typer.BadParameter("must be within 0 and 1", param_hint="--false-positive-rate")
+        raise typer.BadParameter("must be between 0 and 1", param_hint="--false-positive-rate")
     return asked

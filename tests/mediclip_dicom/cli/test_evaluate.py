@@ -140,7 +140,7 @@ def test_another_subset_needs_another_folder(cli: Cli, data: Path) -> None:
         (("--split", "bodies/a.json", "--out", "out"), "give it with --root"),
         (("--split", "none.json", "--root", ".", "--out", "out"), "there is no file none.json"),
         (("--data", "bodies", "--subset", "train", "--out", "out"), "train"),
-        (("--data", "bodies", "--false-positive-rate", "0", "--out", "out"), "within 0 and 1"),
+        (("--data", "bodies", "--false-positive-rate", "0", "--out", "out"), "between 0 and 1"),
         (("--data", "bodies"), "--out"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

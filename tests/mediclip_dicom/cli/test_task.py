@@ -104,8 +104,8 @@ def test_pictures_are_taken_and_their_names_are_not_repeated(
     ("options", "told"),
     [
         (("--preset", "defualt"), "no preset 'defualt'; there are default"),
-        (("--false-positive-rate", "0"), "must lie within 0 and 1"),
-        (("--false-positive-rate", "1"), "must lie within 0 and 1"),
+        (("--false-positive-rate", "0"), "must be between 0 and 1"),
+        (("--false-positive-rate", "1"), "must be between 0 and 1"),
         (("--window", "40", "0"), "a window's width must be at least 1"),
         (("--body-part", "KNEE"), "the task reads MR, body part KNEE"),
     ],

@@ -112,7 +112,7 @@ def test_a_broken_picture_is_named(pictures: Path, tmp_path: Path) -> None:
 
 def test_a_study_cannot_be_normal_and_abnormal(pictures: Path, tmp_path: Path) -> None:
     put(pictures, "abnormal", "same.png")
-    with pytest.raises(DemoDataError, match="1 studies lie in normal/ and in abnormal/"):
+    with pytest.raises(DemoDataError, match="1 studies are in normal/ and in abnormal/"):
         read_own_data(pictures, tmp_path / "made", seed=0)
 
 
