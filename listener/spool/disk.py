@@ -50,6 +50,13 @@ class LowDiskMark:
         look: measures the space.
         min_free_bytes: the mark in bytes.
         min_free_percent: the mark in percent of the file system; the larger of the two counts.
+
+    Example:
+        >>> mark = LowDiskMark(
+        ...     lambda: Space(free=5, total=100), min_free_bytes=0, min_free_percent=10
+        ... )
+        >>> mark.is_low
+        True
     """
 
     def __init__(
