@@ -13,8 +13,12 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pydicom.data import get_testdata_file
+from pydicom.uid import UID
 from pynetdicom import AE, evt
+from pynetdicom.events import EventHandlerType
+
+from tests.factories.servers import port_of, start_server
+from tests.listener.conftest import bundled
 
 ROOT = Path(__file__).parents[2]
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -71,10 +75,12 @@ def send(port: int, *files: Path, options: tuple[str, ...] = ()) -> tuple[int, s
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    dataset = dcmread(get_testdata_file("CT_small.dcm", download=False))
+    dataset = dcmread(bundled("CT_small.dcm"))
     paths = []
     for number in (1, 2):
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(
+            f"1.2.3.{number}"
+        )
         dataset.StudyInstanceUID = "1.2.3"
         paths.append(tmp_path / f"{number}.dcm")
         dataset.save_as(paths[-1])
@@ -121,10 +127,13 @@ def test_a_peer_that_never_reports_makes_the_exit_code_1(files):
     peer = AE("NODE")
     peer.add_supported_context(CT, "1.2.840.10008.1.2.1")
     peer.add_supported_context("1.2.840.10008.1.20.1")
-    handlers = [(evt.EVT_C_STORE, lambda _: 0), (evt.EVT_N_ACTION, lambda _: (0, None))]
-    server = peer.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    handlers: list[EventHandlerType] = [
+        (evt.EVT_C_STORE, lambda _: 0),
+        (evt.EVT_N_ACTION, lambda _: (0, None)),
+    ]
+    server = start_server(peer, handlers)
     try:
-        code, printed = send(server.server_address[1], *files, options=("--wait", "0.1"))
+        code, printed = send(port_of(server), *files, options=("--wait", "0.1"))
     finally:
         server.shutdown()
     assert code == 1

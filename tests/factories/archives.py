@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from pynetdicom import AE, evt
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 
 from listener import CommitmentReport, Peer, decode_report, send_report
@@ -14,6 +15,7 @@ from tests.factories.nodes import (
     COMPREHENSIVE_3D_SR,
     SEGMENTATION,
 )
+from tests.factories.servers import port_of, start_server
 from tests.factories.sources import CT
 
 COMMITMENT = "1.2.840.10008.1.20.1"
@@ -29,13 +31,9 @@ class CommittingArchive:
         ae = AE("ARCHIVE")
         for sop_class in (SEGMENTATION, COMPREHENSIVE_3D_SR, COMMITMENT):
             ae.add_supported_context(sop_class)
-        self.server = ae.start_server(
-            ("127.0.0.1", 0),
-            block=False,
-            evt_handlers=[
-                (evt.EVT_C_STORE, lambda _: self.status),
-                (evt.EVT_N_ACTION, self._on_action),
-            ],
+        self.server = start_server(
+            ae,
+            [(evt.EVT_C_STORE, lambda _: self.status), (evt.EVT_N_ACTION, self._on_action)],
         )
 
     def settings(self, settings: Settings) -> Settings:
@@ -43,7 +41,7 @@ class CommittingArchive:
             name="archive",
             ae_title="ARCHIVE",
             host="127.0.0.1",
-            port=int(self.server.socket.getsockname()[1]),
+            port=port_of(self.server),
             commitment=True,
         )
         # One attempt, and no second one while a test looks at the first.
@@ -73,10 +71,9 @@ class ScriptedArchive:
     def __enter__(self) -> ScriptedArchive:
         ae = AE("ARCHIVE")
         ae.add_supported_context(CT)
-        self._server = ae.start_server(
-            ("127.0.0.1", 0),
-            block=False,
-            evt_handlers=[
+        self._server = start_server(
+            ae,
+            [
                 (evt.EVT_REQUESTED, lambda _: self.associations.append([])),
                 (evt.EVT_C_STORE, self._answer),
             ],
@@ -88,7 +85,7 @@ class ScriptedArchive:
 
     @property
     def port(self) -> int:
-        return int(self._server.socket.getsockname()[1])
+        return port_of(self._server)
 
     def _answer(self, event: Event) -> int:
         self.before_answer()
@@ -96,5 +93,6 @@ class ScriptedArchive:
         if status is None:
             event.assoc.abort()
             return 0x0000
+        assert isinstance(event.request, C_STORE)
         self.associations[-1].append(str(event.request.AffectedSOPInstanceUID))
         return status

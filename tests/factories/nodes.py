@@ -17,6 +17,7 @@ from listener import Peer, StoreCategory, store
 from mediclip_dicom.database import Run, RunState, Study, StudyRevision
 from mediclip_dicom.node import Node
 from mediclip_dicom.settings import DestinationSettings, Settings
+from tests.factories.servers import port_of, start_server
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
@@ -65,10 +66,8 @@ class Destination:
         ae = AE("ARCHIVE")
         for sop_class in (SEGMENTATION, COMPREHENSIVE_3D_SR):
             ae.add_supported_context(sop_class)
-        self._server = ae.start_server(
-            ("127.0.0.1", self.port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._keep)]
-        )
-        self.port = int(self._server.socket.getsockname()[1])
+        self._server = start_server(ae, [(evt.EVT_C_STORE, self._keep)], port=self.port)
+        self.port = port_of(self._server)
 
     def _keep(self, event: Event) -> int:
         dataset = event.dataset

@@ -8,6 +8,7 @@ from pynetdicom import AE
 
 from mediclip_dicom.settings import Settings
 from tests.factories.command_line import Cli, write_config
+from tests.factories.servers import port_of, start_server
 
 
 def config_with_peer(
@@ -23,9 +24,9 @@ def config_with_peer(
 def test_a_peer_that_answers_ends_with_0(cli: Cli, settings: Settings, tmp_path: Path) -> None:
     ae = AE("ARCHIVE")
     ae.add_supported_context("1.2.840.10008.1.1")
-    server = ae.start_server(("127.0.0.1", 0), block=False)
+    server = start_server(ae)
     try:
-        port = server.socket.getsockname()[1]
+        port = port_of(server)
         said = cli(
             "--config", config_with_peer(settings, tmp_path, port), "peer", "echo", "archive"
         )
@@ -50,11 +51,9 @@ def test_a_peer_that_does_not_let_us_in_says_why(
     ae = AE("ARCHIVE")
     ae.add_supported_context("1.2.840.10008.1.1")
     ae.require_called_aet = True
-    server = ae.start_server(("127.0.0.1", 0), block=False)
+    server = start_server(ae)
     try:
-        config = config_with_peer(
-            settings, tmp_path, server.socket.getsockname()[1], ae_title="OTHER"
-        )
+        config = config_with_peer(settings, tmp_path, port_of(server), ae_title="OTHER")
         said = cli("--config", config, "peer", "echo", "archive")
     finally:
         server.shutdown()

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pynetdicom import AE, evt
@@ -26,6 +27,7 @@ from tests.factories.nodes import (
     runs_of,
     send,
 )
+from tests.factories.servers import port_of, start_server
 from tests.factories.studies import (
     BIRTH_DATE,
     PATIENT_ID,
@@ -44,9 +46,7 @@ class Destination:
         ae = AE(name.upper())
         for sop_class in (SEGMENTATION, COMPREHENSIVE_3D_SR):
             ae.add_supported_context(sop_class)
-        self.server = ae.start_server(
-            ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
-        )
+        self.server = start_server(ae, [(evt.EVT_C_STORE, self._store)])
 
     @property
     def settings(self) -> DestinationSettings:
@@ -54,7 +54,7 @@ class Destination:
             name=self.name,
             ae_title=self.name.upper(),
             host="127.0.0.1",
-            port=int(self.server.socket.getsockname()[1]),
+            port=port_of(self.server),
         )
 
     def _store(self, event: Event) -> int:
@@ -181,7 +181,7 @@ def test_one_search_of_the_log_follows_a_study_from_its_association_to_its_confi
     with Node(archive.settings(node_settings), backbone=backbone) as node:
         archive.node_port = node.port
         # What is no date and no number makes libraries complain, with the value.
-        secrets = {"StudyID": "no-sh-VR-" + "x" * 20, "PatientAge": "Methuselah"}
+        secrets: dict[str, Any] = {"StudyID": "no-sh-VR-" + "x" * 20, "PatientAge": "Methuselah"}
         send(node, mr_study(tmp_path, 97, lesion=True, **secrets))
         wait_until(
             lambda: states(fitted_sessions, 97) == {DeliveryState.CONFIRMED}, "the confirmation"

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from mediclip_dicom.database import TaskVersion, connect, open_database
 from mediclip_dicom.node import CheckResult, CheckState, check_node
 from mediclip_dicom.settings import DestinationSettings, PeerSettings, Settings
+from tests.factories.servers import port_of, start_server
 from tests.factories.tasks import TASK
 
 
@@ -28,8 +29,8 @@ def checked(settings: Settings) -> dict[str, CheckResult]:
 def peer_port() -> Iterator[int]:
     ae = AE("ARCHIVE")
     ae.add_supported_context("1.2.840.10008.1.1")
-    server = ae.start_server(("127.0.0.1", 0), block=False)
-    yield int(server.socket.getsockname()[1])
+    server = start_server(ae)
+    yield port_of(server)
     server.shutdown()
 
 
