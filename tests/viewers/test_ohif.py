@@ -39,9 +39,9 @@ DEVICE = Device(
 def lesion(rows: int = ROWS, columns: int = COLUMNS) -> np.ndarray:
     """An ellipse right of and below the middle, longer than wide: no flip or turn of it is it."""
     row, column = np.mgrid[0:rows, 0:columns]
-    return ((row - 0.68 * rows) / (0.17 * rows)) ** 2 + (
-        (column - 0.34 * columns) / (0.12 * columns)
-    ) ** 2 < 1
+    down, right = (row - 0.68 * rows) / (0.17 * rows), (column - 0.34 * columns) / (0.12 * columns)
+    inside: np.ndarray = down**2 + right**2 < 1
+    return inside
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Orthanc, Vi
 
 def answered(
     archive: Orthanc, folder: Path, case: Case, kinds: tuple[ResultKind, ...]
-) -> tuple[str, dict[str, Path]]:
+) -> tuple[str, dict[ResultKind, Path]]:
     """A study with a lesion and our results in the archive: its UID, and the results by kind."""
     study = f"{sources.STUDY_UID}.90.{case.number}.{len(kinds)}"
     paths = [

@@ -18,6 +18,7 @@ from mediclip_dicom.results.picture import image_box
 from mediclip_dicom.settings import PROFILES, ResultKind
 from tests.factories import modalities, sources
 from tests.factories.readings import ALL, KINDS, image_readings, make_reading, without_marks
+from tests.factories.reports import measurements, read_report
 
 
 def by_kind(objects: tuple[ResultObject, ...]) -> dict[str, list[Path]]:
@@ -143,7 +144,7 @@ def test_a_fused_picture_shows_image_mark_and_warning(tmp_path: Path, device: De
     modalities.paint(path, np.zeros((240, 160), dtype=bool))
     (image,) = image_readings(path)
     objects = write_results(
-        make_reading([image]), device=device, directory=tmp_path / "out", kinds=("SC",)
+        make_reading([image]), device=device, directory=tmp_path / "out", kinds=["SC"]
     )
     picture = dcmread(by_kind(objects)["SC"][0])
     assert picture.PatientOrientation == ["L", "F"]
@@ -170,7 +171,7 @@ def test_a_fused_picture_shows_image_mark_and_warning(tmp_path: Path, device: De
 def test_key_objects_name_the_flagged_images_and_frames(tmp_path: Path, device: Device) -> None:
     path = sources.ultrasound(tmp_path, frames=4)
     reading = make_reading(image_readings(path, marked_frames=[2, 4]))
-    objects = write_results(reading, device=device, directory=tmp_path / "out", kinds=("KO",))
+    objects = write_results(reading, device=device, directory=tmp_path / "out", kinds=["KO"])
     document = dcmread(by_kind(objects)["KO"][0])
     (reference,) = [
         item
@@ -202,9 +203,7 @@ def test_when_one_object_fails_none_is_left(tmp_path: Path, device: Device) -> N
     del dataset.PixelData  # the header is whole: only the picture can't be made
     sources.write(dataset, path)
     with pytest.raises(ResultWriteError):
-        write_results(
-            make_reading(images), device=device, directory=tmp_path / "out", kinds=("SC",)
-        )
+        write_results(make_reading(images), device=device, directory=tmp_path / "out", kinds=["SC"])
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -228,5 +227,5 @@ def test_a_large_segmentation_is_deflated_and_a_larger_one_is_parted(
         shared = seg.SharedFunctionalGroupsSequence[0]
         assert shared.PixelMeasuresSequence[0].SpacingBetweenSlices == pytest.approx(4)
     assert frames == 5 * 3
-    report = hd.sr.srread(objects[-1].path)
-    assert len(report.content.get_planar_roi_measurement_groups()) == 10
+    report = read_report(objects[-1].path)
+    assert len(measurements(report).get_planar_roi_measurement_groups()) == 10

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import highdicom as hd
 import pytest
@@ -15,13 +16,14 @@ from pydicom.sr.codedict import codes
 from mediclip_dicom.results import Device, PreviousReport, Reading, write_results
 from tests.factories import sources
 from tests.factories.readings import image_readings, make_reading, without_marks
+from tests.factories.reports import measurements, read_report
 
 NORMALITY = hd.sr.CodedConcept("121402", "DCM", "Normality")
 
 
 def report_of(reading: Reading, device: Device, folder: Path) -> hd.sr.Comprehensive3DSR:
     path = write_results(reading, device=device, directory=folder)[-1].path
-    return hd.sr.srread(path)
+    return read_report(path)
 
 
 def texts(report: Dataset, name: str) -> list[str]:
@@ -29,6 +31,11 @@ def texts(report: Dataset, name: str) -> list[str]:
         report, value_type=hd.sr.ValueTypeValues.TEXT, recursive=True
     )
     return [item.TextValue for item in found if item.name.meaning == name]
+
+
+def code_of(evaluation: hd.sr.QualitativeEvaluation) -> str:
+    value: Any = evaluation.value  # a coded concept, though highdicom declares a number
+    return str(value.value)
 
 
 @pytest.fixture
@@ -44,14 +51,14 @@ def test_the_study_group_holds_the_score_the_verdict_and_the_algorithm(
 ) -> None:
     report = report_of(mr_reading, device, tmp_path / "out")
 
-    (group,) = report.content.get_image_measurement_groups()
+    (group,) = measurements(report).get_image_measurement_groups()
     (score,) = group.get_measurements()
     assert score.name.value == "ANOMALY_SCORE"
     assert score.name.scheme_designator == "99MEDICLIP"
     assert score.value == pytest.approx(0.95)
     assert score.unit.value == "1"
     (normality,) = group.get_qualitative_evaluations(NORMALITY)
-    assert normality.value.value == "263654008"
+    assert code_of(normality) == "263654008"
     parameters = texts(report, "Algorithm Parameters")
     for expected in (
         "task_version=3",
@@ -72,16 +79,17 @@ def segmentation_reference(group: hd.sr.PlanarROIMeasurementsAndQualitativeEvalu
     (item,) = hd.sr.utils.find_content_items(
         group[0], name=hd.sr.CodedConcept("121214", "DCM", "Referenced Segmentation Frame")
     )
-    return item.ReferencedSOPSequence[0]
+    reference: Dataset = item.ReferencedSOPSequence[0]
+    return reference
 
 
 def test_every_region_points_to_its_frame_of_the_segmentation_and_has_its_area(
     tmp_path: Path, device: Device, mr_reading: Reading
 ) -> None:
     objects = write_results(mr_reading, device=device, directory=tmp_path / "out")
-    seg, report = hd.seg.segread(objects[0].path), hd.sr.srread(objects[1].path)
+    seg, report = hd.seg.segread(objects[0].path), read_report(objects[1].path)
 
-    groups = report.content.get_planar_roi_measurement_groups()
+    groups = measurements(report).get_planar_roi_measurement_groups()
 
     assert len(groups) == 2
     areas = []
@@ -104,8 +112,8 @@ def test_the_segment_and_the_report_share_a_tracking_uid(
     tmp_path: Path, device: Device, mr_reading: Reading
 ) -> None:
     objects = write_results(mr_reading, device=device, directory=tmp_path / "out")
-    seg, report = hd.seg.segread(objects[0].path), hd.sr.srread(objects[1].path)
-    (group,) = report.content.get_volumetric_roi_measurement_groups()
+    seg, report = hd.seg.segread(objects[0].path), read_report(objects[1].path)
+    (group,) = measurements(report).get_volumetric_roi_measurement_groups()
     assert group.tracking_uid == seg.SegmentSequence[0].TrackingUID
     assert group.finding_type == codes.SCT.Lesion
 
@@ -115,7 +123,7 @@ def test_a_radiograph_of_unknown_spacing_has_regions_in_pixels(
 ) -> None:
     path = sources.computed_radiograph(tmp_path, ImagerPixelSpacing=None)
     report = report_of(make_reading(image_readings(path)), device, tmp_path / "out")
-    groups = report.content.get_planar_roi_measurement_groups()
+    groups = measurements(report).get_planar_roi_measurement_groups()
     assert groups
     for group in groups:
         assert group.get_measurements()[0].unit.value == "{pixels}"
@@ -136,9 +144,9 @@ def test_each_verdict_has_its_code(
     reading = dataclasses.replace(mr_reading, verdict=verdict)
     path = write_results(reading, device=device, directory=tmp_path / "out")[-1].path
     assert dciodvfy_errors(path) == []
-    (group,) = hd.sr.srread(path).content.get_image_measurement_groups()
+    (group,) = measurements(read_report(path)).get_image_measurement_groups()
     (normality,) = group.get_qualitative_evaluations(NORMALITY)
-    assert normality.value.value == code
+    assert code_of(normality) == code
 
 
 def test_a_study_of_which_nothing_could_be_read_still_gets_a_report_that_says_why(
@@ -226,8 +234,10 @@ def test_our_device_is_observer_and_contributing_equipment(
         written = dcmread(result.path)
         uids = [item.get("DeviceUID") for item in written.ContributingEquipmentSequence]
         assert device.uid in uids
-    (context,) = hd.sr.srread(result.path).content.get_observer_contexts()
-    assert context.observer_identifying_attributes.uid == device.uid
+    (context,) = measurements(read_report(result.path)).get_observer_contexts()
+    observer = context.observer_identifying_attributes
+    assert isinstance(observer, hd.sr.DeviceObserverIdentifyingAttributes)
+    assert observer.uid == device.uid
 
 
 def test_dcmtk_reads_the_report_as_text(

@@ -48,7 +48,7 @@ def test_an_mr_series_gets_one_segmentation_on_its_own_grid(
     for mask, image in zip(masks, (images[1], images[3]), strict=True):
         assert image.placement is not None
         assert image.map is not None
-        on_source = image.placement.to_source(image.map)
+        on_source = image.placement.to_source(image.read_map())
         for band in bands(0.5):
             expected = on_source > np.float32(band.threshold)
             assert expected.any()
@@ -109,7 +109,7 @@ def test_a_radiograph_without_frame_of_reference_gets_a_valid_segmentation(
     assert item.ReferencedSOPInstanceUID == image.header.sop_instance_uid
     assert image.placement is not None
     assert image.map is not None
-    expected = image.placement.to_source(image.map) > np.float32(0.5)
+    expected = image.placement.to_source(image.read_map()) > np.float32(0.5)
     assert (seg.pixel_array[0] == expected).all()
 
 

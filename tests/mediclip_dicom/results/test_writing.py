@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.uid import UID
 
 from mediclip_dicom.errors import ResultWriteError, UnsupportedImageError, UnsupportedReason
 from mediclip_dicom.imaging import read_header
@@ -46,7 +47,7 @@ def test_maps_that_lie_on_disk_give_the_same_files_as_maps_in_memory(
         ),
     )
     in_memory, on_disk = (
-        write_results(one, device=device, directory=tmp_path / name, kinds=("FRACTIONAL",))
+        write_results(one, device=device, directory=tmp_path / name, kinds=["FRACTIONAL"])
         for name, one in (("memory", reading), ("disk", stored))
     )
     assert len(in_memory) == 3
@@ -155,7 +156,7 @@ def test_a_slice_without_thickness_or_window_gets_a_valid_segmentation(
 def test_a_source_of_a_retired_class_gets_results_that_name_it(
     tmp_path: Path, device: Device, dciodvfy_errors: Callable[[Path], list[str]]
 ) -> None:
-    retired = "1.2.840.10008.5.1.4.1.1.6"  # Ultrasound Image, before 1993
+    retired = UID("1.2.840.10008.5.1.4.1.1.6")  # Ultrasound Image, before 1993
     path = sources.ultrasound(tmp_path)
     dataset = dcmread(path)
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = retired

@@ -23,7 +23,7 @@ def picture(tmp_path: Path) -> ResultObject:
         uid="2.25.1", name="n", manufacturer="m", model="m", serial="1", software_version="0"
     )
     reading = make_reading(image_readings(sources.computed_radiograph(tmp_path)))
-    objects = write_results(reading, device=device, directory=tmp_path / "out", kinds=("SC",))
+    objects = write_results(reading, device=device, directory=tmp_path / "out", kinds=["SC"])
     return next(result for result in objects if result.kind == "SC")
 
 
