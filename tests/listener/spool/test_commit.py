@@ -14,7 +14,7 @@ from listener.spool import commit as module
 from listener.spool.commit import Committer
 from listener.spool.durable import DurableFolders
 from listener.spool.incoming import IncomingDataSet
-from listener.spool.part10 import TransferInfo, file_header
+from listener.spool.part10 import TransferInfo, file_header, read_header
 from listener.spool.removal import StudyRemoval
 
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
@@ -37,7 +37,7 @@ def removal(tmp_path: Path) -> Iterator[StudyRemoval]:
 @pytest.fixture
 def committer(tmp_path: Path, removal: StudyRemoval, monkeypatch: pytest.MonkeyPatch) -> Committer:
     """A committer whose clock stands still."""
-    monkeypatch.setattr(module.time, "time_ns", lambda: START_NS)
+    monkeypatch.setattr("listener.spool.commit.time.time_ns", lambda: START_NS)
     return Committer(folders=DurableFolders(tmp_path / "studies"), removal=removal)
 
 
@@ -124,7 +124,6 @@ def test_a_file_that_is_removed_while_it_is_looked_at_is_not_stored(
     committer: Committer, tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit(committer, tmp_path, path)
-    read_header = module.read_header
 
     def removed_first(found: Path) -> object:
         found.unlink()
@@ -154,7 +153,7 @@ def test_an_equal_file_that_appears_after_the_look_counts_as_the_first(
     content = path.read_bytes()
     path.unlink()
     is_stored = module._is_stored
-    looks = []
+    looks: list[bool] = []
 
     def stored_after_the_first_look(found: Path, syntax: str, *, size: int) -> bool:
         answer = is_stored(found, syntax, size=size)
