@@ -52,6 +52,11 @@ def trained_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def kill(node: NodeProcess) -> None:
+    if node.process is not None:
+        node.process.kill()
+
+
 @pytest.fixture(scope="module")
 def make_node(
     trained_root: Path, tmp_path_factory: pytest.TempPathFactory
@@ -64,14 +69,14 @@ def make_node(
             shutil.copytree(trained_root / "storage", root / "storage")
             settings = _settings(root, node_port=node_port, pacs=pacs)
             node = NodeProcess(root / "config.toml", settings)
-            stack.callback(lambda: node.process and node.process.kill())
+            stack.callback(kill, node)
             return node
 
         yield make
 
 
 def _settings(root: Path, *, node_port: int, pacs: DemoPacs | None) -> Settings:
-    sections = {
+    sections: dict[str, dict[str, object]] = {
         "node": {"host": "127.0.0.1", "port": node_port, "open": True},
         "storage": {"root": str(root / "storage"), "min_free_mb": 16},
         "backbone": {"weights": "untrained", "device": "cpu"},

@@ -96,4 +96,6 @@ class Orthanc:
             head = f"Content-Type: {answer.headers['Content-Type']}\r\n\r\n".encode()
             message = email.message_from_bytes(head + answer.read(), policy=email.policy.HTTP)
         (part,) = message.iter_parts()
-        return dcmread(BytesIO(part.get_payload(decode=True)))
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        return dcmread(BytesIO(content))

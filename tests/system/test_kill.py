@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pydicom
@@ -15,7 +16,7 @@ import pytest
 from listener import Spool
 from mediclip_dicom.cli.demo.pacs import DemoPacs, free_port
 from tests.conftest import is_soak, soak_rounds
-from tests.factories.node_process import make_study, study_uid
+from tests.factories.node_process import NodeProcess, make_study, study_uid
 from tests.listener.receivers import Receivers, forking
 
 pytestmark = pytest.mark.system
@@ -58,7 +59,7 @@ def content(path: Path) -> tuple[str, bytes]:
 
 @pytest.mark.soak
 def test_whatever_storescu_was_told_is_stored_is_there_once_and_whole(
-    dcmtk: Path, make_ct, tmp_path: Path
+    dcmtk: Path, make_ct: Callable[..., Path], tmp_path: Path
 ) -> None:
     seed = int(os.environ.get("MEDICLIP_SOAK_SEED", "20261125"))
     chance = random.Random(seed)
@@ -89,7 +90,7 @@ def test_whatever_storescu_was_told_is_stored_is_there_once_and_whole(
 
 @pytest.mark.soak
 def test_a_node_killed_at_random_moments_answers_each_study_once(
-    make_node, dcmtk: Path, tmp_path: Path
+    make_node: Callable[..., NodeProcess], dcmtk: Path, tmp_path: Path
 ) -> None:
     if not is_soak():
         pytest.skip("a long test, for make soak; its short form is test_a_study_survives_kill_9")

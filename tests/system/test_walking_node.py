@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(make_node) -> Iterator[Site]:
+def site(make_node: Callable[..., NodeProcess]) -> Iterator[Site]:
     port = free_port()
     with DemoPacs({"MEDICLIP": ("127.0.0.1", port)}) as pacs:
         node = make_node(node_port=port, pacs=pacs)
@@ -55,7 +55,9 @@ def storescu(dcmtk: Path, node: NodeProcess, paths: list[Path]) -> None:
     )
 
 
-def test_a_study_sent_by_dcmtk_comes_back_as_seg_and_sr_once(site, dcmtk, tmp_path):
+def test_a_study_sent_by_dcmtk_comes_back_as_seg_and_sr_once(
+    site: Site, dcmtk: Path, tmp_path: Path
+) -> None:
     paths = make_study(tmp_path / "a", 1, lesion=True)
     site.pacs.store(paths)
     storescu(dcmtk, site.node, paths)
@@ -84,7 +86,9 @@ def test_a_study_sent_by_dcmtk_comes_back_as_seg_and_sr_once(site, dcmtk, tmp_pa
     assert site.results(study_uid(1)) == {"SR": 1, "SEG": 1}
 
 
-def test_results_that_the_pacs_routes_back_start_no_second_analysis(site, dcmtk, tmp_path):
+def test_results_that_the_pacs_routes_back_start_no_second_analysis(
+    site: Site, dcmtk: Path, tmp_path: Path
+) -> None:
     paths = make_study(tmp_path / "a", 3, lesion=True)
     site.pacs.store(paths)
     site.pacs.send(study_uid(3), "MEDICLIP")
@@ -100,7 +104,9 @@ def test_results_that_the_pacs_routes_back_start_no_second_analysis(site, dcmtk,
     assert site.results(study_uid(3)) == returned
 
 
-def test_a_later_slice_makes_a_new_revision_with_its_own_report(site, dcmtk, tmp_path):
+def test_a_later_slice_makes_a_new_revision_with_its_own_report(
+    site: Site, dcmtk: Path, tmp_path: Path
+) -> None:
     paths = make_study(tmp_path / "a", 5, slices=4)
     site.pacs.store(paths)
     storescu(dcmtk, site.node, paths[:3])
@@ -110,7 +116,9 @@ def test_a_later_slice_makes_a_new_revision_with_its_own_report(site, dcmtk, tmp
     assert site.results(study_uid(5))["SR"] == 2
 
 
-def test_broken_objects_amid_a_study_are_refused_and_the_rest_is_analysed(site, tmp_path):
+def test_broken_objects_amid_a_study_are_refused_and_the_rest_is_analysed(
+    site: Site, tmp_path: Path
+) -> None:
     first, second, third = make_study(tmp_path / "a", 6)
     site.pacs.store([first, second, third])
     whole = data_set_of(second)
@@ -133,7 +141,9 @@ def test_broken_objects_amid_a_study_are_refused_and_the_rest_is_analysed(site, 
     assert site.results(study_uid(6))["SR"] == 1
 
 
-def test_a_study_of_another_modality_is_recorded_and_gets_no_result(site, dcmtk, tmp_path):
+def test_a_study_of_another_modality_is_recorded_and_gets_no_result(
+    site: Site, dcmtk: Path, tmp_path: Path
+) -> None:
     paths = make_study(tmp_path / "a", 7)
     for path in paths:
         dataset = dcmread(path)
@@ -143,14 +153,16 @@ def test_a_study_of_another_modality_is_recorded_and_gets_no_result(site, dcmtk,
     assert site.node.wait_for_runs(study_uid(7)) == [("no task", True, 0)]
 
 
-def test_the_log_names_no_patient(site):
+def test_the_log_names_no_patient(site: Site) -> None:
     text = site.node.log.read_text()
     assert study_uid(1) in text
     assert "sentinel" not in text.lower()
 
 
 @pytest.mark.parametrize("moment", ["before it is gathered", "while it is analysed"])
-def test_a_study_survives_kill_9(make_node, dcmtk, tmp_path, moment):
+def test_a_study_survives_kill_9(
+    make_node: Callable[..., NodeProcess], dcmtk: Path, tmp_path: Path, moment: str
+) -> None:
     port = free_port()
     study = study_uid(20)
     with DemoPacs({}) as pacs:
@@ -176,8 +188,8 @@ def test_a_study_survives_kill_9(make_node, dcmtk, tmp_path, moment):
 
 
 def test_results_wait_for_a_pacs_that_is_away_and_a_stop_does_not_wait_for_it(
-    make_node, dcmtk, tmp_path
-):
+    make_node: Callable[..., NodeProcess], dcmtk: Path, tmp_path: Path
+) -> None:
     away = DemoPacs({})
     node = make_node(node_port=free_port(), pacs=away)
     node.start()
