@@ -29,7 +29,7 @@ Cli = Callable[..., Said]
 
 def write_config(settings: Settings, path: Path, *, extra: str = "") -> Path:
     """The settings that the tests change, as the file that an administrator writes."""
-    sections = {
+    sections: dict[str, dict[str, object]] = {
         "node": {"host": settings.node.host, "port": settings.node.port, "open": True},
         "storage": {"root": str(settings.storage.root), "min_free_mb": 1},
         "backbone": {"model": "untrained", "weights": "untrained", "device": "cpu"},

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
@@ -28,8 +28,8 @@ def _base(
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = sop_class
-    dataset.file_meta.MediaStorageSOPInstanceUID = f"{STUDY_UID}.{series}.{number}"
+    dataset.file_meta.MediaStorageSOPClassUID = UID(sop_class)
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"{STUDY_UID}.{series}.{number}")
     dataset.SpecificCharacterSet = "ISO_IR 100"
     dataset.SOPClassUID = sop_class
     dataset.SOPInstanceUID = f"{STUDY_UID}.{series}.{number}"
@@ -68,7 +68,8 @@ def _set_grey(dataset: Dataset, pixels: npt.NDArray[np.uint16], *, photometric: 
 
 def _gradient(rows: int, columns: int) -> npt.NDArray[np.uint16]:
     row, column = np.mgrid[0:rows, 0:columns]
-    return ((row * 7 + column * 3) % 1000).astype(np.uint16)
+    pixels: npt.NDArray[np.uint16] = ((row * 7 + column * 3) % 1000).astype(np.uint16)
+    return pixels
 
 
 def write(dataset: Dataset, path: Path) -> Path:

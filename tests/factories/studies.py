@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ def mr_study(
 ) -> list[Path]:
     """One study of one series: a bright oval body over noise; a lesion is a bright square in it."""
     folder.mkdir(parents=True, exist_ok=True)
-    named = {
+    named: dict[str, Any] = {
         "StudyInstanceUID": study_uid(number),
         "PatientName": PATIENT_NAME,
         "PatientID": PATIENT_ID,

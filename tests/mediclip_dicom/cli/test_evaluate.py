@@ -120,8 +120,8 @@ def test_another_subset_needs_another_folder(cli: Cli, data: Path) -> None:
     lines += [f"normal/n{n:02d}.png,0,{part}" for n, part in enumerate(["pool"] * 3 + ["test"])]
     lines += ["normal/n04.png,0,dev", "abnormal/a100.png,1,test", "abnormal/a101.png,1,dev"]
     (data / "bodies.csv").write_text("\n".join(lines))
-    arguments = ("evaluate", "--data", data / "bodies.csv", "--k", "2", "--seeds", "0")
-    arguments = (*arguments, "--preset", "quick", "--no-baselines", "--out", "out")
+    drawn = ("evaluate", "--data", data / "bodies.csv", "--k", "2", "--seeds", "0")
+    arguments = (*drawn, "--preset", "quick", "--no-baselines", "--out", "out")
     assert cli(*arguments, "--subset", "dev").code == 0
     said = cli(*arguments)
     assert said.code == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import generate_uid
+from pydicom.uid import UID, generate_uid
 from sqlalchemy.orm import Session, sessionmaker
 
 from listener.errors import AssociationAbortedError, NoPresentationContextError
@@ -105,7 +105,7 @@ def make(tmp_path: Path) -> Make:
 
     def make_objects(number: int, sop_class: str = CT) -> list[Path]:
         dataset = dcmread(bundled("CT_small.dcm"))
-        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = sop_class
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = UID(sop_class)
         paths = []
         for _ in range(number):
             dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()

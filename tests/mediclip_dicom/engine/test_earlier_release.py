@@ -9,6 +9,7 @@ keep the file small; the test fits others in their place.
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_the_names_in_the_engines_tables_are_those_of_the_first_release() -> Non
 
 
 @pytest.fixture
-def archive():
+def archive() -> Iterator[Destination]:
     archive = Destination()
     yield archive
     archive.stop()

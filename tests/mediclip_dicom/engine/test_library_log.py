@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 import structlog
@@ -21,7 +22,9 @@ def library() -> logging.Logger:
     return logging.getLogger(LIBRARY)
 
 
-def test_a_poller_that_has_lost_its_database_says_so_in_our_log(tmp_path, library) -> None:
+def test_a_poller_that_has_lost_its_database_says_so_in_our_log(
+    tmp_path: Path, library: logging.Logger
+) -> None:
     """With the library's own retry on, as the worker has it."""
     client = DBOSClient(
         system_database_url=f"sqlite:///{tmp_path / 'none' / 'workflows.sqlite'}", lazy=True
@@ -38,7 +41,7 @@ def test_a_poller_that_has_lost_its_database_says_so_in_our_log(tmp_path, librar
     assert event["reason"] == "sqlite3.OperationalError"
 
 
-def test_an_error_is_told_with_its_kind_and_without_its_words(library) -> None:
+def test_an_error_is_told_with_its_kind_and_without_its_words(library: logging.Logger) -> None:
     with capture_logs() as logs:
         try:
             raise ValueError(PATIENT)
@@ -50,7 +53,9 @@ def test_an_error_is_told_with_its_kind_and_without_its_words(library) -> None:
     assert PATIENT not in str(logs)
 
 
-def test_the_library_prints_nothing_of_its_own(library, capsys) -> None:
+def test_the_library_prints_nothing_of_its_own(
+    library: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
     forward_library_log()
     library.warning(f"stem: {PATIENT}")
     said = capsys.readouterr()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.uid import UID
 
 from mediclip_dicom.errors import UndecodableFrameError, UnsupportedImageError
 from mediclip_dicom.imaging import iter_frames
@@ -134,7 +135,7 @@ def test_a_syntax_that_no_decoder_reads_is_an_error_that_names_it(
     tmp_path: Path, example: Example
 ) -> None:
     dataset = dcmread(example("JPEG2000.dcm"))
-    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.53"
+    dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.53")
     path = sources.write(dataset, tmp_path / "progressive.dcm")
     with pytest.raises(UndecodableFrameError, match="not supported"):
         list(iter_frames(path))

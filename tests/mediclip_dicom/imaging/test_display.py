@@ -1,6 +1,7 @@
 """Stored values become what a radiologist would see."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ def shown(
     **attributes: object,
 ) -> np.ndarray:
     """The first channel of a small CR with these stored values and attributes."""
-    defaults: dict[str, object] = {
+    defaults: dict[str, Any] = {
         "PhotometricInterpretation": "MONOCHROME2",
         "PixelRepresentation": int(stored.dtype.kind == "i"),
         "PixelData": stored.tobytes(),
@@ -63,7 +64,7 @@ def test_the_first_of_several_windows_is_used(tmp_path: Path) -> None:
 
 def test_linear_exact_and_sigmoid_follow_their_own_formulas(tmp_path: Path) -> None:
     values = STORED.astype(float)
-    window = {"WindowCenter": 250, "WindowWidth": 300}
+    window: dict[str, Any] = {"WindowCenter": 250, "WindowWidth": 300}
     exact = shown(tmp_path, STORED, VOILUTFunction="LINEAR_EXACT", **window)
     assert np.allclose(exact, np.clip((values - 250) / 300 + 0.5, 0, 1), atol=1e-6)
     sigmoid = shown(tmp_path, STORED, VOILUTFunction="SIGMOID", **window)
@@ -97,7 +98,7 @@ def test_signed_values_keep_their_sign(tmp_path: Path) -> None:
 
 
 def test_monochrome1_is_inverted_after_the_window(tmp_path: Path) -> None:
-    window = {"WindowCenter": 250, "WindowWidth": 300}
+    window: dict[str, Any] = {"WindowCenter": 250, "WindowWidth": 300}
     found = shown(tmp_path, STORED, PhotometricInterpretation="MONOCHROME1", **window)
     assert np.allclose(found, 1 - linear(STORED.astype(float), 250, 300), atol=1e-6)
 

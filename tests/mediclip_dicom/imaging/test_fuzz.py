@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,8 +19,8 @@ from tests.listener.scp.test_bad_objects import damage, real_files
 @pytest.mark.soak
 @pytest.mark.filterwarnings("ignore")
 def test_real_files_damaged_in_any_way_are_read_or_skipped_with_a_reason(
-    shared_data, tmp_path_factory
-):
+    shared_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     samples = [item for item in real_files(shared_data / "dicom") if len(item.data) < 300_000]
     with Spool(tmp_path_factory.mktemp("fuzz")) as spool:
 

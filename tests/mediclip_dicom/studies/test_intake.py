@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -30,7 +31,7 @@ def test_a_study_is_answered_with_each_header_parsed_once(
     parsed: list[Path] = []
     read_attributes = header.read_attributes
 
-    def noted(path: Path):
+    def noted(path: Path) -> tuple[Dataset, bool]:
         parsed.append(path)
         return read_attributes(path)
 

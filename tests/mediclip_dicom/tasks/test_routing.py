@@ -18,8 +18,10 @@ def radiograph(tmp_path: Path) -> ImageHeader:
 @pytest.fixture
 def bare_radiograph(tmp_path: Path) -> ImageHeader:
     """The same without body part, view and description, as a plain device sends it."""
-    nothing = {"BodyPartExamined": "", "ViewPosition": "", "SeriesDescription": ""}
-    return read_header(sources.computed_radiograph(tmp_path, **nothing))
+    path = sources.computed_radiograph(
+        tmp_path, BodyPartExamined="", ViewPosition="", SeriesDescription=""
+    )
+    return read_header(path)
 
 
 @pytest.mark.parametrize(
