@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def run_ours(job: dict[str, Any]) -> dict[str, Any]:
     images = read_images([Path(file) for file in job["files"]], geometry=preset.geometry)
     backbone.encode(support[:1])  # measures the machine if nobody has
     on_card = backbone.device.type == "cuda"
-    synchronise = torch.cuda.synchronize if on_card else lambda: None
+    synchronise: Callable[[], None] = torch.cuda.synchronize if on_card else lambda: None
     generator = torch.Generator().manual_seed(job["seed"])
     begun, worked = time.perf_counter(), time.process_time()
     detector = Detector.fit(support, backbone=backbone, preset=preset, generator=generator)

@@ -21,12 +21,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
-from receivers import NO_DELAY, OURS, receiver, receivers
+
+if TYPE_CHECKING:
+    from bench.receivers import NO_DELAY, OURS, receiver, receivers
+else:  # run as a script, whose own folder is on the path
+    from receivers import NO_DELAY, OURS, receiver, receivers
 
 STORED_AT_LEAST = {"large": 512 * 1024, "small": 8 * 1024}
 
@@ -41,7 +46,9 @@ class Measurement:
 
 
 def make_instances(folder: Path, *, count: int, size: int) -> None:
-    dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm", download=False))
+    bundled = get_testdata_file("CT_small.dcm", download=False)
+    assert isinstance(bundled, str)
+    dataset = pydicom.dcmread(bundled)
     dataset.remove_private_tags()
     generator = np.random.default_rng(0)
     dataset.Rows, dataset.Columns = 16, 16

@@ -20,13 +20,15 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 from mediclip_dicom.imaging import Placement, SourceImage, read_header
 from mediclip_dicom.results import Device, ImageReading, Reading, StoredMap, write_results
+from mediclip_dicom.settings import ResultKind
 
 SIDE = 512
 STUDY = "1.2.826.0.1.3680043.8.498.42"
@@ -38,7 +40,7 @@ def write_ct(folder: Path, slices: int) -> None:
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         dataset.file_meta.MediaStorageSOPClassUID = CTImageStorage
-        dataset.file_meta.MediaStorageSOPInstanceUID = f"{STUDY}.1.{number}"
+        dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"{STUDY}.1.{number}")
         dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, f"{STUDY}.1.{number}"
         dataset.StudyInstanceUID, dataset.SeriesInstanceUID = STUDY, f"{STUDY}.1"
         dataset.FrameOfReferenceUID = f"{STUDY}.9"
@@ -92,7 +94,7 @@ class Sampler:
             self.peak = max(self.peak, anonymous_mb())
 
 
-def write(folder: Path, kinds: list[str], marked: int) -> dict[str, object]:
+def write(folder: Path, kinds: list[ResultKind], marked: int) -> dict[str, object]:
     images = []
     for number, path in enumerate(sorted((folder / "ct").iterdir())):
         placement = Placement(rows=SIDE, columns=SIDE)
@@ -137,6 +139,11 @@ def write(folder: Path, kinds: list[str], marked: int) -> dict[str, object]:
     }
 
 
+def result_kinds(text: str) -> list[ResultKind]:
+    known: dict[str, ResultKind] = {kind: kind for kind in get_args(ResultKind)}
+    return [known[name] for name in text.split(",")]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--slices", type=int, default=2000)
@@ -146,7 +153,7 @@ def main() -> None:
     arguments = parser.parse_args()
     marked = round(arguments.slices * arguments.marked)
     if arguments.folder is not None:
-        print(json.dumps(write(arguments.folder, arguments.kinds.split(","), marked)))
+        print(json.dumps(write(arguments.folder, result_kinds(arguments.kinds), marked)))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -49,7 +49,7 @@ def rate(images: torch.Tensor, settings: SynthesisSettings, *, step: int, seed: 
     generator = torch.Generator().manual_seed(seed)
     sources = images.roll(1, 0)
     start = time.perf_counter()
-    for targets, others in zip(images.split(step), sources.split(step), strict=True):
+    for targets, others in zip(torch.split(images, step), torch.split(sources, step), strict=True):
         synthesise(targets, others, settings=settings, generator=generator)
     return len(images) / (time.perf_counter() - start)
 
