@@ -16,6 +16,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,6 +46,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 from utils.losses import BinaryDiceLoss, FocalLoss
 
+# Theirs, from the checkout; mypy reads the installed package of this name, which is another.
+their_open_clip: Any = open_clip
+their_clip: Any = CLIP
+
 
 def load_tower(job: dict[str, Any]) -> Any:
     """Their CLIP class with the given weights."""
@@ -53,7 +58,7 @@ def load_tower(job: dict[str, Any]) -> Any:
     vision = dict(config["vision_cfg"])
     without_norm = vision.pop("no_ln_pre", False)
     epsilon = vision.pop("norm_kwargs", {}).get("eps")
-    model = CLIP(
+    model = their_clip(
         config["embed_dim"], vision, config["text_cfg"], quick_gelu=config.get("quick_gelu", False)
     )
     if without_norm:
@@ -94,7 +99,7 @@ class Theirs:
             [{"params": group} for group in groups], lr=1e-3, betas=(0.5, 0.999)
         )
         self.losses = (FocalLoss(), BinaryDiceLoss())
-        self.preprocess = open_clip.image_transform()
+        self.preprocess = their_open_clip.image_transform()
         arguments = SimpleNamespace(
             image_size=settings["image_size"], anomaly_tasks=settings["anomaly_tasks"]
         )
@@ -139,13 +144,13 @@ class Theirs:
 def main() -> None:
     job = json.loads(Path(JOB).read_text())
     theirs = Theirs(job)
-    mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+    mean, std = their_open_clip.OPENAI_DATASET_MEAN, their_open_clip.OPENAI_DATASET_STD
     images = torch.load(job["images"], weights_only=True)
     images = (images - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
     total = theirs.epochs * -(-job["k"] // theirs.batch)
     wanted = job["updates"] or total
     on_card = theirs.clip.device.type == "cuda"
-    synchronise = torch.cuda.synchronize if on_card else lambda: None
+    synchronise: Callable[[], None] = torch.cuda.synchronize if on_card else lambda: None
     begun, worked = time.perf_counter(), time.process_time()
     theirs.fit(wanted)
     synchronise()

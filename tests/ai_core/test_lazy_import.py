@@ -80,4 +80,4 @@ def test_every_name_of_a_lazy_face_exists(face: str):
 
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no_such_name"):
-        _ = ai_core.no_such_name
+        _ = ai_core.no_such_name  # type: ignore[attr-defined]

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
-from pydicom.uid import generate_uid
+from pydicom.uid import UID, generate_uid
 from pynetdicom.association import Association
 from pynetdicom.dsutils import split_dataset
 
@@ -84,7 +85,7 @@ def make_ct(tmp_path: Path) -> Callable[..., Path]:
     def make(study: str, series: str, *, sop: str | None = None, shade: int = 0) -> Path:
         template.StudyInstanceUID = study
         template.SeriesInstanceUID = series
-        template.SOPInstanceUID = template.file_meta.MediaStorageSOPInstanceUID = (
+        template.SOPInstanceUID = template.file_meta.MediaStorageSOPInstanceUID = UID(
             sop or generate_uid()
         )
         template.InstanceNumber = shade
@@ -113,9 +114,9 @@ def start_scp(spool: Spool) -> Iterator[Callable[..., StorageSCP]]:
             commitment=None,
             on_commitment=None,
             findable=None,
-            **settings,
+            **settings: Any,
         ) -> StorageSCP:
-            chosen = {
+            chosen: dict[str, Any] = {
                 "ae_title": "NODE",
                 "port": 0,
                 "min_free_bytes": 0,

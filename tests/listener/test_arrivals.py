@@ -137,10 +137,12 @@ def test_stopping_reports_everything_that_is_left():
 def test_nothing_is_lost_or_reported_twice_between_many_threads():
     reported: list[StudyActivity] = []
     with Arrivals(reported.append, min_interval_s=0.01) as arrivals:
-        threads = [
-            threading.Thread(target=lambda: [arrivals.stored(instance()) for _ in range(500)])
-            for _ in range(4)
-        ]
+
+        def store_500() -> None:
+            for _ in range(500):
+                arrivals.stored(instance())
+
+        threads = [threading.Thread(target=store_500) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

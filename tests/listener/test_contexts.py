@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import MPEG2MPML, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit
+from pydicom.uid import MPEG2MPML, UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit
 from pynetdicom import AE, build_context
 
 from listener.access import Permission
@@ -27,7 +27,7 @@ def test_the_image_classes_of_every_modality_are_offered_once():
 def test_a_sender_that_leaves_the_choice_to_us_need_not_lose_anything(start_scp):
     scp = start_scp()
     sender = AE("MODALITY")
-    offered = [JPEGBaseline8Bit, JPEG2000Lossless, ExplicitVRLittleEndian]
+    offered: list[str | UID] = [JPEGBaseline8Bit, JPEG2000Lossless, ExplicitVRLittleEndian]
     ct, mr = IMAGE_SOP_CLASSES[8], IMAGE_SOP_CLASSES[11]
     contexts = [build_context(ct, offered), build_context(mr, offered[:2])]
     association = sender.associate("127.0.0.1", scp.port, contexts=contexts, ae_title="NODE")

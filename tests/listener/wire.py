@@ -93,7 +93,7 @@ class Heard:
 
     @staticmethod
     def _is_success(answer: Dataset) -> bool:
-        return answer.CommandField == 0x8001 and answer.Status == 0
+        return bool(answer.CommandField == 0x8001 and answer.Status == 0)
 
 
 class Wire:

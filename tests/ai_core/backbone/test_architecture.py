@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from open_clip.transformer import QuickGELU
@@ -51,7 +52,7 @@ def test_a_file_gets_quick_gelu_by_the_models_name():
 def test_the_built_model_has_the_activation_in_both_towers(quick, kind):
     model = build_model(Architecture(name="tiny", config=config_of(quick_gelu=quick)))
     assert activations(model) == {kind}
-    assert activations(model.visual) == {kind}
+    assert activations(model.get_submodule("visual")) == {kind}
 
 
 def test_colours_are_those_of_the_weights():
@@ -94,7 +95,8 @@ def test_a_file_that_is_no_config_is_told_by_its_name(tmp_path, text):
 def test_the_tower_is_built_for_224_pixels_whatever_it_was_trained_at():
     vision = {**TINY["vision_cfg"], "image_size": 448}
     model = build_model(Architecture(name="tiny", config={**TINY, "vision_cfg": vision}))
-    assert tuple(model.visual.grid_size) == (7, 7)
+    visual: Any = model.visual
+    assert tuple(visual.grid_size) == (7, 7)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import itertools
 import math
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -12,6 +13,10 @@ from ai_core.backbone.autotune import (
     measure,
     save_choices,
 )
+from ai_core.backbone.names import Precision
+from ai_core.backbone.tower import Runner
+
+Maker = Callable[[], Runner]
 
 
 class Clock:
@@ -35,9 +40,18 @@ def runner(clock, seconds, *, shift=0.0):
     return lambda: run
 
 
-def measured(clock, **makers):
+def measured(clock: Clock, *, fp32: Maker, bf16: Maker | None = None) -> dict[Precision, Choice]:
+    makers: dict[Precision, Maker] = {"fp32": fp32}
+    if bf16 is not None:
+        makers["bf16"] = bf16
     found = measure(makers, batches=(1, 2, 4), clock=clock, seconds=100)
     return {choice.precision: choice for choice in found}
+
+
+def the_fastest(choices: Sequence[Choice], *, precision: Precision | None = None) -> Choice:
+    found = fastest(choices, precision=precision)
+    assert found is not None
+    return found
 
 
 def test_the_batch_before_the_cliff_is_kept():
@@ -68,7 +82,7 @@ def test_a_precision_whose_tokens_disagree_is_never_chosen_however_fast():
     )
     assert found["bf16"].agreement < 0.999
     assert found["bf16"].seconds == math.inf
-    assert fastest(tuple(found.values())).precision == "fp32"
+    assert the_fastest(tuple(found.values())).precision == "fp32"
     assert fastest(tuple(found.values()), precision="bf16") is None
 
 
@@ -79,7 +93,7 @@ def test_a_precision_that_fails_is_passed_over():
     clock = Clock()
     found = measured(clock, fp32=runner(clock, dict.fromkeys((1, 2, 4), 1.0)), bf16=broken)
     assert found["bf16"].seconds == math.inf
-    assert fastest(tuple(found.values())).precision == "fp32"
+    assert the_fastest(tuple(found.values())).precision == "fp32"
 
 
 def test_the_reference_failing_is_told():
@@ -94,13 +108,13 @@ def test_the_reference_failing_is_told():
 def test_another_precision_has_to_be_well_ahead(seconds, precision):
     choices = [Choice("fp32", batch=8, seconds=1.0), Choice("bf16", batch=1, seconds=seconds)]
     for order in itertools.permutations(choices):
-        assert fastest(order).precision == precision
+        assert the_fastest(order).precision == precision
 
 
 def test_only_the_precision_that_is_asked_for():
     choices = [Choice("fp32", batch=8, seconds=1.0), Choice("bf16", batch=1, seconds=0.1)]
-    assert fastest(choices, precision="fp32").batch == 8
-    assert fastest(choices, precision="bf16").batch == 1
+    assert the_fastest(choices, precision="fp32").batch == 8
+    assert the_fastest(choices, precision="bf16").batch == 1
     assert fastest(choices[:1], precision="bf16") is None
 
 

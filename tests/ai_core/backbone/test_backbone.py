@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -22,12 +23,16 @@ def images() -> Tensor:
 
 
 @pytest.fixture(scope="module", params=["untrained", "CLIP", "CustomTextCLIP", "QuickGELU"])
-def any_backbone(request, backbone, tiny_backbone, tmp_path_factory) -> Backbone:
+def any_backbone(
+    request, backbone: Backbone, tiny_backbone: Backbone, tmp_path_factory
+) -> Backbone:
     if request.param == "untrained":
         return backbone
     if request.param == "CLIP":
         return tiny_backbone
-    top = {"custom_text": True} if request.param == "CustomTextCLIP" else {"quick_gelu": True}
+    top: dict[str, Any] = (
+        {"custom_text": True} if request.param == "CustomTextCLIP" else {"quick_gelu": True}
+    )
     return load_tiny(write_tiny(tmp_path_factory.mktemp("other"), config_of(**top)))
 
 

@@ -23,14 +23,17 @@ def body(number: int) -> np.ndarray:
     draws = np.random.default_rng(number)
     centre = draws.uniform(-3, 3, 2)
     distance = ((row - 24 - centre[0]) / 20) ** 2 + ((column - 32 - centre[1]) / 26) ** 2
-    return np.clip(110 * (distance < 1) + draws.normal(8, 3, (ROWS, COLUMNS)), 0, 255)
+    noise = draws.normal(8, 3, (ROWS, COLUMNS))
+    picture: np.ndarray = np.clip(110 * (distance < 1) + noise, 0, 255)
+    return picture
 
 
 def blob(number: int) -> np.ndarray:
     row, column = np.mgrid[0:ROWS, 0:COLUMNS]
     draws = np.random.default_rng(1000 + number)
     top, left = draws.uniform(16, 32), draws.uniform(20, 44)
-    return (row - top) ** 2 + (column - left) ** 2 < 36
+    inside: np.ndarray = (row - top) ** 2 + (column - left) ** 2 < 36
+    return inside
 
 
 def save(path: Path, values: np.ndarray) -> Path:

@@ -1,13 +1,16 @@
 """Figures against values by hand and against the slow definition."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
-from scipy.ndimage import label
+import scipy.ndimage
 
 from ai_core.errors import EvaluationError
 from ai_core.evaluation import at_operating_point, aupro, image_auroc, pixel_auroc
+
+ndimage: Any = scipy.ndimage  # scipy ships no types
 
 
 def f32(*values: float) -> np.ndarray:
@@ -48,7 +51,7 @@ def slow_aupro(maps: np.ndarray, truths: np.ndarray, limit: float) -> float:
         above = maps >= threshold
         overlaps = []
         for one, truth in zip(above, truths, strict=True):
-            regions, count = label(truth, structure=np.ones((3, 3)))
+            regions, count = ndimage.label(truth, structure=np.ones((3, 3)))
             overlaps += [float(one[regions == n].mean()) for n in range(1, count + 1)]
         points.append((float(above[~truths].mean()), float(np.mean(overlaps))))
     area = 0.0

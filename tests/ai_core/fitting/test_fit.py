@@ -11,8 +11,7 @@ from ai_core import DEFAULT, PAPER, FitProgress, Preset
 from ai_core.fitting.fit import make_pool, train_on_pool, train_on_stream
 from ai_core.fitting.pool import Pool
 from ai_core.fitting.support import Support, prepare_support
-from ai_core.model import Head
-from ai_core.model.prompts import PromptSettings
+from ai_core.model import Head, PromptSettings
 from tests.ai_core.conftest import quicker, seeded
 
 PRESET = quicker(DEFAULT, pool_images=16, updates=4, batch=8, loss_side=28)
@@ -91,6 +90,7 @@ def test_a_pool_has_as_many_images_as_the_preset_says_from_all_support_images(po
 def test_a_small_pool_still_has_an_image_of_each_support_image(tiny_backbone, prepared):
     preset = quicker(PRESET, pool_images=2)
     pool = make_pool(prepared, backbone=tiny_backbone, preset=preset, generator=seeded(1))
+    assert pool is not None
     assert sorted(pool.groups.tolist()) == prepared.groups.tolist()
 
 

@@ -86,11 +86,12 @@ def test_untouched_images_have_the_frozen_towers_tokens_and_empty_labels(
     encoded = tiny_backbone.encode(support)
     times: list[int] = []
     encode = Backbone.encode
-    monkeypatch.setattr(
-        Backbone,
-        "encode",
-        lambda backbone, images: times.append(len(images)) or encode(backbone, images),
-    )
+
+    def counted(backbone, images):
+        times.append(len(images))
+        return encode(backbone, images)
+
+    monkeypatch.setattr(Backbone, "encode", counted)
     pool = make(seeded(1), settings=replace(SETTINGS, tasks=("identity",)))
     assert times == [len(support)], "the support set alone passes the tower"
     torch.testing.assert_close(pool.tokens.float(), encoded.tokens[ORDER], rtol=2e-3, atol=2e-3)

@@ -12,11 +12,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from ai_core import DetectorError
+from ai_core.model import PromptSettings
 from ai_core.model.prompts import (
     ANOMALY_CLASSES,
     NORMAL_CLASSES,
     LearnablePrompts,
-    PromptSettings,
     TextTower,
 )
 from tests.ai_core.conftest import config_of, random_model, seeded

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from ai_core import load_backbone
-from ai_core.model.prompts import LearnablePrompts, PromptSettings, TextTower
+from ai_core.model import PromptSettings
+from ai_core.model.prompts import LearnablePrompts, TextTower
 
 
 @pytest.fixture(scope="module")

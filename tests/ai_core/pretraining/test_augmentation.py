@@ -28,7 +28,7 @@ STILL = CropSettings(
 
 def changed(**values: object) -> CropSettings:
     settings = {name: getattr(STILL, name) for name in STILL.__dataclass_fields__} | values
-    return CropSettings(**settings)  # type: ignore[arg-type]
+    return CropSettings(**settings)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -99,7 +100,7 @@ def test_a_resumed_run_has_the_bytes_of_an_uninterrupted_one(
 
 def test_fixed_crops_are_seen_by_the_teacher_once_and_resume_alike(images, teacher, tmp_path):
     told: list[str] = []
-    fixed = {"crops_per_image": 2, "report": told.append}
+    fixed: dict[str, Any] = {"crops_per_image": 2, "report": told.append}
     whole = distil(images, tmp_path / "whole", teacher=teacher, **fixed)
     assert [line for line in told if line.startswith("teacher")][-1] == "teacher: 16 of 16 crops"
     parts = tmp_path / "parts"
@@ -132,7 +133,7 @@ def test_the_record_says_where_the_student_comes_from(uninterrupted, teacher):
 
 def test_a_run_begins_with_the_student_that_it_is_given(images, teacher, uninterrupted, tmp_path):
     start = uninterrupted / "student.safetensors"
-    still = {"learning_rate": 1e-9, "steps": 2}
+    still: dict[str, Any] = {"learning_rate": 1e-9, "steps": 2}
     out = distil(images, tmp_path / "out", teacher=teacher, start=start, seed=9, **still)
     before, after = (load_file(folder / "student.safetensors") for folder in (uninterrupted, out))
     assert before.keys() == after.keys()

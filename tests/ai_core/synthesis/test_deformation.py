@@ -1,11 +1,12 @@
 """Source deformation: Eq. 5."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
-from scipy import stats
 
 from ai_core.synthesis import OFFICIAL_SYNTHESIS, PAPER_SYNTHESIS
 from ai_core.synthesis.boxes import Window, make_box
@@ -13,6 +14,7 @@ from ai_core.synthesis.deformation import Bulge, draw_bulge, source_deformation
 from ai_core.synthesis.masks import Shape
 from ai_core.synthesis.seeded_stream import SeededStream
 
+stats: Any = scipy.stats  # scipy ships no types
 SIZE = 97
 WINDOW = Window(0, 0, SIZE, SIZE)
 BOX = make_box(30, 18, angle=0.6, shear=(0.1, -0.05)).at(48, 48)

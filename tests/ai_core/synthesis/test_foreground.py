@@ -2,18 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 from PIL import Image
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
 from ai_core.synthesis.foreground import body_cells, body_pixels, draw_centre
 from ai_core.synthesis.seeded_stream import SeededStream
 
+ndimage: Any = scipy.ndimage  # scipy ships no types
 SIZE = 224
 PLACES = torch.linspace(-1, 1, SIZE)
 OVAL = PLACES[:, None].square() / 0.5 + PLACES[None, :].square() / 0.3 < 1

@@ -1,9 +1,11 @@
 """Changes of intensity: Eq. 4."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
-from scipy import ndimage
 
 from ai_core.synthesis import OFFICIAL_SYNTHESIS, PAPER_SYNTHESIS, Distribution, IntensitySettings
 from ai_core.synthesis.boxes import make_box, window_around
@@ -11,6 +13,7 @@ from ai_core.synthesis.filters import gaussian_filter
 from ai_core.synthesis.intensity import Change, draw_change, gauss_noise, intensity_change
 from ai_core.synthesis.seeded_stream import SeededStream
 
+ndimage: Any = scipy.ndimage  # scipy ships no types
 SIZE = 96
 BOX = make_box(20, 14, angle=0.5).at(48, 48)
 WINDOW = window_around(BOX, margin=8, height=SIZE, width=SIZE)

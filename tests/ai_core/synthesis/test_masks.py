@@ -1,17 +1,19 @@
 """Masks of Perlin noise."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
-from scipy import ndimage
 
 from ai_core.synthesis import OFFICIAL_SYNTHESIS, PerlinSettings
 from ai_core.synthesis.boxes import Box, make_box, window_around
 from ai_core.synthesis.masks import draw_outline, perlin_masks, perlin_noise
 from ai_core.synthesis.seeded_stream import SeededStream
 
+ndimage: Any = scipy.ndimage  # scipy ships no types
 SIZE = 160
 
 

@@ -1,10 +1,11 @@
 """Sides and places of anomalies follow the settings' distributions."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy.stats
 
 from ai_core.synthesis import (
     OFFICIAL_SYNTHESIS,
@@ -17,6 +18,7 @@ from ai_core.synthesis.plans import Plan, draw_plan
 from ai_core.synthesis.seeded_stream import SeededStream
 from tests.ai_core.synthesis.conftest import BODY_SYNTHESIS
 
+stats: Any = scipy.stats  # scipy ships no types
 SIZE = 200
 
 

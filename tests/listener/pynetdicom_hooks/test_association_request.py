@@ -43,9 +43,9 @@ def ct():
 def many():
     classes = sorted(_STORAGE_CLASSES.values())[:60]
     return [
-        build_context(uid, syntaxes)
+        build_context(uid, syntax)
         for uid in classes
-        for syntaxes in ([ExplicitVRLittleEndian], [ImplicitVRLittleEndian])
+        for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
     ]
 
 

@@ -21,9 +21,9 @@ from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.dul import DULServiceProvider
 
 from listener.scu import echo
-from tests.conftest import soak_rounds
+from tests.conftest import soak_rounds, wait_until
 from tests.listener.conftest import CT, bundled, data_set_of, dcmtk, peer_of
-from tests.listener.scp.test_bad_peers import associations_threads, wait_until
+from tests.listener.scp.test_bad_peers import associations_threads
 from tests.listener.wire import (
     ABORT,
     CONTEXT_ID,
@@ -276,7 +276,7 @@ def test_an_answer_does_not_come_between_the_fragments_of_another_message(
     """A commitment report is sent by another thread than the answers to what is stored."""
     encode_msg, begun = DIMSEMessage.encode_msg, threading.Event()
 
-    def encode_slowly(message: DIMSEMessage, *arguments: object) -> Iterator[object]:
+    def encode_slowly(message: DIMSEMessage, *arguments: int) -> Iterator[object]:
         for fragment in encode_msg(message, *arguments):
             yield fragment
             begun.set()

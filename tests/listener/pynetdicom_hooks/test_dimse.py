@@ -6,7 +6,8 @@ import threading
 
 import pytest
 from pynetdicom import AE
-from pynetdicom.association import MODE_REQUESTOR, Association
+from pynetdicom._globals import MODE_REQUESTOR
+from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 
 from listener.pynetdicom_hooks.dimse import DIMSEProvider

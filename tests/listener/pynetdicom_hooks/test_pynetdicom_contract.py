@@ -17,7 +17,8 @@ from typing import Any
 import pynetdicom
 import pytest
 from pynetdicom import AE, _config, dsutils, dul, fsm, pdu, pdu_items, transport
-from pynetdicom.association import MODE_ACCEPTOR, MODE_REQUESTOR, Association
+from pynetdicom._globals import MODE_ACCEPTOR, MODE_REQUESTOR
+from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.pdu_primitives import A_ASSOCIATE, P_DATA
 from pynetdicom.presentation import PresentationContext
@@ -147,7 +148,7 @@ def test_the_state_machine_has_the_states_events_and_actions_of_ps3_8():
 def test_an_association_request_is_event_6_and_its_contexts_are_item_20h():
     where = look_at(HOOKS + "association_request.py and reactor.py", "A-ASSOCIATE-RQ decoding")
     assert dul._PDU_TYPES[b"\x01"] == (pdu.A_ASSOCIATE_RQ, "Evt6"), where
-    assert pdu.PDU_ITEM_TYPES[0x20] is pdu_items.PresentationContextItemRQ, where
+    assert pdu_items.PDU_ITEM_TYPES[0x20] is pdu_items.PresentationContextItemRQ, where
     assert PresentationContext()._transfer_syntax == [], where
     primitive = P_DATA()
     assert primitive.presentation_data_value_list == [], look_at(

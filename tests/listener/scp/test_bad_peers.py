@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BytesIO
+from typing import Any
+from unittest import mock
 
 import pytest
 from pynetdicom import AE
@@ -177,14 +179,13 @@ def test_a_sender_that_goes_in_the_middle_of_a_data_set_leaves_nothing(
     scp = start_scp(network_timeout_s=5)
     association = associated(scp)
     request = store_request(data_set_of(make_ct("1.2.3", "1.2.3.1", sop="1.2.3.1.5")))
-    pieces = []
+    pieces: list[Any] = []
     connection = raw_socket(association)
-    association.dul.send_pdu = pieces.append  # type: ignore[method-assign]
-    association.dimse.send_msg(request, 1)
-    for primitive in pieces[: len(pieces) // 2]:
-        for context_id, value in primitive.presentation_data_value_list:
-            connection.sendall(p_data(value[1:], context_id=context_id, header=value[0]))
-    del association.dul.send_pdu  # type: ignore[attr-defined]
+    with mock.patch.object(association.dul, "send_pdu", pieces.append):
+        association.dimse.send_msg(request, 1)
+        for primitive in pieces[: len(pieces) // 2]:
+            for context_id, value in primitive.presentation_data_value_list:
+                connection.sendall(p_data(value[1:], context_id=context_id, header=value[0]))
     if abort:
         association.abort()
     else:

@@ -91,11 +91,11 @@ def test_a_peer_that_may_finds_studies_series_and_instances(start_scp):
     assert "Modality" not in study
     series = find(peer, "SERIES", {"StudyInstanceUID": "1.2.3"})
     assert [(s.Modality, s.SeriesNumber) for s in series] == [("SR", 9702), ("SEG", 9702)]
-    keys = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.3.2"}
-    images = find(peer, "IMAGE", keys)
+    parents = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.3.2"}
+    images = find(peer, "IMAGE", parents)
     assert [image.SOPInstanceUID for image in images] == ["1.2.3.2.1", "1.2.3.2.2"]
     assert [query.level for query in asked] == ["STUDY", "SERIES", "IMAGE"]
-    assert asked[2].uids == {name: frozenset({value}) for name, value in keys.items()}
+    assert asked[2].uids == {name: frozenset({value}) for name, value in parents.items()}
     assert scp.statistics.queries == 3
 
 

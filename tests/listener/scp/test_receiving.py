@@ -12,8 +12,9 @@ from pynetdicom import AE
 
 from listener.access import AllowedPeer
 from listener.errors import AssociationRejectedError
+from listener.scp import AssociationEnd
 from listener.scu import StoreCategory, echo, store
-from listener.spool import Spool
+from listener.spool import Spool, StoreReceipt
 from tests.conftest import wait_until
 from tests.listener.conftest import CT, bundled, data_set_of, dcmtk, peer_of, write_part10
 
@@ -154,7 +155,7 @@ def test_a_quarantine_note_holds_no_patient_data(start_scp, spool, make_ct, tmp_
 
 def test_a_repeated_instance_is_acknowledged_and_kept_once(start_scp, spool, make_ct):
     path = make_ct("1.2.3", "1.2.3.1")
-    reported = []
+    reported: list[StoreReceipt] = []
     scp = start_scp(reported.append)
     for _ in range(2):
         (outcome,) = store(peer_of(scp), [path])
@@ -203,7 +204,7 @@ def test_a_failing_subscriber_costs_the_sender_nothing(start_scp, spool, make_ct
 
 
 def test_the_end_of_an_association_names_the_studies_it_brought(start_scp, make_ct):
-    ends = []
+    ends: list[AssociationEnd] = []
     scp = start_scp(ended=ends.append)
     store(peer_of(scp), [make_ct("1.2.3", "1.2.3.1"), make_ct("1.2.4", "1.2.4.1")])
     scp.stop()

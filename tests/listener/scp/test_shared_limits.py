@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pynetdicom import AE
@@ -45,13 +46,13 @@ class Receivers:
     def __init__(self, folder: Path, root: Path, settings: dict[str, object]) -> None:
         self._claimed = claim_port("127.0.0.1", int(str(settings.pop("port", 0))))
         self.port = int(self._claimed.getsockname()[1])
-        chosen = {"ae_title": "NODE", "min_free_bytes": 0, "stop_timeout_s": 5.0}
+        chosen: dict[str, Any] = {"ae_title": "NODE", "min_free_bytes": 0, "stop_timeout_s": 5.0}
         if "peers" not in settings:
             chosen["anonymous_peer"] = ANYONE
         self._settings = ListenerSettings(
             **(chosen | settings),
             port=self.port,
-            share_port=True,  # type: ignore[arg-type]
+            share_port=True,
         )
         self._root = root
         self.limits = SharedLimits(folder, associations=self._settings.max_associations)

@@ -17,6 +17,7 @@ from pynetdicom import AE, evt
 
 from listener.errors import NoPresentationContextError
 from listener.scu import Peer, StoreCategory, inflated, store
+from tests.factories.servers import port_of, start_server
 from tests.listener.conftest import CT, data_set_of, dcmtk, free_port, wait_for
 
 
@@ -78,11 +79,9 @@ def test_dcmtk_gets_it_inflated_unless_it_asks_for_deflated(tmp_path, deflated):
 def test_a_peer_that_takes_neither_is_told_of_as_any_other(deflated):
     server = AE("PEER")
     server.add_supported_context(CT, ImplicitVRLittleEndian)
-    running = server.start_server(
-        ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, lambda _: 0)]
-    )
+    running = start_server(server, handlers=[(evt.EVT_C_STORE, lambda _: 0)])
     try:
         with pytest.raises(NoPresentationContextError):
-            store(Peer("PEER", "127.0.0.1", running.server_address[1]), [deflated[1]])
+            store(Peer("PEER", "127.0.0.1", port_of(running)), [deflated[1]])
     finally:
         running.shutdown()

@@ -9,6 +9,7 @@ import threading
 
 import pydicom
 import pytest
+from pydicom.uid import UID
 from pynetdicom import AE, evt
 
 from listener.access import AllowedPeer
@@ -20,6 +21,7 @@ from listener.errors import (
     QueryFailedError,
 )
 from listener.scu import Peer, StoreAbortedError, StoreCategory, echo, find, get, move, store
+from tests.factories.servers import port_of, start_server
 from tests.listener.conftest import CT, bundled, data_set_of, dcmtk, free_port, peer_of, wait_for
 
 
@@ -39,12 +41,8 @@ def answering():
 
         server = AE("PEER")
         server.add_supported_context(CT, "1.2.840.10008.1.2.1")
-        servers.append(
-            server.start_server(
-                ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, handle)]
-            )
-        )
-        return Peer("PEER", "127.0.0.1", servers[-1].server_address[1])
+        servers.append(start_server(server, handlers=[(evt.EVT_C_STORE, handle)]))
+        return Peer("PEER", "127.0.0.1", port_of(servers[-1]))
 
     yield start
     for server in servers:
@@ -116,7 +114,7 @@ def test_more_than_128_kinds_are_sent_over_several_associations(tmp_path, start_
     dataset = pydicom.dcmread(make_ct("1.2.3", "1.2.3.1"))
     paths = []
     for number in range(130):
-        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = f"1.2.3.9.{number}"
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = UID(f"1.2.3.9.{number}")
         paths.append(tmp_path / f"{number}.dcm")
         dataset.save_as(paths[-1])
     known = make_ct("1.2.3", "1.2.3.1")

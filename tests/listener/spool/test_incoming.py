@@ -57,7 +57,7 @@ def test_what_was_not_named_is_gone(tmp_path):
 def test_what_is_held_has_no_file(tmp_path):
     with IncomingDataSet(tmp_path / "part", HEADER) as incoming:
         incoming.write(b"data")
-        assert incoming.content() == b"data"
+        assert bytes(incoming.content()) == b"data"
         assert not list(tmp_path.iterdir())
 
 

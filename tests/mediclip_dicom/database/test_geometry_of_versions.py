@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, select
 
-from mediclip_dicom.database import TaskVersion, open_database
+from mediclip_dicom.database import Base, TaskVersion, open_database
 from tests.factories.revisions import fill, migrate
 from tests.factories.saved_detectors import saved_detector
 
@@ -20,7 +20,7 @@ def test_versions_of_earlier_releases_get_their_geometry_even_where_weights_are_
     migrate(engine, revision)
     fill(engine, revision)
     with engine.begin() as connection:
-        table = TaskVersion.__table__
+        table = Base.metadata.tables["task_version"]
         stretched = saved_detector("official")
         connection.execute(table.update().where(table.c.id == 2).values(weights=stretched))
         connection.execute(table.update().where(table.c.id == 4).values(preset="paper"))

@@ -129,6 +129,8 @@ def test_studies_come_back_with_a_report_and_a_segmentation_where_they_are_flagg
             assert verdict.score is not None
             assert verdict.operating_point is not None
             flagged = verdict.verdict == "abnormal"
+            assert verdict.score is not None
+            assert verdict.operating_point is not None
             assert flagged == (verdict.score > verdict.operating_point)
             assert sorted(r.kind for r in run.results) == (["SEG", "SR"] if flagged else ["SR"])
             deliveries = [delivery for result in run.results for delivery in result.deliveries]

@@ -156,7 +156,7 @@ def test_a_slice_without_thickness_or_window_gets_a_valid_segmentation(
 def test_a_source_of_a_retired_class_gets_results_that_name_it(
     tmp_path: Path, device: Device, dciodvfy_errors: Callable[[Path], list[str]]
 ) -> None:
-    retired = "1.2.840.10008.5.1.4.1.1.6"  # Ultrasound Image, before 1993
+    retired = UID("1.2.840.10008.5.1.4.1.1.6")  # Ultrasound Image, before 1993
     path = sources.ultrasound(tmp_path)
     dataset = dcmread(path)
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = UID(retired)

@@ -7,8 +7,8 @@ from torch.nn import functional as F
 from ai_core import Backbone
 from ai_core.evaluation import NearestNeighbour, ZeroShot
 from ai_core.evaluation.methods.baselines import baselines_for
-from ai_core.fitting.fit import silent
 from ai_core.presets import PAPER
+from ai_core.progress import silent
 from tests.ai_core.evaluation.pictures import QUICK
 
 
