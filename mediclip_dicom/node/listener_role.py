@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,6 +20,7 @@ from mediclip_dicom.studies import open_spool, reason_of, unread_studies
 if TYPE_CHECKING:
     from mediclip_dicom.node.metrics import ListenerStatus
     from mediclip_dicom.settings import Settings
+    from mediclip_dicom.studies import UnreadStudy
 
 log = structlog.get_logger()
 
@@ -89,9 +91,18 @@ class ListenerRole(Lifecycle):
             return
         self._unread.clear()
         try:
-            for study_uid in unread_studies(self._sessions, self.spool):
-                log.info("study.resumed", study_uid=study_uid)
-                self._engine.study_changed(study_uid)
+            for study in unread_studies(self._sessions, self.spool):
+                log.info("study.resumed", study_uid=study.study_uid)
+                self._engine.study_changed(study.study_uid, quiet_s=self._rest_of_quiet(study))
         except (DatabaseError, SQLAlchemyError) as error:
             self._unread.set()
             log.warning("studies.not_resumed", reason=reason_of(error), again_s=RESUME_EVERY_S)
+
+    def _rest_of_quiet(self, study: UnreadStudy) -> float:
+        """Return the seconds that are left of a study's quiet period; it ran while we did not."""
+        quiet_s = self._settings.gathering.quiet_period_s
+        quiet_until = study.last_received_at + timedelta(seconds=quiet_s)
+        left_s = (quiet_until - datetime.now(UTC)).total_seconds()
+        return min(
+            max(left_s, 0.0), quiet_s
+        )  # a clock that was set back makes no study wait longer

@@ -51,6 +51,7 @@ from .scoring import (
     Scoring,
 )
 from .unread import (
+    UnreadStudy,
     unread_studies,
 )
 
@@ -71,6 +72,7 @@ __all__ = [
     "StudyDetails",
     "StudyPage",
     "StudyRow",
+    "UnreadStudy",
     "VerdictRow",
     "WaitingRun",
     "get_study",

@@ -1,5 +1,8 @@
 """Studies in the spool whose present content has no study run, as after a crash."""
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -8,8 +11,21 @@ from mediclip_dicom.database import Study, StudyRevision
 from mediclip_dicom.studies.content import study_content
 
 
-def unread_studies(sessions: sessionmaker[Session], spool: Spool) -> list[str]:
-    """List the Study Instance UIDs of studies that were received and never analysed."""
+@dataclass(frozen=True, slots=True)
+class UnreadStudy:
+    """Study that was received and never analysed as it is now.
+
+    Attributes:
+        study_uid: Study Instance UID.
+        last_received_at: moment at which its latest instance was received, UTC.
+    """
+
+    study_uid: str
+    last_received_at: datetime
+
+
+def unread_studies(sessions: sessionmaker[Session], spool: Spool) -> list[UnreadStudy]:
+    """List the studies that were received and never analysed as they are now."""
     with sessions() as session:
         rows = session.execute(
             select(Study.study_instance_uid, StudyRevision.content_digest)
@@ -21,5 +37,6 @@ def unread_studies(sessions: sessionmaker[Session], spool: Spool) -> list[str]:
         for study_uid in spool.studies():
             instances, digest = study_content(session, spool, study_uid)
             if instances and (study_uid, digest) not in read:
-                unread.append(study_uid)
+                received_at = max(instance.received_at for instance in instances)
+                unread.append(UnreadStudy(study_uid, received_at))
     return unread

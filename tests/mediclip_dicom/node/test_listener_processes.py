@@ -108,8 +108,9 @@ def test_listener_processes_end_at_once_when_their_parent_is_killed(
         assert not alive, "a listener process outlived its parent"
         with pytest.raises(ListenerError):
             store(peer, mr_study(tmp_path, 73))
-    # What they had acknowledged is taken up.
-    with Node(shared_settings, backbone=backbone):
+    # What they had acknowledged is taken up; it has been quiet since.
+    gathering = shared_settings.gathering.model_copy(update={"quiet_period_s": 1.0})
+    with Node(shared_settings.model_copy(update={"gathering": gathering}), backbone=backbone):
         wait_until(lambda: is_finished(sessions, study_uid(73)), "the acknowledged study")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from listener import AssociationEnd, Peer, StudyActivity, store
 from mediclip_dicom.engine import complete_now
 from mediclip_dicom.node import Node
 from mediclip_dicom.settings import PeerSettings, Settings
-from mediclip_dicom.studies import Completion
+from mediclip_dicom.studies import Completion, open_spool
 from tests.conftest import wait_until
 from tests.factories.nodes import is_finished, runs_of
 from tests.factories.studies import mr_study, study_uid
+from tests.listener.conftest import received
 
 PEERS = (
     PeerSettings(name="ct1", ae_title="CT1", quiet_period_s=5),
@@ -104,3 +106,21 @@ def test_other_content_under_a_known_uid_is_taken_or_set_aside_by_policy_and_rec
             if instance.sop_instance_uid == dataset.SOPInstanceUID
         )
         assert (dcmread(path).get("SeriesDescription") == "second") == (kept == "second")
+
+
+def test_a_study_that_was_quiet_while_the_node_was_down_is_gathered_at_its_start(
+    node_settings: Settings,
+    backbone: Backbone,
+    fitted_sessions: sessionmaker[Session],
+    tmp_path: Path,
+) -> None:
+    """Its last instance came an hour ago, and its peer's quiet period is a quarter of one."""
+    paths = mr_study(tmp_path, 64)
+    with open_spool(node_settings) as spool:
+        for path in paths:
+            item = received(path)
+            receipt = spool.store(item.data, item.transfer)
+            an_hour_ago = receipt.received_at.timestamp() - 3600
+            os.utime(receipt.path, (an_hour_ago, an_hour_ago))
+    with Node(node_settings, backbone=backbone):
+        wait_until(lambda: is_finished(fitted_sessions, study_uid(64)), "the study")
