@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from listener.errors import SubscriberError
 from listener.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
@@ -190,7 +191,14 @@ class Arrivals(Lifecycle):
         if delivered and self._on_association_end is not None:
             try:
                 self._on_association_end(end)
-            except Exception:  # it is repeated after the interval
+            except SubscriberError as error:  # repeated after the interval, and so is the next
+                log.warning(
+                    "association.report_failed",
+                    association=end.association_id,
+                    reason=str(error),
+                )
+                delivered = False
+            except Exception:
                 log.exception("association.report_failed", association=end.association_id)
                 delivered = False
         if not delivered:
@@ -219,7 +227,10 @@ class Arrivals(Lifecycle):
         reported = True
         try:
             self._on_activity(activity)
-        except Exception:  # it is repeated after the interval
+        except SubscriberError as error:  # repeated after the interval, and so is the next
+            log.warning("study.report_failed", study_uid=uid, reason=str(error))
+            reported = False
+        except Exception:
             log.exception("study.report_failed", study_uid=uid)
             reported = False
         with self._changed:

@@ -16,6 +16,13 @@ class ListenerError(Exception):
     """
 
 
+class SubscriberError(ListenerError):
+    """A subscriber can't take a report now; the report is repeated later.
+
+    Raise it in a callback of `Arrivals`: it is logged by its text, without a traceback.
+    """
+
+
 class InvalidInstanceError(ListenerError):
     """A received data set that is not one whole SOP instance.
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from listener import Arrivals, CommitmentProvider, Lifecycle, StorageSCP
-from listener.errors import TLSError
+from listener.errors import SubscriberError, TLSError
 from mediclip_dicom.database import open_database
 from mediclip_dicom.delivery import Confirming, FindableResults, listener_settings, report_address
-from mediclip_dicom.errors import NodeStartError
+from mediclip_dicom.errors import DatabaseError, NodeStartError
 from mediclip_dicom.studies import Completion
 
 if TYPE_CHECKING:
@@ -91,15 +91,19 @@ class Reception(Lifecycle):
             study_uid=activity.study_instance_uid,
             instances=activity.instances,
         )
-        self._engine.study_changed(
-            activity.study_instance_uid, quiet_s=self._completion.wait_after_s(activity)
-        )
+        self._report(activity.study_instance_uid, self._completion.wait_after_s(activity))
 
     def _on_association_end(self, end: AssociationEnd) -> None:
         quiet_s = self._completion.wait_after_end_s(end)
         if quiet_s is not None:
             for study in end.study_instance_uids:
-                self._engine.study_changed(study, quiet_s=quiet_s)
+                self._report(study, quiet_s)
+
+    def _report(self, study_uid: str, quiet_s: float) -> None:
+        try:
+            self._engine.study_changed(study_uid, quiet_s=quiet_s)
+        except DatabaseError as error:  # the worker has not made it yet, or it is away
+            raise SubscriberError(str(error)) from error
 
 
 def commitment_provider(settings: Settings, spool: Spool) -> CommitmentProvider:

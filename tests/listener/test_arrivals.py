@@ -6,7 +6,10 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from listener import Arrivals, AssociationEnd, StoreReceipt, StudyActivity, store
+from listener.errors import SubscriberError
 from tests.conftest import WAIT_LIMIT_S, wait_until
 from tests.listener.conftest import peer_of
 
@@ -170,3 +173,21 @@ def test_a_subscriber_that_blocks_delays_no_answer_to_a_sender(start_scp, spool,
         finally:
             go_on.set()
     assert sum(activity.instances for activity in reported) == 6
+
+
+def test_a_subscriber_that_says_why_it_failed_is_logged_by_its_text_and_asked_again():
+    calls = []
+
+    def fails_once(activity: StudyActivity) -> None:
+        calls.append(activity)
+        if len(calls) == 1:
+            raise SubscriberError("the database is away")
+
+    with capture_logs() as logs, Arrivals(fails_once, min_interval_s=0.01) as arrivals:
+        arrivals.stored(instance())
+        wait_until(lambda: len(calls) == 2, "the second report")
+    (event,) = logs
+    assert event["event"] == "study.report_failed"
+    assert event["reason"] == "the database is away"
+    assert event["log_level"] == "warning"
+    assert "exc_info" not in event
