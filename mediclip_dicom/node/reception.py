@@ -86,12 +86,12 @@ class Reception(Lifecycle):
         self._arrivals.stop()
 
     def _on_activity(self, activity: StudyActivity) -> None:
+        self._report(activity.study_instance_uid, self._completion.wait_after_s(activity))
         log.info(
             "study.arriving",
             study_uid=activity.study_instance_uid,
             instances=activity.instances,
         )
-        self._report(activity.study_instance_uid, self._completion.wait_after_s(activity))
 
     def _on_association_end(self, end: AssociationEnd) -> None:
         quiet_s = self._completion.wait_after_end_s(end)
