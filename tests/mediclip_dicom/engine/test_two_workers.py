@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -71,11 +71,13 @@ def workflow_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'workflows.sqlite'}"
         return
-    yield from postgresql(tmp_path)
+    with postgresql() as (url, _):
+        yield url
 
 
-def postgresql(folder: Path) -> Iterator[str]:
-    """A PostgreSQL server of the test's own on a Unix socket."""
+@contextmanager
+def postgresql() -> Iterator[tuple[str, Callable[[], None]]]:
+    """A PostgreSQL server of the test's own on a Unix socket: its URL, and what stops it."""
     binaries = sorted(POSTGRESQL.glob("*/bin")) if POSTGRESQL.is_dir() else []
     if not binaries:
         leave_out("PostgreSQL is not installed (Debian package postgresql)")
@@ -90,6 +92,10 @@ def postgresql(folder: Path) -> Iterator[str]:
     initdb = [*as_user, str(binaries[-1] / "initdb"), "-D", str(data / "db"), "-A", "trust"]
     subprocess.run([*initdb, "-U", "node"], check=True, capture_output=True, cwd=data)
     options = f"-c listen_addresses= -k {data}"
+
+    def stop() -> None:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=False, capture_output=True)
+
     try:
         subprocess.run(
             [*control, "-w", "-o", options, "-l", str(data / "log"), "start"],
@@ -97,9 +103,9 @@ def postgresql(folder: Path) -> Iterator[str]:
             capture_output=True,
             cwd=data,
         )
-        yield f"postgresql+psycopg://node@/postgres?host={data}"
+        yield f"postgresql+psycopg://node@/postgres?host={data}", stop
     finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=False, capture_output=True)
+        stop()
         shutil.rmtree(data, ignore_errors=True)
 
 
@@ -185,6 +191,20 @@ def test_a_killed_workers_run_is_taken_over_by_the_next_one_on_its_storage(
     workers.let_scoring_end()
     assert workers.steps == ["task_versions", "score", "score", "write"]
     assert len(workers.executors) == 2
+
+
+def test_a_worker_that_has_lost_its_database_says_so_in_its_log(tmp_path: Path) -> None:
+    """Until the engine's own log was forwarded, its poller lost it without a word."""
+    with postgresql() as (url, stop):
+        process = start_worker(tmp_path / "one", url, tmp_path / "calls")
+        try:
+            stop()
+            assert process.stdout is not None
+            said = next(line for line in process.stdout if "OperationalError" in line)
+        finally:
+            process.kill()
+            process.wait()
+    assert "engine.warned" in said
 
 
 def _wait_for_polls(workers: Workers) -> None:
