@@ -41,6 +41,28 @@ class BackboneUnavailableError(DetectorError):
         )
 
 
+class UnsupportedBackboneError(DetectorError):
+    """A known model whose patch tokens can't be tapped; refused before anything is downloaded.
+
+    Example:
+        >>> from ai_core import UnsupportedBackboneError, load_backbone
+        >>> try:
+        ...     load_backbone("RN50", "openai", device="cpu")
+        ... except UnsupportedBackboneError as error:
+        ...     print(error.reason.partition(":")[0], error.nearest, sep=", ")
+        its tower is a ResNet, ViT-B-16
+    """
+
+    def __init__(self, model: str, *, reason: str, nearest: str) -> None:
+        self.model = model
+        self.reason = reason
+        self.nearest = nearest
+        super().__init__(
+            f"backbone {model!r} can't be used: {reason}. The nearest accepted model is "
+            f"{nearest!r}; docs/backbone.md lists all families"
+        )
+
+
 class DeviceMemoryError(DetectorError):
     """The device's memory does not hold the backbone's work on a single image.
 

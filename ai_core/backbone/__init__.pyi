@@ -19,6 +19,11 @@ from .checkpoint import (
 from .cuda_graphs import (
     Replay,
 )
+from .families import (
+    Family,
+    accepted_names,
+    recognise,
+)
 from .malloc import (
     keep_freed_memory,
 )
@@ -49,8 +54,10 @@ __all__ = [
     "Architecture",
     "Backbone",
     "Encoded",
+    "Family",
     "Precision",
     "Replay",
+    "accepted_names",
     "at_patches",
     "build_model",
     "initialise_untrained",
@@ -58,6 +65,7 @@ __all__ = [
     "load_backbone",
     "load_checkpoint",
     "read_architecture",
+    "recognise",
     "run_tower",
     "tapped_blocks",
 ]

@@ -1,4 +1,4 @@
-"""A frozen open_clip ViT: patch tokens of chosen blocks, a global embedding, and a text tower."""
+"""A frozen ViT: patch tokens of chosen blocks, a global embedding, and perhaps a text tower."""
 
 import hashlib
 import json
@@ -15,6 +15,7 @@ from ai_core.backbone import bundled, hub
 from ai_core.backbone.architecture import Architecture, build_model, read_architecture
 from ai_core.backbone.autotune import choices_file
 from ai_core.backbone.checkpoint import UNREADABLE, load_checkpoint
+from ai_core.backbone.families import Family, nearest_accepted
 from ai_core.backbone.names import BUNDLED, PACKAGED_WEIGHTS, UNTRAINED, Precision
 from ai_core.backbone.runtime import TowerRuntime, check_precision
 from ai_core.backbone.untrained import UNTRAINED_SEED, initialise_untrained, untrained_config
@@ -50,17 +51,18 @@ class Encoded:
 
 
 class Backbone:
-    """A frozen vision-language tower. Make one with `load_backbone`.
+    """A frozen vision tower, most with a text tower. Make one with `load_backbone`.
 
     Attributes:
-        name: the open_clip model's name.
+        name: the model's name.
         weights: the weights as they were asked for (tag, path, "bundled" or "untrained").
         sha256: digest over architecture and all parameters; equal on every device and precision.
         trained: False for the untrained stand-in.
         image_size: side of the images that it takes, in pixels.
+        family: kind of the model; says whether prompts pass its text tower.
         blocks: the tapped blocks, counted from 1.
         device: where it computes.
-        model: the open_clip model itself.
+        model: the open_clip model itself, or its vision half alone.
 
     Example:
         >>> from ai_core import load_backbone
@@ -86,6 +88,7 @@ class Backbone:
         self.weights = weights
         self.trained = weights != UNTRAINED
         self.image_size = IMAGE_SIZE
+        self.family: Family = architecture.family
         self.blocks = blocks
         self.device = device
         self.model = model.eval()
@@ -95,28 +98,47 @@ class Backbone:
         self.model.to(device)
         self._runtime = TowerRuntime(
             self.model.visual,
+            trunk=self.family.trunk,
             blocks=blocks,
             device=device,
             precision=precision,
             choices_file=cache and choices_file(cache, digest=self.sha256, blocks=blocks),
         )
+        self._embed_dim = int(architecture.config.get("embed_dim", self.width))
         self._mean = torch.tensor(architecture.mean, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(architecture.std, device=device).view(1, 3, 1, 1)
 
     @property
     def grid(self) -> int:
         """Patches along a side; the tower sees grid x grid patches."""
+        if self.family.trunk == "timm":
+            return int(self.model.visual.trunk.patch_embed.grid_size[0])
         return int(self.model.visual.grid_size[0])
 
     @property
     def width(self) -> int:
         """Channels of a patch token."""
+        if self.family.trunk == "timm":
+            return int(self.model.visual.trunk.embed_dim)
         return int(self.model.visual.conv1.weight.shape[0])
 
     @property
     def embed_dim(self) -> int:
-        """Channels of the space that image and text share."""
-        return int(self.model.visual.output_dim)
+        """Channels of the global embedding, and of the space that image and text share."""
+        return self._embed_dim
+
+    def frozen_projection(self) -> tuple[nn.LayerNorm, Tensor]:
+        """Return the tower's own final norm and projection into the space of the text.
+
+        Raises:
+            DetectorError: only open_clip's own ViT with prompts has these.
+        """
+        if self.family.trunk != "open_clip" or not self.family.prompts:
+            raise DetectorError(
+                f"backbone {self.name!r} has no projection of its own for patch tokens (family "
+                f"{self.family.name}); choose a preset with adapters, as all named ones are"
+            )
+        return self.model.visual.ln_post, self.model.visual.proj
 
     @property
     def precision(self) -> Precision:
@@ -165,11 +187,12 @@ def load_backbone(
     precision: Literal["auto"] | Precision = "auto",
     seed: int = UNTRAINED_SEED,
 ) -> Backbone:
-    """Load a frozen open_clip ViT.
+    """Load a frozen ViT.
 
     Args:
-        model: an open_clip model name, or the path of an open_clip config (JSON).
-        weights: an open_clip tag (kept in the cache folder after the first download), the path
+        model: an open_clip model name, "BiomedCLIP", "RAD-DINO", "timm/" and the name of a DINOv2
+            model in timm, or the path of a config in open_clip's form (JSON).
+        weights: a tag of the model (kept in the cache folder after the first download), the path
             of a weights file, "bundled" for the small tower in the box, or "untrained" for a
             seeded one without any training. With the last two, ``model`` is not looked at.
             "openai" means QuickGELU, whatever the model's name says.
@@ -185,6 +208,7 @@ def load_backbone(
 
     Raises:
         BackboneUnavailableError: architecture or weights cannot be had on this machine.
+        UnsupportedBackboneError: a model whose tokens can't be tapped; nothing was downloaded.
         DetectorError: blocks that the tower does not have, an unknown device, or no int8 here.
 
     Example:
@@ -206,7 +230,8 @@ def load_backbone(
     else:
         architecture, built = _load_trained(model, weights, cache_dir)
     visual: Any = built.visual
-    depth = len(visual.transformer.resblocks)
+    timm = architecture.family.trunk == "timm"
+    depth = len(visual.trunk.blocks if timm else visual.transformer.resblocks)
     backbone = Backbone(
         built,
         architecture=architecture,
@@ -220,6 +245,8 @@ def load_backbone(
     log.info(
         "backbone.loaded",
         model=backbone.name,
+        family=backbone.family.name,
+        prompts=backbone.family.prompts,
         weights=weights,
         sha256=backbone.sha256,
         device=str(place),
@@ -263,10 +290,14 @@ def _load_trained(
         )
     architecture = read_architecture(model, tag=None if is_file else weights)
     if architecture is None:
-        reason = "open_clip knows no such model, and it is no path of an open_clip config"
+        reason = (
+            "open_clip knows no such model, and it is no path of an open_clip config; the nearest "
+            f"accepted name is {nearest_accepted(model)!r}"
+        )
         raise BackboneUnavailableError(
             model=model, weights=weights, cache_dir=folder, reason=reason
         )
+    _ = architecture.family  # refused here, before a download
     if not is_file:
         file = hub.find_weights(model=architecture.name, tag=weights, cache_dir=cache_dir)
     try:
@@ -293,7 +324,7 @@ def _pick_device(device: str) -> torch.device:
 
 def _digest(model: nn.Module, architecture: Architecture) -> str:
     digest = hashlib.sha256()
-    settings = [architecture.config, architecture.mean, architecture.std]
+    settings = [architecture.identity, architecture.mean, architecture.std]
     digest.update(json.dumps(settings, sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):
         plain = tensor.detach().to("cpu", torch.float32).contiguous()
