@@ -36,8 +36,8 @@ class BackboneUnavailableError(DetectorError):
         super().__init__(
             f"no weights {weights!r} for backbone {model!r}: {reason}. Looked in the cache folder "
             f"{self.cache_dir}. Either let this machine reach the model hub once, or copy a "
-            f"weights file (.safetensors, .pt or .bin, made for open_clip's {model!r}) onto it and "
-            f"give its path as the weights."
+            f"weights file (.safetensors, .pt or .bin, made for {model!r}) onto it and give its path "
+            f"as the weights."
         )
 
 
@@ -59,7 +59,7 @@ class UnsupportedBackboneError(DetectorError):
         self.nearest = nearest
         super().__init__(
             f"backbone {model!r} can't be used: {reason}. The nearest accepted model is "
-            f"{nearest!r}; docs/backbone.md lists all families"
+            f"{nearest!r}; docs/choosing-a-backbone.md lists all families"
         )
 
 

@@ -133,7 +133,7 @@ class Backbone:
         Raises:
             DetectorError: only open_clip's own ViT with prompts has these.
         """
-        if self.family.trunk != "open_clip" or not self.family.prompts:
+        if not self.family.projects_patches:
             raise DetectorError(
                 f"backbone {self.name!r} has no projection of its own for patch tokens (family "
                 f"{self.family.name}); choose a preset with adapters, as all named ones are"

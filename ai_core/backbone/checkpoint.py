@@ -104,7 +104,7 @@ def _fit_positions(state: dict[str, Any], model: Any, architecture: Architecture
 
 
 def _fit_trunk_positions(state: dict[str, Any], trunk: Any, architecture: Architecture) -> None:
-    from timm.layers import resample_abs_pos_embed
+    from timm.layers.pos_embed import resample_abs_pos_embed
 
     found, wanted = state.get(_TRUNK_POSITIONS), trunk.pos_embed
     if found is None or wanted is None or found.shape == wanted.shape:

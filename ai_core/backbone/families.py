@@ -60,6 +60,18 @@ class Family:
     trained_size: int
     resolution: Resolution
 
+    @property
+    def projects_patches(self) -> bool:
+        """Whether the tower's own final norm and projection bring patch tokens to the text."""
+        return self.trunk == "open_clip" and self.prompts
+
+    @property
+    def warning(self) -> str:
+        """Reason to prefer another model; empty where there is none."""
+        if self.trunk == "timm" or self.resolution != "resampled":
+            return ""
+        return f"it was trained at {self.trained_size} pixels, choose one of {IMAGE_SIZE}"
+
     def describe(self) -> str:
         """Describe the family in one line, for the log and for checks."""
         trunk = "" if self.trunk == "open_clip" else ", timm trunk"
@@ -98,8 +110,8 @@ def _recognise(config: Mapping[str, Any]) -> Family | str:
     for name, pattern in _TIMM_FAMILIES:
         if pattern.fullmatch(trunk):
             return _timm_family(name, trunk, why_free)
-    for pattern, reason in _REFUSED_TRUNKS:
-        if re.search(pattern, trunk):
+    for kind, reason in _REFUSED_TRUNKS:
+        if re.search(kind, trunk):
             return f"{reason.format(trunk)}: no patch tokens of one size from block to block"
     return f"its trunk {trunk} is of no family that was tested here"
 
@@ -153,10 +165,9 @@ def _why_free_vectors(config: Mapping[str, Any]) -> str:
 @cache
 def accepted_names() -> tuple[str, ...]:
     """Return every name that ``load_backbone`` takes: open_clip's, then those of this package."""
-    import open_clip
-    from open_clip.factory import get_model_config
+    from open_clip.factory import get_model_config, list_models
 
-    known: Iterable[str] = open_clip.list_models()  # type: ignore[no-untyped-call]
+    known: Iterable[str] = list_models()  # type: ignore[no-untyped-call]
     configs = ((name, get_model_config(name)) for name in known)  # type: ignore[no-untyped-call]
     accepted = [name for name, config in configs if isinstance(_recognise(config), Family)]
     return (*accepted, *PUBLISHED, *_dinov2_names())

@@ -6,6 +6,7 @@ import pytest
 import safetensors.torch
 import torch
 from open_clip.model import CLIP
+from structlog.testing import capture_logs
 from torch import nn
 
 from ai_core import load_backbone
@@ -105,7 +106,10 @@ def test_positions_of_another_resolution_are_resampled(tmp_path, tiny):
     vision = {**TINY["vision_cfg"], "image_size": 448}
     large = CLIP(embed_dim=32, vision_cfg=vision, text_cfg=TINY["text_cfg"])
     safetensors.torch.save_file(large.state_dict(), tmp_path / "large.safetensors")
-    _, model = load_checkpoint(tmp_path / "large.safetensors", architecture_of(tiny.config))
+    with capture_logs() as events:
+        _, model = load_checkpoint(tmp_path / "large.safetensors", architecture_of(tiny.config))
+    resampled = {"event": "positions.resampled", "from_grid": 14, "to_grid": 7}
+    assert [resampled.items() <= event.items() for event in events] == [True]
     positions = model.get_parameter("visual.positional_embedding")
     assert positions.shape == (1 + 7 * 7, 64)
     assert torch.equal(positions[0], large.visual.positional_embedding[0])

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from ai_core import DEFAULT, Backbone, Detector, WeightsMismatchError
+from ai_core import DEFAULT, Backbone, Detector, DetectorError, WeightsMismatchError
 from ai_core.backbone.architecture import (
     CLIP_MEAN,
     CLIP_STD,
     Architecture,
-    build_model,
     read_architecture,
 )
-from ai_core.backbone.backbone import tapped_blocks
 from ai_core.backbone.timm_tower import enlarge_to_tower
-from tests.ai_core.conftest import TINY, quicker, seeded, textured
+from tests.ai_core.conftest import TINY, quicker, random_backbone, seeded, textured
 
 HALVES = ((0.5,) * 3, (0.5,) * 3)
 CLIP = (CLIP_MEAN, CLIP_STD)
@@ -58,7 +56,7 @@ MEMBERS = [
     Expected("RAD-DINO", "DINOv2", 16, 768, 768, 1, ((0.5307,) * 3, (0.2583,) * 3), patch=14),
 ]
 
-PLAIN_VARIANTS = {
+PLAIN_VARIANTS: dict[str, dict[str, Any]] = {
     "Hugging Face text tower": {"text_cfg": {"hf_model_name": "roberta-base"}},
     "another tokenizer": {"text_cfg": {**TINY["text_cfg"], "hf_tokenizer_name": "some/one"}},
     "mean of patches": {
@@ -72,26 +70,6 @@ PLAIN_VARIANTS = {
     },
 }
 """open_clip's own ViT with a text half that takes no prompts."""
-
-
-@torch.no_grad()
-def random_backbone(architecture: Architecture, *, seed: int = 5, **options: Any) -> Backbone:
-    """A backbone with seeded weights, none at its default, so that a branch left out is seen."""
-    torch.manual_seed(seed)
-    model: Any = build_model(architecture)
-    generator = seeded(seed)
-    for _, parameter in sorted(model.visual.named_parameters()):
-        parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
-    visual = model.visual
-    blocks = visual.trunk.blocks if hasattr(visual, "trunk") else visual.transformer.resblocks
-    return Backbone(
-        model,
-        architecture=architecture,
-        weights="random",
-        blocks=tapped_blocks(len(blocks)),
-        device=torch.device("cpu"),
-        **{"precision": "fp32", **options},
-    )
 
 
 def named(name: str) -> Architecture:
@@ -227,6 +205,13 @@ def test_bf16_agrees_with_float32_and_keeps_the_stream_in_float32(member, images
     assert float(torch.cosine_similarity(exact, rough, dim=-1).min()) > 0.99
     # values that bfloat16 can't hold: branches are rounded, the stream that they join is not
     assert not torch.equal(rough, rough.bfloat16().float())
+
+
+def test_the_frozen_projection_of_the_ablation_is_refused_where_there_is_none(member):
+    _, backbone = member
+    preset = replace(quicker(DEFAULT, pool_images=2, updates=1, batch=2), adapter=False)
+    with pytest.raises(DetectorError, match="no projection of its own.*preset with adapters"):
+        Detector.fit(textured(2, seed=1), backbone=backbone, preset=preset, generator=seeded(7))
 
 
 def check_fit(backbone: Backbone) -> None:

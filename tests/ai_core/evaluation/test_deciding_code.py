@@ -35,6 +35,8 @@ NOT_DECIDING = {
     "ai_core.backbone.hub": "weights; their sha256 is in the identity",
     "ai_core.backbone.malloc": "time and memory",
     "ai_core.backbone.names": "names",
+    "ai_core.backbone.naming": "weights; their sha256 is in the identity",
+    "ai_core.backbone.published": "architecture and colours; in the backbone's sha256",
     "ai_core.backbone.untrained": "weights; their sha256 is in the identity",
     "ai_core.detector_info": "saving",
     "ai_core.errors": "errors",
