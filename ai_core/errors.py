@@ -36,8 +36,8 @@ class BackboneUnavailableError(DetectorError):
         super().__init__(
             f"no weights {weights!r} for backbone {model!r}: {reason}. Looked in the cache folder "
             f"{self.cache_dir}. Either let this machine reach the model hub once, or copy a "
-            f"weights file (.safetensors, .pt or .bin, made for {model!r}) onto it and give its path "
-            f"as the weights."
+            f"weights file (.safetensors, .pt or .bin, made for {model!r}) onto it and "
+            f"give its path as the weights."
         )
 
 

@@ -125,6 +125,30 @@ def test_a_bright_square_moves_its_token_in_an_open_clip_tower_without_prompts(p
     check_token_order(plain_variant)
 
 
+@torch.no_grad()
+def test_an_open_clip_tower_without_prompts_gives_open_clips_own_stream_and_embedding(
+    plain_variant, images
+):
+    visual = plain_variant.model.visual
+    after: list[Tensor] = []
+    hooks = [
+        block.register_forward_hook(lambda *seen: after.append(seen[2]))
+        for block in visual.transformer.resblocks
+    ]
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in CLIP)
+    try:
+        found = visual((images - mean) / std)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    embedding = found[0] if isinstance(found, tuple) else found
+    encoded = plain_variant.encode(images)
+    torch.testing.assert_close(encoded.embedding, embedding, rtol=1e-5, atol=1e-5)
+    for place, number in enumerate(plain_variant.blocks):
+        expected = after[number - 1][:, 1:]
+        torch.testing.assert_close(encoded.tokens[:, place], expected, rtol=1e-5, atol=1e-5)
+
+
 def test_shape_family_and_colours_are_the_published_ones(member):
     expected, backbone = member
     assert backbone.family.name == expected.family
@@ -210,7 +234,7 @@ def test_bf16_agrees_with_float32_and_keeps_the_stream_in_float32(member, images
 def test_the_frozen_projection_of_the_ablation_is_refused_where_there_is_none(member):
     _, backbone = member
     preset = replace(quicker(DEFAULT, pool_images=2, updates=1, batch=2), adapter=False)
-    with pytest.raises(DetectorError, match="no projection of its own.*preset with adapters"):
+    with pytest.raises(DetectorError, match=r"no projection of its own.*preset with adapters"):
         Detector.fit(textured(2, seed=1), backbone=backbone, preset=preset, generator=seeded(7))
 
 
