@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-import open_clip
 import pytest
 from huggingface_hub import constants
+from open_clip.factory import get_model_config, list_models
+from open_clip.pretrained import list_pretrained_tags_by_model
 
 from ai_core import BackboneUnavailableError, UnsupportedBackboneError, load_backbone
 from ai_core.backbone import accepted_names, recognise
@@ -16,12 +17,12 @@ REFUSED = {"ResNet": 10, "convolutions": 32, "merges patches": 1, "relative posi
 
 
 def test_100_of_open_clips_144_architectures_are_taken_and_the_rest_has_reasons():
-    known = open_clip.list_models()
+    known = list_models()
     accepted = set(accepted_names()) & set(known)
     reasons: Counter[str] = Counter()
     for name in set(known) - accepted:
         with pytest.raises(UnsupportedBackboneError) as caught:
-            recognise(name, open_clip.get_model_config(name))
+            recognise(name, get_model_config(name))
         reasons[next(part for part in REFUSED if part in caught.value.reason)] += 1
         assert caught.value.nearest in accepted_names()
     assert (len(known), len(accepted)) == (144, 100)
@@ -31,8 +32,8 @@ def test_100_of_open_clips_144_architectures_are_taken_and_the_rest_has_reasons(
 def test_the_families_of_the_accepted_names_are_these():
     found: Counter[str] = Counter()
     prompts: Counter[bool] = Counter()
-    for name in set(accepted_names()) & set(open_clip.list_models()):
-        family = recognise(name, open_clip.get_model_config(name))
+    for name in set(accepted_names()) & set(list_models()):
+        family = recognise(name, get_model_config(name))
         found[family.name] += 1
         prompts[family.prompts] += 1
     assert found == {
@@ -73,7 +74,7 @@ def test_the_nearest_name_is_one_that_was_meant(name, nearest):
 @pytest.mark.parametrize("model", ["RN50", "convnext_base", "ViTamin-L", "MobileCLIP2-S0"])
 def test_a_refused_model_is_refused_before_the_hub_is_asked(model, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    tag = open_clip.list_pretrained_tags_by_model(model)[0]
+    tag = list_pretrained_tags_by_model(model)[0]
     for weights in (tag, "no-such-tag"):
         with pytest.raises(UnsupportedBackboneError, match="nearest accepted model"):
             load_backbone(model, weights, device="cpu", cache_dir=tmp_path)

@@ -183,6 +183,7 @@ def test_what_was_measured_is_kept_for_the_next_start(backbone, monkeypatch, tmp
 @pytest.mark.parametrize("asked", ["auto", "int8"])
 def test_a_timm_trunk_runs_without_int8_and_says_so(asked):
     architecture = read_architecture("timm/vit_small_patch14_dinov2", tag=None)
+    assert architecture is not None
     with capture_logs() as events:
         runtime = TowerRuntime(
             build_model(architecture).visual,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -84,7 +85,7 @@ def as_transformers_name_it(state: State) -> State:
     return found
 
 
-FORMS = {
+FORMS: dict[str, Callable[[State], State]] = {
     "timm": dict,
     "authors": as_authors_name_it,
     "chunks": in_chunks,
