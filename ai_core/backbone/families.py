@@ -29,7 +29,7 @@ _TIMM_FAMILIES = (
     ("PE-Core", re.compile(r"vit_pe_core_[a-z]+_patch\d+_\d{3}")),
     ("EVA", re.compile(r"eva02_[a-z]+_patch\d+_clip_\d{3}|eva_giant_patch14_(clip_)?\d{3}")),
     ("MobileCLIP", re.compile(r"vit_base_mci_224")),
-    ("timm ViT", re.compile(r"vit_[a-z0-9]+_patch\d+_((clip|gap)_)?\d{3}")),
+    ("timm ViT", re.compile(r"vit_[a-z0-9]+_patch\d+_(clip_(quickgelu_)?|gap_)?\d{3}")),
 )
 _DINOV2_SIZE = 518
 _REFUSED_TRUNKS = (

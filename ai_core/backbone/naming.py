@@ -24,7 +24,7 @@ _AUTHORS = (
     (r"\.mlp\.w3\.", ".mlp.fc2."),
 )
 _QKV = re.compile(r"^encoder\.layer\.(\d+)\.attention\.attention\.(query|key|value)\.(.*)$")
-_UNUSED = re.compile(r"^(embeddings\.)?mask_token$|^head\.|^(fc_norm\.)$")
+_UNUSED = re.compile(r"^(embeddings\.)?mask_token$|^head\.")
 
 
 def to_timm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

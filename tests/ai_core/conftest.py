@@ -104,8 +104,7 @@ def random_backbone(architecture: Architecture, *, seed: int = 5, **options: Any
         architecture=architecture,
         weights="random",
         blocks=tapped_blocks(len(blocks)),
-        device=torch.device("cpu"),
-        **{"precision": "fp32", **options},
+        **{"precision": "fp32", "device": torch.device("cpu"), **options},
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+import timm.layers
 import torch
 from torch import Tensor
 
@@ -56,6 +58,9 @@ MEMBERS = [
     Expected("RAD-DINO", "DINOv2", 16, 768, 768, 1, ((0.5307,) * 3, (0.2583,) * 3), patch=14),
 ]
 
+QUICK = "vit_base_patch32_clip_quickgelu_224"
+"""A timm trunk with OpenAI's activation, which no name of open_clip's has; by a config file."""
+
 PLAIN_VARIANTS: dict[str, dict[str, Any]] = {
     "Hugging Face text tower": {"text_cfg": {"hf_model_name": "roberta-base"}},
     "another tokenizer": {"text_cfg": {**TINY["text_cfg"], "hf_tokenizer_name": "some/one"}},
@@ -76,6 +81,15 @@ def named(name: str) -> Architecture:
     found = read_architecture(name, tag=None)
     assert found is not None
     return found
+
+
+@pytest.fixture(scope="module")
+def quick_gelu(tmp_path_factory) -> Backbone:
+    vision = {"timm_model_name": QUICK, "timm_pool": "token", "image_size": 224}
+    config = {**TINY, "vision_cfg": vision, "custom_text": True, "quick_gelu": True}
+    file = tmp_path_factory.mktemp("quick") / "quick.json"
+    file.write_text(json.dumps(config))
+    return random_backbone(named(str(file)))
 
 
 def variant(name: str) -> Architecture:
@@ -119,6 +133,15 @@ def check_token_order(backbone: Backbone) -> None:
 
 def test_a_bright_square_moves_the_token_at_its_place_most(member):
     check_token_order(member[1])
+
+
+def test_quick_gelu_comes_with_the_name_of_a_timm_trunk(quick_gelu):
+    assert quick_gelu.family.describe() == "family timm ViT, timm trunk"
+    assert (quick_gelu.grid, quick_gelu.width, quick_gelu.embed_dim) == (7, 768, 32)
+    kinds = {type(block.mlp.act) for block in quick_gelu.model.visual.trunk.blocks}
+    assert kinds == {timm.layers.QuickGELU}
+    check_token_order(quick_gelu)
+    check_fit(quick_gelu)
 
 
 def test_a_bright_square_moves_its_token_in_an_open_clip_tower_without_prompts(plain_variant):
@@ -299,3 +322,14 @@ def test_an_image_of_the_towers_size_is_left_as_it_is():
 
     images = torch.rand(1, 3, 224, 224)
     assert enlarge_to_tower(images, Embed()) is images
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", ["timm/vit_small_patch14_reg4_dinov2", "PE-Core-T-16-384"])
+def test_cpu_and_cuda_give_the_same_features_of_a_timm_trunk(name, images):
+    here = random_backbone(named(name))
+    there = random_backbone(named(name), device=torch.device("cuda"))
+    assert there.sha256 == here.sha256
+    near, far = here.encode(images), there.encode(images)
+    torch.testing.assert_close(far.tokens.cpu(), near.tokens, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(far.embedding.cpu(), near.embedding, rtol=1e-3, atol=1e-3)
