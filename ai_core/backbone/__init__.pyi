@@ -8,8 +8,6 @@ from .architecture import (
 from .backbone import (
     Backbone,
     Encoded,
-    load_backbone,
-    tapped_blocks,
 )
 from .checkpoint import (
     SEEDED_TEXT,
@@ -23,6 +21,10 @@ from .families import (
     Family,
     accepted_names,
     recognise,
+)
+from .loading import (
+    load_backbone,
+    tapped_blocks,
 )
 from .malloc import (
     keep_freed_memory,

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ai_core import DEFAULT, Backbone, Detector, Preset, load_backbone
 from ai_core.backbone.architecture import Architecture, build_model, read_architecture
-from ai_core.backbone.backbone import tapped_blocks
+from ai_core.backbone.loading import tapped_blocks
 
 SIDE = 224
 

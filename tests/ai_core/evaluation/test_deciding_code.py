@@ -33,6 +33,7 @@ NOT_DECIDING = {
     "ai_core.backbone.bundled": "weights; their sha256 is in the identity",
     "ai_core.backbone.checkpoint": "weights; their sha256 is in the identity",
     "ai_core.backbone.hub": "weights; their sha256 is in the identity",
+    "ai_core.backbone.loading": "sha256, blocks and precision of what it loads are in the identity",
     "ai_core.backbone.malloc": "time and memory",
     "ai_core.backbone.names": "names",
     "ai_core.backbone.naming": "weights; their sha256 is in the identity",
