@@ -35,7 +35,7 @@ _DINOV2_SIZE = 518
 _REFUSED_TRUNKS = (
     (r"convnext|fastvit|vitamin|resnet", "its trunk {} is built of convolutions"),
     (r"swin", "its trunk {} merges patches from stage to stage"),
-    (r"relpos", "its trunk {} has relative positions, and no published weights"),
+    (r"relpos", "its trunk {} has relative positions"),
 )
 
 
@@ -112,7 +112,7 @@ def _recognise(config: Mapping[str, Any]) -> Family | str:
             return _timm_family(name, trunk, why_free)
     for kind, reason in _REFUSED_TRUNKS:
         if re.search(kind, trunk):
-            return f"{reason.format(trunk)}: no patch tokens of one size from block to block"
+            return f"{reason.format(trunk)}, so it has no patches of one size to tap"
     return f"its trunk {trunk} is of no family that was tested here"
 
 
@@ -180,15 +180,27 @@ def _dinov2_names() -> tuple[str, ...]:
     return tuple(f"{TIMM_PREFIX}{name}" for name in found)
 
 
+def _is_good_advice(name: str) -> bool:
+    """Return whether an accepted name has published weights, at 224 pixels, and no captioner's."""
+    from open_clip.factory import get_model_config
+    from open_clip.pretrained import list_pretrained_tags_by_model
+
+    config = get_model_config(name)  # type: ignore[no-untyped-call]
+    if config is None:  # a name of this package
+        return True
+    native = recognise(name, config).resolution == "native"
+    return native and "multimodal_cfg" not in config and bool(list_pretrained_tags_by_model(name))
+
+
 def nearest_accepted(name: str) -> str:
-    """Return the accepted name that looks most like this one."""
+    """Return the accepted name that looks most like this one, of those that can be advised."""
     plain = name.lower()
-    for known in (*PUBLISHED,):
+    for known in PUBLISHED:
         if known.lower().replace("-", "") in plain.replace("-", "").replace("_", ""):
             return known
     large = any(word in plain for word in ("large", "vitl", "-l", "_l", "huge", "xl", "giant"))
     if "dino" in plain:
         return f"{TIMM_PREFIX}vit_{'large' if large else 'base'}_patch14_dinov2"
-    by_lower = {known.lower(): known for known in accepted_names()}
+    by_lower = {known.lower(): known for known in accepted_names() if _is_good_advice(known)}
     close = difflib.get_close_matches(plain, by_lower, n=1, cutoff=0.6)
     return by_lower[close[0]] if close else f"ViT-{'L-14' if large else 'B-16'}"
