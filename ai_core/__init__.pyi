@@ -23,6 +23,7 @@ from .errors import (
     PictureError,
     PresetError,
     SupportSetError,
+    UnsupportedBackboneError,
     WeightsMismatchError,
 )
 from .operating_point import (
@@ -69,6 +70,7 @@ __all__ = [
     "Progress",
     "Scores",
     "SupportSetError",
+    "UnsupportedBackboneError",
     "Verdict",
     "WeightsMismatchError",
     "aggregate",

@@ -36,8 +36,30 @@ class BackboneUnavailableError(DetectorError):
         super().__init__(
             f"no weights {weights!r} for backbone {model!r}: {reason}. Looked in the cache folder "
             f"{self.cache_dir}. Either let this machine reach the model hub once, or copy a "
-            f"weights file (.safetensors, .pt or .bin, made for open_clip's {model!r}) onto it and "
+            f"weights file (.safetensors, .pt or .bin, made for {model!r}) onto it and "
             f"give its path as the weights."
+        )
+
+
+class UnsupportedBackboneError(DetectorError):
+    """A known model whose patch tokens can't be tapped; refused before anything is downloaded.
+
+    Example:
+        >>> from ai_core import UnsupportedBackboneError, load_backbone
+        >>> try:
+        ...     load_backbone("RN50", "openai", device="cpu")
+        ... except UnsupportedBackboneError as error:
+        ...     print(error.reason.partition(":")[0], error.nearest, sep=", ")
+        its tower is a ResNet, ViT-B-16
+    """
+
+    def __init__(self, model: str, *, reason: str, nearest: str) -> None:
+        self.model = model
+        self.reason = reason
+        self.nearest = nearest
+        super().__init__(
+            f"backbone {model!r} can't be used: {reason}. The nearest accepted model is "
+            f"{nearest!r}; docs/choosing-a-backbone.md lists all families"
         )
 
 

@@ -8,8 +8,6 @@ from .architecture import (
 from .backbone import (
     Backbone,
     Encoded,
-    load_backbone,
-    tapped_blocks,
 )
 from .checkpoint import (
     SEEDED_TEXT,
@@ -18,6 +16,15 @@ from .checkpoint import (
 )
 from .cuda_graphs import (
     Replay,
+)
+from .families import (
+    Family,
+    accepted_names,
+    recognise,
+)
+from .loading import (
+    load_backbone,
+    tapped_blocks,
 )
 from .malloc import (
     keep_freed_memory,
@@ -49,8 +56,10 @@ __all__ = [
     "Architecture",
     "Backbone",
     "Encoded",
+    "Family",
     "Precision",
     "Replay",
+    "accepted_names",
     "at_patches",
     "build_model",
     "initialise_untrained",
@@ -58,6 +67,7 @@ __all__ = [
     "load_backbone",
     "load_checkpoint",
     "read_architecture",
+    "recognise",
     "run_tower",
     "tapped_blocks",
 ]

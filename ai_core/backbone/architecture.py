@@ -1,4 +1,4 @@
-"""open_clip model config, read from open_clip's registry or from a file, and its model."""
+"""Model config in open_clip's form, from its registry, timm's or a file, and the model of it."""
 
 import json
 from copy import deepcopy
@@ -6,13 +6,32 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import structlog
 from torch import nn
 
-from ai_core.errors import DetectorError
+from ai_core.backbone.families import TIMM_PREFIX, Family, nearest_accepted, recognise
+from ai_core.backbone.published import PUBLISHED
+from ai_core.backbone.timm_tower import TimmVision
+from ai_core.errors import DetectorError, UnsupportedBackboneError
 from ai_core.images import IMAGE_SIZE
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+_AS_IT_IS = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+_COLOURS = {
+    "DINOv2": _IMAGENET,
+    "MobileCLIP": _AS_IT_IS,
+    "PE-Core": _HALVES,
+    "SigLIP": _HALVES,
+}
+"""Mean and deviation of each family that has other colours than CLIP."""
+
+_VISION_KEYS = ("embed_dim", "vision_cfg", "quick_gelu")
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +39,8 @@ class Architecture:
     """An open_clip model config with the colour normalisation that belongs to its weights.
 
     Attributes:
-        name: the model's name in open_clip, or the config file's name without its ending.
-        config: ``embed_dim``, ``vision_cfg``, ``text_cfg``, and optionally ``quick_gelu`` and
+        name: the model's name in the settings, or the config file's name without its ending.
+        config: ``embed_dim``, ``vision_cfg``, and optionally ``text_cfg``, ``quick_gelu`` and
             ``custom_text``, as in open_clip's JSON files.
         mean: per-channel mean of the images, for values in [0, 1].
         std: per-channel standard deviation, likewise.
@@ -32,79 +51,175 @@ class Architecture:
     mean: tuple[float, ...] = CLIP_MEAN
     std: tuple[float, ...] = CLIP_STD
 
+    @property
+    def family(self) -> Family:
+        """Family that the config belongs to.
+
+        Raises:
+            UnsupportedBackboneError: none.
+        """
+        return recognise(self.name, self.config)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Config of all that is built: without the text tower where that is left out."""
+        if self.family.prompts:
+            return self.config
+        return {key: self.config[key] for key in _VISION_KEYS if key in self.config}
+
     def with_quick_gelu(self) -> "Architecture":
         """Return this config with QuickGELU, the activation that OpenAI trained with."""
         return replace(self, config={**self.config, "quick_gelu": True})
 
 
 def read_architecture(model: str, *, tag: str | None) -> Architecture | None:
-    """Look up an open_clip model by name, or read a config file; None where there is neither.
+    """Look up a model by name, or read a config file; None where there is neither.
 
     Args:
-        model: a name such as "ViT-L-14", or the path of an open_clip config (JSON).
+        model: an open_clip name such as "ViT-L-14", "BiomedCLIP", "RAD-DINO", "timm/" and the
+            name of a timm model, or the path of a config in open_clip's form (JSON).
         tag: the weights' tag, which decides on activation and normalisation; None for a file.
 
     Raises:
-        DetectorError: the file is no open_clip config.
+        DetectorError: the file is no such config.
+        UnsupportedBackboneError: a known model that can't be tapped.
     """
-    from open_clip.factory import get_model_config
-    from open_clip.pretrained import get_pretrained_cfg
-
     path = Path(model)
     if path.suffix == ".json":
-        if not path.is_file():
-            return None
-        return Architecture(name=path.stem, config=_read_config(path))
-    name = model.replace("/", "-")
-    if ":" in name:  # open_clip would ask a hub or another folder for the architecture
+        return _read_file(path) if path.is_file() else None
+    if model in PUBLISHED:
+        known = PUBLISHED[model]
+        return Architecture(model, deepcopy(known.config), mean=known.mean, std=known.std)
+    if model.startswith(TIMM_PREFIX):
+        return _timm_architecture(model)
+    if ":" in model:  # open_clip would ask a hub or another folder for the architecture
         return None
+    return _open_clip_architecture(model.replace("/", "-"), tag=tag)
+
+
+def _open_clip_architecture(name: str, *, tag: str | None) -> Architecture | None:
+    from open_clip.factory import get_model_config
+    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+
     config: dict[str, Any] | None = get_model_config(name)  # type: ignore[no-untyped-call]
     if config is None:
         return None
+    family = recognise(name, config)
+    if tag is None and not _was_always_accepted(family):
+        # all weights of such a model were trained on the same colours, so a file's were, too
+        tag = next(iter(list_pretrained_tags_by_model(name)), None)
     entry = get_pretrained_cfg(name, tag) if tag else {}
+    mean, std = _colours(family)
     found = Architecture(
         name=name,
         config=deepcopy(config),
-        mean=tuple(entry.get("mean", CLIP_MEAN)),
-        std=tuple(entry.get("std", CLIP_STD)),
+        mean=tuple(entry.get("mean", mean)),
+        std=tuple(entry.get("std", std)),
     )
     return found.with_quick_gelu() if entry.get("quick_gelu") or tag == "openai" else found
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _timm_architecture(model: str) -> Architecture | None:
+    import timm
+
+    name = model.removeprefix(TIMM_PREFIX).partition(".")[0]
+    if not timm.is_model(name):
+        return None
+    config = {"vision_cfg": {"timm_model_name": name, "image_size": IMAGE_SIZE}, "text_cfg": None}
+    family = recognise(model, config)
+    if family.name != "DINOv2":
+        reason = f"of timm's towers without a text tower only DINOv2 is taken, not {family.name}"
+        raise UnsupportedBackboneError(model, reason=reason, nearest=nearest_accepted(model))
+    mean, std = _colours(family)
+    return Architecture(f"{TIMM_PREFIX}{name}", config, mean=mean, std=std)
+
+
+def _colours(family: Family) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return _COLOURS.get(family.name, (CLIP_MEAN, CLIP_STD))
+
+
+def _was_always_accepted(family: Family) -> bool:
+    """Return whether version 0.1.0 took this family, whose stored detectors must fit for ever."""
+    return family.trunk == "open_clip" and family.prompts
+
+
+def _read_file(path: Path) -> Architecture:
+    """Read a config file, plain or as the hub wraps it, with its colours."""
     try:
         own = json.loads(path.read_text(encoding="utf-8"))
         config: dict[str, Any] = own.get("model_cfg", own)
-        complete = "embed_dim" in config and all(
-            isinstance(config[part], dict) for part in ("vision_cfg", "text_cfg")
+        vision = config["vision_cfg"]
+        text = config.get("text_cfg") or {}
+        complete = isinstance(vision, dict) and isinstance(text, dict)
+        # DINOv2 has no text tower and knows its own width
+        complete = complete and (
+            "dinov2" in vision.get("timm_model_name", "") or ("embed_dim" in config and bool(text))
+        )
+        colours = own.get("preprocess_cfg") or {}
+        given = (
+            tuple(map(float, colours.get("mean", ()))),
+            tuple(map(float, colours.get("std", ()))),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DetectorError(f"{path} is no open_clip config: {error}") from error
     if not complete:
         raise DetectorError(f"{path} is no open_clip config: embed_dim, vision_cfg or text_cfg")
-    return config
+    name = path.stem
+    family = recognise(name, config)
+    mean, std = (ours or usual for ours, usual in zip(given, _colours(family), strict=True))
+    if len(mean) != 3 or len(std) != 3 or not all(value > 0 for value in std):
+        raise DetectorError(f"{path} is no open_clip config: mean and std have three values each")
+    if _was_always_accepted(family):
+        if (mean, std) != (CLIP_MEAN, CLIP_STD):
+            log.warning("colours.ignored", model=name, mean=mean, std=std, used=CLIP_MEAN)
+        mean, std = CLIP_MEAN, CLIP_STD
+    return Architecture(name=name, config=config, mean=mean, std=std)
+
+
+class VisionOnly(nn.Module):
+    """A model without a text tower; its two text vectors are learnt freely.
+
+    Args:
+        visual: the vision tower.
+    """
+
+    def __init__(self, visual: nn.Module) -> None:
+        super().__init__()
+        self.visual = visual
 
 
 def build_model(architecture: Architecture) -> nn.Module:
-    """Build the open_clip model with arbitrary weights, for images of 224 pixels.
+    """Build the model with arbitrary weights; nothing is downloaded.
+
+    open_clip's own ViT is built for images of 224 pixels, a timm trunk for the size that it was
+    trained on, DINOv2 for 224. A text tower that takes no prompts is left out.
 
     Raises:
-        DetectorError: the model is no plain ViT, or its text tower is not open_clip's own.
+        UnsupportedBackboneError: the model is of no family that can be tapped.
     """
-    from open_clip.model import CLIP, CustomTextCLIP
+    from open_clip.model import CLIP, CustomTextCLIP, _build_vision_tower
 
+    family = architecture.family
     config = deepcopy(architecture.config)
-    vision, text = config["vision_cfg"], config["text_cfg"]
-    if "timm_model_name" in vision or not isinstance(vision.get("layers", 12), int):
-        raise DetectorError(f"{architecture.name}: only open_clip's own ViT towers can be tapped")
-    if "hf_model_name" in text or "hf_tokenizer_name" in text:
-        raise DetectorError(f"{architecture.name}: only open_clip's own text towers take prompts")
-    vision["image_size"] = IMAGE_SIZE
+    vision = config["vision_cfg"]
+    quick_gelu = bool(config.get("quick_gelu", False))
+    if family.trunk == "open_clip":
+        vision["image_size"] = IMAGE_SIZE
+    else:
+        vision["timm_model_pretrained"] = False
+    if family.name == "DINOv2":
+        return VisionOnly(TimmVision(vision["timm_model_name"], image_size=IMAGE_SIZE))
+    if not family.prompts:
+        from open_clip.model import CLIPVisionCfg
+
+        return VisionOnly(
+            _build_vision_tower(config["embed_dim"], CLIPVisionCfg(**vision), quick_gelu)
+        )
     kind = CustomTextCLIP if config.get("custom_text") else CLIP
     built: nn.Module = kind(
         embed_dim=config["embed_dim"],
         vision_cfg=vision,
-        text_cfg=text,
-        quick_gelu=bool(config.get("quick_gelu", False)),
+        text_cfg=config["text_cfg"],
+        quick_gelu=quick_gelu,
     )
     return built

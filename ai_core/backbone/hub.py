@@ -1,4 +1,4 @@
-"""Weights files of open_clip tags: from the cache, else from the model hub if it is reachable."""
+"""Weights files of tags: from the cache, else from the model hub if it is reachable."""
 
 import urllib.error
 import urllib.request
@@ -6,12 +6,15 @@ from pathlib import Path
 
 import structlog
 
+from ai_core.backbone.families import TIMM_PREFIX
+from ai_core.backbone.published import PUBLISHED
 from ai_core.errors import BackboneUnavailableError
 
 REACH_SECONDS = 5.0
 """Seconds without an answer after which the hub counts as unreachable."""
 
 _FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+_TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
 
 log = structlog.get_logger()
 
@@ -24,7 +27,7 @@ def cache_folder(cache_dir: Path | str | None) -> Path:
 
 
 def find_weights(*, model: str, tag: str, cache_dir: Path | str | None) -> Path:
-    """Return the local file with the weights of an open_clip tag, downloading it at most once.
+    """Return the local file with the weights of a tag, downloading it at most once.
 
     The cache is asked first and without the network. Only then, unless HF_HUB_OFFLINE is set,
     the hub is asked, after one short look at whether it answers at all.
@@ -32,22 +35,40 @@ def find_weights(*, model: str, tag: str, cache_dir: Path | str | None) -> Path:
     Raises:
         BackboneUnavailableError: unknown tag, or not cached and not to be had.
     """
-    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
-
     folder = cache_folder(cache_dir)
-    entry = get_pretrained_cfg(model, tag)
-    if not entry:
-        known = ", ".join(list_pretrained_tags_by_model(model)) or "none"
-        reason = f"not a file on this machine, and not an open_clip tag (known tags: {known})"
+    tags, place = _place_on_hub(model, tag)
+    if place is None:
+        known = ", ".join(tags) or "none"
+        reason = f"not a file on this machine, and not a tag of this model (known tags: {known})"
+        if tag in tags:
+            reason = "the tag has no place on the model hub"
         raise BackboneUnavailableError(model=model, weights=tag, cache_dir=folder, reason=reason)
-    if "hf_hub" not in entry:
-        reason = "the tag has no place on the model hub"
-        raise BackboneUnavailableError(model=model, weights=tag, cache_dir=folder, reason=reason)
-    repository, _, named = str(entry["hf_hub"]).rpartition("/")
-    names = (named,) if named else _FILES
+    repository, names = place
     return _cached(repository, names, folder) or _download(
         repository, names, folder=folder, model=model, tag=tag
     )
+
+
+def _place_on_hub(model: str, tag: str) -> tuple[list[str], tuple[str, tuple[str, ...]] | None]:
+    """Return the known tags of a model, and repository and file names of this one."""
+    if known := PUBLISHED.get(model):
+        place = (known.repository, known.files) if tag == known.tag else None
+        return [known.tag], place
+    if model.startswith(TIMM_PREFIX):
+        import timm
+
+        name = model.removeprefix(TIMM_PREFIX)
+        full = timm.list_pretrained(f"{name}.*")
+        tags = [one.partition(".")[2] for one in full]
+        return tags, (f"timm/{name}.{tag}", _TIMM_FILES) if tag in tags else None
+    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+
+    tags = list_pretrained_tags_by_model(model)
+    entry = get_pretrained_cfg(model, tag)
+    if "hf_hub" not in entry:
+        return tags, None
+    repository, _, named = str(entry["hf_hub"]).rpartition("/")
+    return tags, (repository, (named,) if named else _FILES)
 
 
 def _cached(repository: str, names: tuple[str, ...], folder: Path) -> Path | None:

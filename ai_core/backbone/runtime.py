@@ -13,6 +13,7 @@ from ai_core.backbone.autotune import Choice, fastest, load_choices, measure, sa
 from ai_core.backbone.cuda_graphs import Replay
 from ai_core.backbone.int8 import Int8Tower, missing_for_int8
 from ai_core.backbone.names import Precision
+from ai_core.backbone.timm_tower import TimmTower
 from ai_core.backbone.tower import Runner, Tower, TowerOutput
 from ai_core.errors import DetectorError, DeviceMemoryError
 
@@ -21,6 +22,8 @@ CPU_BATCH, CUDA_BATCH = 8, 64
 
 _FEW = 4
 """Images per call up to which a GPU waits for its next kernel more than it computes."""
+
+_TIMM_INT8 = "int8 is for open_clip's own ViT, not for a timm trunk"
 
 log = structlog.get_logger()
 
@@ -33,9 +36,11 @@ class TowerRuntime:
     use and saved in a file, so that neither time nor choice changes at the next start.
 
     Args:
-        visual: the vision half of an open_clip model, float32, on its device.
+        visual: the vision half of the model, float32, on its device.
         blocks: the tapped blocks, counted from 1.
         device: where it computes.
+        trunk: library of the tower. A timm trunk has no int8, no CUDA graphs and no fused
+            residuals; asked for int8 it runs as if nothing was asked for.
         precision: "auto" keeps a detector's own precision and measures for new ones; "int8" keeps
             it too, and is for new ones; any other is used for all of them.
         choices_file: the file in which measured choices are saved; None for no measurement.
@@ -47,21 +52,34 @@ class TowerRuntime:
         *,
         blocks: tuple[int, ...],
         device: torch.device,
+        trunk: Literal["open_clip", "timm"] = "open_clip",
         precision: Literal["auto"] | Precision = "auto",
         choices_file: Path | None = None,
     ) -> None:
         self._visual = visual
         self._blocks = blocks
         self._device = device
+        self._trunk = trunk
         self._asked = precision
         self._choices_file = choices_file
         self._precisions = _precisions(device, precision)
+        if trunk == "timm":
+            self._leave_out_fast_paths()
         self._timed = tuple(kind for kind in self._precisions if kind != "int8")
         self._lock = threading.RLock()
         self._measured: tuple[Choice, ...] | None = None
         self._runners: dict[Precision, Runner] = {}
         self._replaced = False
         self._limit: int | None = None
+
+    def _leave_out_fast_paths(self) -> None:
+        """Leave out the precision that only open_clip's own ViT has, and log it."""
+        without = ["cuda graphs", "fused residuals"] if self._device.type == "cuda" else ["int8"]
+        log.info("tower.not_accelerated", trunk=self._trunk, without=without)
+        if self._asked == "int8":
+            log.warning("precision.replaced", recorded="int8", taken="auto", reason=_TIMM_INT8)
+            self._asked = "auto"
+        self._precisions = tuple(kind for kind in self._precisions if kind != "int8")
 
     @property
     def precision(self) -> Precision:
@@ -169,6 +187,8 @@ class TowerRuntime:
             return self._runners[precision]
 
     def _make_runner(self, precision: Precision) -> Runner:
+        if self._trunk == "timm" and precision != "int8":
+            return TimmTower(self._visual, blocks=self._blocks, precision=precision).eval()
         if precision != "int8":
             tower = Tower(self._visual, blocks=self._blocks, precision=precision).eval()
             return SmallBatches(tower) if self._device.type == "cuda" else tower
@@ -183,7 +203,9 @@ class TowerRuntime:
                 "precision.replaced",
                 recorded=recorded,
                 taken=self._precisions[0],
-                reason=_why_not(self._device, recorded),
+                reason=_TIMM_INT8
+                if self._trunk == "timm" and recorded == "int8"
+                else _why_not(self._device, recorded),
             )
 
 

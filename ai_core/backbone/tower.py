@@ -83,7 +83,7 @@ def run_tower(
             x, branch = _added(x, branch), None
             taken.append(x[:, 1:])
     x = _added(x, branch)
-    with _mixed(x.device, dtype):
+    with mixed_precision(x.device, dtype):
         pooled, _ = visual._pool(x)
     pooled = pooled.float()
     if visual.proj is not None:
@@ -104,7 +104,7 @@ def _run_block(
     each token of the batch by the weights on its own: twice the time of one matrix product.
     """
     if not _is_plain(block):
-        with _mixed(x.device, dtype):
+        with mixed_precision(x.device, dtype):
             return cast("Tensor", block(_added(x, branch))), None
     attention = block.attn
     x, normed = join(x, branch, block.ln_1, dtype)
@@ -163,8 +163,8 @@ def _added(x: Tensor, branch: Tensor | None) -> Tensor:
     return x if branch is None else x + branch
 
 
-def _mixed(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
-    """Return autocast for layers that do not convert their inputs themselves."""
+def mixed_precision(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
+    """Return autocast for layers that do not convert their inputs themselves; none for float32."""
     if dtype == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, dtype=dtype)

@@ -13,11 +13,10 @@ from ai_core.model import (
     Adapters,
     FrozenProjection,
     Head,
-    LearnablePrompts,
     PatchBank,
     Scope,
-    TextTower,
     fuse,
+    make_text_vectors,
     medical_anomaly_loss,
     similarities,
 )
@@ -49,8 +48,12 @@ class Trainer:
         self._prompts_every = training.prompts_every if preset.adapter else 1
         if isinstance(self._adapters, Adapters) and training.standardise:
             self._adapters.standardise(normal_tokens)
-        self._prompts = LearnablePrompts(
-            TextTower(backbone.model), settings=preset.prompts, generator=generator
+        self._prompts = make_text_vectors(
+            backbone.model,
+            embed_dim=backbone.embed_dim,
+            settings=preset.prompts,
+            generator=generator,
+            device=backbone.device,
         )
         self._parameters = [
             parameter
@@ -150,8 +153,7 @@ def start_adapters(
 ) -> Adapters | FrozenProjection:
     """Build untrained adapters, or the frozen projection where the preset has no adapter."""
     if not preset.adapter:
-        visual = backbone.model.visual
-        return FrozenProjection(visual.ln_post, visual.proj).to(backbone.device)
+        return FrozenProjection(*backbone.frozen_projection()).to(backbone.device)
     return Adapters(
         blocks=len(backbone.blocks),
         width=backbone.width,

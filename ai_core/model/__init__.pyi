@@ -5,6 +5,10 @@ from .anomaly_map import (
     fuse,
     similarities,
 )
+from .free_text import (
+    FreeTextVectors,
+    make_text_vectors,
+)
 from .head import (
     Head,
     restore_head,
@@ -37,6 +41,7 @@ from .settings import (
 
 __all__ = [
     "Adapters",
+    "FreeTextVectors",
     "FrozenProjection",
     "Fusion",
     "Head",
@@ -54,6 +59,7 @@ __all__ = [
     "fit_scope",
     "fuse",
     "join_blocks",
+    "make_text_vectors",
     "medical_anomaly_loss",
     "nearest_distances",
     "restore_head",

@@ -160,7 +160,7 @@ def _device(settings: Settings) -> Finding:
 
 def _weights(settings: Settings) -> Finding:
     backbone = open_backbone(settings.backbone)
-    found = f"{backbone.name}, sha256 {backbone.sha256[:12]}"
+    found = f"{backbone.name}, {backbone.family.describe()}, sha256 {backbone.sha256[:12]}"
     if not _is_missing_sqlite(settings.database_url):
         engine = connect(settings.database_url)
         if is_current(engine):
@@ -175,6 +175,8 @@ def _weights(settings: Settings) -> Finding:
         return CheckState.WARN, f"{found}: untrained, for demonstration only"
     if backbone.weights == BUNDLED:
         return CheckState.WARN, f"{found}: the small one in the box, for trying the node"
+    if backbone.family.warning:
+        return CheckState.WARN, f"{found}: {backbone.family.warning}"
     return CheckState.OK, found
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from ai_core import DEFAULT, Backbone, Detector, Preset, load_backbone
 from ai_core.backbone.architecture import Architecture, build_model, read_architecture
+from ai_core.backbone.loading import tapped_blocks
 
 SIDE = 224
 
@@ -86,6 +87,25 @@ def random_model(config: dict[str, Any], *, seed: int = 5) -> nn.Module:
             is_norm = parameter.ndim == 1 and bool((parameter == 1).all())
             parameter.copy_(1 + 0.2 * noise if is_norm else 0.15 * noise)
     return model
+
+
+@torch.no_grad()
+def random_backbone(architecture: Architecture, *, seed: int = 5, **options: Any) -> Backbone:
+    """A backbone with seeded weights, none at its default, so that a branch left out is seen."""
+    torch.manual_seed(seed)
+    model: Any = build_model(architecture)
+    generator = seeded(seed)
+    for _, parameter in sorted(model.visual.named_parameters()):
+        parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
+    visual = model.visual
+    blocks = visual.trunk.blocks if hasattr(visual, "trunk") else visual.transformer.resblocks
+    return Backbone(
+        model,
+        architecture=architecture,
+        weights="random",
+        blocks=tapped_blocks(len(blocks)),
+        **{"precision": "fp32", "device": torch.device("cpu"), **options},
+    )
 
 
 def write_tiny(

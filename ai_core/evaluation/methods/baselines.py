@@ -113,7 +113,12 @@ class ZeroShot:
         generator: torch.Generator,
         progress: Progress,  # noqa: ARG002
     ) -> "FittedZeroShot":
-        """Encode the texts; no image is looked at."""
+        """Encode the texts; no image is looked at.
+
+        Raises:
+            DetectorError: the backbone takes no prompts, or has no projection for tokens.
+        """
+        backbone.frozen_projection()
         tower = TextTower(backbone.model)
         text = LearnablePrompts(
             tower, settings=PromptSettings(context=0), generator=generator

@@ -97,11 +97,11 @@ DEFAULT_K = (16,)
 DEFAULT_SEEDS = (0, 1, 2)
 
 _MODEL = typer.Option(
-    help="Backbone: an open_clip model, or the path of an open_clip config (.json). By default "
-    "the configuration's."
+    help="Backbone: an open_clip model, BiomedCLIP, RAD-DINO, timm/ and a DINOv2 of timm, or the "
+    "path of an open_clip config (.json). By default the configuration's."
 )
 _WEIGHTS = typer.Option(
-    help="An open_clip tag, the path of a weights file, bundled or untrained. By default the "
+    help="A tag of the model, the path of a weights file, bundled or untrained. By default the "
     "configuration's."
 )
 _PRECISION = typer.Option(

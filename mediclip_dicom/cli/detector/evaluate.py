@@ -3,7 +3,7 @@
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ai_core.evaluation import (
     Row,
     RunFolder,
     Subset,
+    ZeroShot,
     ablations,
     baselines_for,
     cells_of,
@@ -91,7 +92,13 @@ def evaluate_data(backbone_settings: BackboneSettings, request: EvaluateRequest)
 
 
 def compute(plan: Plan, *, backbone: Backbone, out: Path, cache: Path | None) -> tuple[Row, ...]:
-    """Run a plan in a folder; write and print its tables; draw the sheet."""
+    """Run a plan in a folder; write and print its tables; draw the sheet.
+
+    The zero-shot baseline is left out on a backbone that takes no prompts.
+    """
+    if not backbone.family.projects_patches:
+        methods = tuple(one for one in plan.methods if not isinstance(one, ZeroShot))
+        plan = replace(plan, methods=methods)
     folder = RunFolder(
         out,
         same=resume_key(backbone, subset=plan.subset),

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from open_clip.transformer import QuickGELU
+from structlog.testing import capture_logs
 from torch import nn
 
-from ai_core import DetectorError
+from ai_core import DetectorError, UnsupportedBackboneError
 from ai_core.backbone.architecture import (
     CLIP_MEAN,
     CLIP_STD,
@@ -100,18 +101,89 @@ def test_the_tower_is_built_for_224_pixels_whatever_it_was_trained_at():
 
 
 @pytest.mark.parametrize(
-    ("part", "settings", "what"),
+    ("settings", "why"),
     [
-        ("vision_cfg", {"timm_model_name": "vit_small"}, "ViT towers"),
-        ("vision_cfg", {"layers": [3, 4, 6, 3]}, "ViT towers"),
-        ("text_cfg", {"hf_model_name": "roberta-base"}, "text towers"),
-        ("text_cfg", {"hf_tokenizer_name": "some/tokenizer"}, "text towers"),
+        ({"layers": [3, 4, 6, 3]}, "ResNet"),
+        ({"timm_model_name": "convnext_tiny"}, "convolutions"),
+        ({"timm_model_name": "fastvit_mci0"}, "convolutions"),
+        ({"timm_model_name": "vitamin_base_224"}, "convolutions"),
+        ({"timm_model_name": "swin_base_patch4_window7_224"}, "merges patches"),
+        ({"timm_model_name": "vit_relpos_medium_patch16_cls_224"}, "relative positions"),
+        ({"timm_model_name": "vit_small"}, "no family that was tested"),
     ],
 )
-def test_towers_that_cannot_be_used_are_refused_by_name(part, settings, what):
-    config = {**TINY, part: {**TINY[part], **settings}}
-    with pytest.raises(DetectorError, match=f"strange.*{what}"):
+def test_towers_that_cannot_be_tapped_are_refused_by_name_with_the_reason(settings, why):
+    config = {**TINY, "vision_cfg": {**TINY["vision_cfg"], **settings}}
+    with pytest.raises(UnsupportedBackboneError, match=f"strange.*{why}.*nearest accepted"):
         build_model(Architecture(name="strange", config=config))
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"hf_model_name": "roberta-base"}, "roberta-base takes no embedded prompts"),
+        ({"hf_tokenizer_name": "some/tokenizer"}, "some/tokenizer is not open_clip's own"),
+    ],
+)
+def test_a_text_tower_that_takes_no_prompts_is_left_out(settings, why):
+    architecture = Architecture("half", {**TINY, "text_cfg": {**TINY["text_cfg"], **settings}})
+    assert not architecture.family.prompts
+    assert why in architecture.family.describe()
+    assert {name.partition(".")[0] for name in build_model(architecture).state_dict()} == {"visual"}
+
+
+def test_the_published_radiology_models_are_known_by_name():
+    assert read("BiomedCLIP", "microsoft").family.name == "timm ViT"
+    assert read("RAD-DINO", "microsoft").family.name == "DINOv2"
+    assert read("RAD-DINO", None).mean == (0.5307, 0.5307, 0.5307)
+
+
+def test_a_hub_config_of_a_timm_trunk_brings_its_colours_and_is_the_model_of_that_name(tmp_path):
+    known = read("BiomedCLIP", None)
+    file = tmp_path / "open_clip_config.json"
+    colours = {"mean": [0.4, 0.4, 0.4], "std": [0.2, 0.2, 0.2]}
+    file.write_text(json.dumps({"model_cfg": known.config, "preprocess_cfg": colours}))
+    found = read(str(file), None)
+    assert (found.mean, found.std) == ((0.4, 0.4, 0.4), (0.2, 0.2, 0.2))
+    assert found.identity == known.identity
+    file.write_text(json.dumps(known.config))
+    assert (read(str(file), None).mean, read(str(file), None).std) == (known.mean, known.std)
+
+
+def test_the_colours_of_an_old_family_stay_as_stored_detectors_know_them(tmp_path):
+    file = tmp_path / "tiny.json"
+    colours = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    file.write_text(json.dumps({"model_cfg": TINY, "preprocess_cfg": colours}))
+    with capture_logs() as events:
+        found = read(str(file), None)
+    assert (found.mean, found.std) == (CLIP_MEAN, CLIP_STD)
+    assert [event["event"] for event in events] == ["colours.ignored"]
+
+
+@pytest.mark.parametrize("colours", [{"mean": [0.5], "std": [0.5]}, {"std": [0, 0, 0]}])
+def test_colours_that_are_none_are_refused(tmp_path, colours):
+    file = tmp_path / "broken.json"
+    vision = {"timm_model_name": "vit_small_patch14_dinov2"}
+    file.write_text(json.dumps({"model_cfg": {"vision_cfg": vision}, "preprocess_cfg": colours}))
+    with pytest.raises(DetectorError, match=r"broken\.json.*three values"):
+        read(str(file), None)
+
+
+def test_a_config_file_of_dinov2_needs_nothing_but_its_trunk(tmp_path):
+    file = tmp_path / "own.json"
+    file.write_text(json.dumps({"vision_cfg": {"timm_model_name": "vit_small_patch14_dinov2"}}))
+    assert read(str(file), None).family.name == "DINOv2"
+    assert read(str(file), None).mean == (0.485, 0.456, 0.406)
+
+
+def test_of_timms_own_models_only_dinov2_is_taken():
+    assert read("timm/vit_small_patch14_dinov2.lvd142m", None).name == (
+        "timm/vit_small_patch14_dinov2"
+    )
+    assert read_architecture("timm/vit_nowhere", tag=None) is None
+    for name in ("timm/vit_base_patch16_224", "timm/resnet50"):
+        with pytest.raises(UnsupportedBackboneError, match=name):
+            read_architecture(name, tag=None)
 
 
 def test_building_leaves_the_config_as_it_was():

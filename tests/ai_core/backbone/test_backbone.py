@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ai_core import Backbone, DetectorError, ImageInputError, load_backbone
 from ai_core.backbone.architecture import CLIP_MEAN, CLIP_STD
-from ai_core.backbone.backbone import tapped_blocks
+from ai_core.backbone.loading import tapped_blocks
 from tests.ai_core.conftest import config_of, load_tiny, textured, write_tiny
 
 UNTRAINED_SHA256 = "79d67d863af7c02ae84e14de7e04a2dc806c0dbcc961ac7dcb1feb5b607c1be2"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import safetensors.torch
 import torch
-from open_clip.model import CLIP, CLIPVisionCfg
+from open_clip.model import CLIP
+from structlog.testing import capture_logs
 from torch import nn
 
 from ai_core import load_backbone
@@ -35,7 +36,6 @@ def archive(model: nn.Module, path) -> None:
             delattr(model, name)
         model.register_buffer(name, torch.tensor(value))
     mask = model._buffers.pop("attn_mask")
-    assert mask is not None
     model.attn_mask = mask  # a plain attribute, as in OpenAI's code
     images, words = torch.zeros(1, 3, 224, 224), torch.zeros(1, 77, dtype=torch.int64)
     torch.jit.trace(model, (images, words), check_trace=False).save(str(path))
@@ -103,10 +103,13 @@ def test_a_flat_file_fills_a_model_with_a_text_tower_of_its_own(tmp_path, tiny):
 
 
 def test_positions_of_another_resolution_are_resampled(tmp_path, tiny):
-    vision = CLIPVisionCfg(**{**TINY["vision_cfg"], "image_size": 448})
+    vision = {**TINY["vision_cfg"], "image_size": 448}
     large = CLIP(embed_dim=32, vision_cfg=vision, text_cfg=TINY["text_cfg"])
     safetensors.torch.save_file(large.state_dict(), tmp_path / "large.safetensors")
-    _, model = load_checkpoint(tmp_path / "large.safetensors", architecture_of(tiny.config))
+    with capture_logs() as events:
+        _, model = load_checkpoint(tmp_path / "large.safetensors", architecture_of(tiny.config))
+    resampled = {"event": "positions.resampled", "from_grid": 14, "to_grid": 7}
+    assert [resampled.items() <= event.items() for event in events] == [True]
     positions = model.get_parameter("visual.positional_embedding")
     assert positions.shape == (1 + 7 * 7, 64)
     assert torch.equal(positions[0], large.visual.positional_embedding[0])

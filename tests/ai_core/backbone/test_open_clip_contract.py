@@ -21,6 +21,7 @@ LIBRARY, HUB = "open_clip_torch", "huggingface_hub"
 ARCHITECTURE = "ai_core/backbone/architecture.py"
 CHECKPOINT = "ai_core/backbone/checkpoint.py"
 TOWER = "ai_core/backbone/tower.py"
+FAMILIES = "ai_core/backbone/families.py"
 BACKBONE = "ai_core/backbone/backbone.py"
 UNTRAINED = "ai_core/backbone/untrained.py"
 PROMPTS = "ai_core/model/prompts.py"
@@ -52,6 +53,12 @@ def quick() -> Any:
             ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu"),
             ARCHITECTURE,
         ),
+        (
+            open_clip.model._build_vision_tower,
+            ("embed_dim", "vision_cfg", "quick_gelu"),
+            ARCHITECTURE,
+        ),
+        (open_clip.factory.list_models, (), FAMILIES),
         (open_clip.model.resize_pos_embed, ("state_dict", "model"), CHECKPOINT),
         (open_clip.model.resize_text_pos_embed, ("state_dict", "model"), CHECKPOINT),
         (open_clip.model.convert_to_custom_text_state_dict, ("state_dict",), CHECKPOINT),

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 import ai_core.backbone.runtime
 from ai_core import load_backbone
+from ai_core.backbone.architecture import build_model, read_architecture
 from ai_core.backbone.autotune import Choice, measure, save_choices
 from ai_core.backbone.runtime import TowerRuntime
 from ai_core.backbone.tower import Tower
@@ -177,3 +178,24 @@ def test_what_was_measured_is_kept_for_the_next_start(backbone, monkeypatch, tmp
     again = start()
     assert again.choice("fp32") == chosen
     assert again.precision == first.precision
+
+
+@pytest.mark.parametrize("asked", ["auto", "int8"])
+def test_a_timm_trunk_runs_without_int8_and_says_so(asked):
+    architecture = read_architecture("timm/vit_small_patch14_dinov2", tag=None)
+    assert architecture is not None
+    with capture_logs() as events:
+        runtime = TowerRuntime(
+            build_model(architecture).visual,
+            blocks=BLOCKS,
+            device=CPU,
+            trunk="timm",
+            precision=asked,
+        )
+        assert runtime.precision in ("fp32", "bf16")
+        assert runtime.settle("int8") == "fp32"  # a detector of another trunk would have that
+    found = [event["event"] for event in events]
+    assert found[0] == "tower.not_accelerated"
+    assert events[0]["without"] == ["int8"]
+    assert found.count("precision.replaced") == (2 if asked == "int8" else 1)
+    assert all("timm trunk" in event["reason"] for event in events[1:])

@@ -11,8 +11,10 @@ import typer
 from PIL import Image
 
 from ai_core import Backbone
+from ai_core.backbone import read_architecture
 from mediclip_dicom.cli.options import Numbers, flatten, parse_support_sizes
 from mediclip_dicom.tasks import open_backbone
+from tests.ai_core.conftest import random_backbone
 from tests.ai_core.evaluation.pictures import QUICK, blob, make_folder, save
 from tests.factories.command_line import Cli
 
@@ -73,6 +75,20 @@ def test_a_precision_that_is_not_to_be_had_here_is_refused_before_anything_is_wr
     assert said.code != 0
     assert "no tower in int8: this CPU has no instructions" in said.err
     assert not Path("out").exists()
+
+
+def test_a_backbone_without_prompts_has_no_zero_shot_baseline(
+    cli: Cli, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dinov2 = read_architecture("timm/vit_small_patch14_dinov2", tag=None)
+    assert dinov2 is not None
+    small = random_backbone(dinov2)
+    monkeypatch.setattr("mediclip_dicom.cli.detector.evaluate.open_backbone", lambda _: small)
+    arguments = ("--data", data, "--preset", "quick", "--k", "2", "--seeds", "0")
+    said = cli("evaluate", *arguments, "--no-operating-point", "--out", "out")
+    assert said.code == 0, said.err
+    rows = json.loads(Path("out/metrics.json").read_text())
+    assert {row["method"] for row in rows} == {"mediclip", "nearest-neighbour"}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import timm
 from pynetdicom import AE
+from safetensors.torch import save_file
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -231,3 +233,26 @@ def test_the_small_backbone_in_the_box_is_for_trying_the_node(settings: Settings
     assert found["weights"].state is CheckState.WARN
     assert "bundled" in found["weights"].found
     assert "for trying the node" in found["weights"].found
+
+
+@pytest.fixture
+def small_dinov2(tmp_path: Path) -> Path:
+    """Random weights under the names of the model's authors."""
+    state = timm.create_model("vit_small_patch14_dinov2", num_classes=0).state_dict()
+    save_file(state, tmp_path / "dinov2.safetensors")
+    return tmp_path / "dinov2.safetensors"
+
+
+def test_the_family_of_the_backbone_is_named(settings: Settings, small_dinov2: Path) -> None:
+    model = "timm/vit_small_patch14_dinov2"
+    result = checked(changed(settings, "backbone", model=model, weights=str(small_dinov2)))
+    assert result["weights"].state is CheckState.OK
+    for part in (model, "family DINOv2, timm trunk", "free text vectors", "from 518 to 224 pixels"):
+        assert part in result["weights"].found
+
+
+def test_a_backbone_that_cannot_be_tapped_fails_with_the_reason(settings: Settings) -> None:
+    result = checked(changed(settings, "backbone", model="RN50", weights="openai"))["weights"]
+    assert result.state is CheckState.FAIL
+    assert "ResNet" in result.found
+    assert "'ViT-B-16'" in result.found
