@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -125,6 +126,9 @@ class Reading:
         study_content_digest: digest of the study's instances; part of every UID.
         predecessor: the report of the revision before, or `None`.
         window: the window that the task fixes for its images, or `None` for the header's own.
+        p_value_of: gives the p-value of a score on the map's scale, for the findings; `None` where
+            the task version has none.
+        smoothed: whether the operating point was calibrated on maps smoothed along the series.
         finished_at: when the analysis ended; all dates and times of the objects are this one, so
             it must be stored and passed again on replay.
         category: Segmented Property Category (CID 7150).
@@ -152,6 +156,8 @@ class Reading:
     finished_at: datetime
     predecessor: PreviousReport | None = None
     window: Window | None = None
+    p_value_of: Callable[[float], float] | None = None
+    smoothed: bool = False
     category: Code = Code("49755003", "SCT", "Morphologically Abnormal Structure")
     type: Code = Code("52988006", "SCT", "Lesion")
 
