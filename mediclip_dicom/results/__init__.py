@@ -3,10 +3,12 @@
 from ai_core import Verdict
 from mediclip_dicom.results.bands import Band, bands
 from mediclip_dicom.results.device import Device, node_device
+from mediclip_dicom.results.findings import Finding, Findings, find
 from mediclip_dicom.results.flagged import draw_fused
 from mediclip_dicom.results.identity import derive_uid
 from mediclip_dicom.results.maps import source_map
 from mediclip_dicom.results.reading import (
+    LEFT_OUT,
     Code,
     ImageReading,
     PreviousReport,
@@ -16,9 +18,12 @@ from mediclip_dicom.results.reading import (
 from mediclip_dicom.results.writing import ResultObject, write_results
 
 __all__ = [
+    "LEFT_OUT",
     "Band",
     "Code",
     "Device",
+    "Finding",
+    "Findings",
     "ImageReading",
     "PreviousReport",
     "Reading",
@@ -28,6 +33,7 @@ __all__ = [
     "bands",
     "derive_uid",
     "draw_fused",
+    "find",
     "node_device",
     "source_map",
     "write_results",

@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from mediclip_dicom.imaging import iter_frames
 from mediclip_dicom.results.device import Device
+from mediclip_dicom.results.findings import Findings
 from mediclip_dicom.results.identity import (
     SERIES_NUMBERS,
     derive_uid,
@@ -43,9 +44,18 @@ _LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
 _SOURCE_IMAGE = hd.sr.CodedConcept("121322", "DCM", "Source image for image processing operation")
 
 
-def choose_flagged(marked: Sequence[ImageReading]) -> tuple[ImageReading, ...]:
-    """Choose the marked frames with the highest scores, in reading order."""
-    ranked = sorted(range(len(marked)), key=lambda n: (-(marked[n].score or 0.0), n))
+def choose_flagged(findings: Findings) -> tuple[ImageReading, ...]:
+    """Choose the key images of the findings, then the marked frames of the highest scores.
+
+    Returns:
+        At most `MAXIMUM_PICTURES` frames, in reading order.
+    """
+    marked = findings.marked
+    keys = {finding.key_image.frame_key for finding in findings.reported}
+    ranked = sorted(
+        range(len(marked)),
+        key=lambda n: (marked[n].frame_key not in keys, -(marked[n].score or 0.0), n),
+    )
     return tuple(marked[n] for n in sorted(ranked[:MAXIMUM_PICTURES]))
 
 

@@ -13,6 +13,9 @@ import numpy.typing as npt
 from ai_core import Verdict
 from mediclip_dicom.imaging import ImageHeader, Placement, Plane, SourceImage, Window
 
+LEFT_OUT = "left out on purpose: "
+"""Beginning of the reason for a frame that is no part of the examination, such as a localizer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Code:
@@ -87,12 +90,22 @@ class ImageReading:
         return self.map.read() if isinstance(self.map, StoredMap) else self.map
 
     @property
+    def left_out(self) -> bool:
+        """Whether the frame was left out on purpose, and not because it could not be read."""
+        return self.skipped is not None and self.skipped.startswith(LEFT_OUT)
+
+    @property
     def plane(self) -> Plane | None:
         """Plane of the frame in its frame of reference, if it has one."""
         planes = self.header.planes
         if self.header.frame_of_reference_uid is None or not planes:
             return None
         return planes[self.frame_number - 1]
+
+    @property
+    def frame_key(self) -> tuple[str, int]:
+        """SOP Instance UID and frame number, which name the frame in its reading."""
+        return self.header.sop_instance_uid, self.frame_number
 
     @property
     def frame_numbers(self) -> list[int] | None:

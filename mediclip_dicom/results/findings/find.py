@@ -208,11 +208,5 @@ def _centre(found: StackRegions, pieces: Sequence[int]) -> tuple[float, float, f
 def _marked(
     images: Sequence[ImageReading], regions: Sequence[StackRegions]
 ) -> tuple[ImageReading, ...]:
-    marked = {
-        (image.header.sop_instance_uid, image.frame_number)
-        for found in regions
-        for image in (found.stack.images[n] for n in found.marked_slices())
-    }
-    return tuple(
-        image for image in images if (image.header.sop_instance_uid, image.frame_number) in marked
-    )
+    marked = {found.stack.images[n].frame_key for found in regions for n in found.marked_slices()}
+    return tuple(image for image in images if image.frame_key in marked)

@@ -61,21 +61,21 @@ def test_the_kinds_of_object_have_series_numbers_that_stay() -> None:
 
 
 def test_a_series_is_described_by_task_and_kind_with_the_warning_whole(reading: Reading) -> None:
-    text = identity.series_description(reading, what="report")
+    text = identity.series_description(reading, label="report")
     assert text == "brain-mr report, not for diagnostic use"
     long = dataclasses.replace(reading, task_name="t" * 100)
-    text = identity.series_description(long, what="report")
+    text = identity.series_description(long, label="report")
     assert len(text) == 64
     assert text == "t" * 33 + " report, not for diagnostic use"
 
 
 def test_text_of_ours_fits_every_character_set(reading: Reading, device: Device) -> None:
     foreign = dataclasses.replace(reading, task_name="gehirn-größe")
-    text = identity.series_description(foreign, what="report")
+    text = identity.series_description(foreign, label="report")
     assert text == "gehirn-gr??e report, not for diagnostic use"
     fields = ("name", "manufacturer", "model", "serial", "software_version")
     given = dataclasses.replace(device, **dict.fromkeys(fields, "ü" * 70))
-    fitted = identity.plain_device(given)
+    fitted = identity.ascii_device(given)
     assert {getattr(fitted, field) for field in fields} == {"?" * 64}
     assert fitted.uid == device.uid
 
