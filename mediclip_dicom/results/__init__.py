@@ -15,6 +15,7 @@ from mediclip_dicom.results.reading import (
     Reading,
     StoredMap,
 )
+from mediclip_dicom.results.wording import describe_size, describe_slices, sentence
 from mediclip_dicom.results.writing import ResultObject, write_results
 
 __all__ = [
@@ -32,9 +33,12 @@ __all__ = [
     "Verdict",
     "bands",
     "derive_uid",
+    "describe_size",
+    "describe_slices",
     "draw_fused",
     "find",
     "node_device",
+    "sentence",
     "source_map",
     "write_results",
 ]

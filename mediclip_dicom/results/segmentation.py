@@ -32,7 +32,7 @@ from mediclip_dicom.results.reading import Code, ImageReading, Reading
 from mediclip_dicom.results.segments import OTHER_COLOUR, Segments, segments_of
 from mediclip_dicom.results.source import reference_to
 from mediclip_dicom.results.streaming import FrameSource, encode_groups, packed_bytes
-from mediclip_dicom.results.wording import size_text, slices_text
+from mediclip_dicom.results.wording import describe_size, describe_slices
 
 # highdicom makes the attributes of an object from one frame of so many rows and columns.
 _SMALL = 8
@@ -223,9 +223,9 @@ def _descriptions(series: ResultSeries, layout: Segments) -> Iterator[SegmentDes
     for finding in layout.findings:
         number += 1
         text = (
-            f"Finding {finding.number}: {size_text(finding)}, {slices_text(finding)}. Connected "
-            f"pixels whose anomaly score is above {levels.low:.4g}, some of them above the "
-            f"operating point {levels.seed:.4g}."
+            f"Finding {finding.number}: {describe_size(finding)}, {describe_slices(finding)}. "
+            f"Connected pixels whose anomaly score is above {levels.low:.4g}, some of them above "
+            f"the operating point {levels.seed:.4g}."
         )
         yield _describe(
             series,

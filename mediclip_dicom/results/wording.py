@@ -14,8 +14,8 @@ def sentence(reading: Reading, findings: Findings) -> str:
     if count:
         largest = max(findings.reported, key=_rank_of_size)
         parts.append(
-            f"{count} finding{'s' * (count > 1)}; largest {size_text(largest)}, "
-            f"{slices_text(largest)}."
+            f"{count} finding{'s' * (count > 1)}; largest {describe_size(largest)}, "
+            f"{describe_slices(largest)}."
         )
     elif reading.verdict == Verdict.ABNORMAL:
         parts.append("No finding can be shown.")
@@ -25,13 +25,13 @@ def sentence(reading: Reading, findings: Findings) -> str:
 def describe(finding: Finding) -> str:
     """Write the sentence on one finding."""
     size = finding.size
-    parts = [f"Finding {finding.number}: {size_text(finding)}, {slices_text(finding)}"]
+    parts = [f"Finding {finding.number}: {describe_size(finding)}, {describe_slices(finding)}"]
     if size.longest_mm is not None and size.perpendicular_mm is not None:
         parts.append(
-            f"{size.longest_mm:.0f} x {size.perpendicular_mm:.0f} mm on {place_text(finding)}"
+            f"{size.longest_mm:.0f} x {size.perpendicular_mm:.0f} mm on {describe_place(finding)}"
         )
     else:
-        parts.append(f"largest on {place_text(finding)}")
+        parts.append(f"largest on {describe_place(finding)}")
     if finding.centre_mm is not None:
         x, y, z = finding.centre_mm
         parts.append(f"centre at ({x:.0f}, {y:.0f}, {z:.0f}) mm in the patient")
@@ -41,7 +41,7 @@ def describe(finding: Finding) -> str:
     return ", ".join(parts) + "."
 
 
-def size_text(finding: Finding) -> str:
+def describe_size(finding: Finding) -> str:
     """Write the volume or area of a finding in a unit that suits it."""
     size = finding.size
     if size.volume_mm3 is not None:
@@ -55,7 +55,7 @@ def size_text(finding: Finding) -> str:
     return f"{size.pixels} pixels"
 
 
-def slices_text(finding: Finding) -> str:
+def describe_slices(finding: Finding) -> str:
     """Write the range of slices by their instance or frame numbers."""
     first, last = image_number(finding.first), image_number(finding.last)
     if finding.first is finding.last or first == last:
@@ -64,7 +64,7 @@ def slices_text(finding: Finding) -> str:
     return f"slices {low}-{high}"
 
 
-def place_text(finding: Finding) -> str:
+def describe_place(finding: Finding) -> str:
     """Write which image is the key image, as a person finds it in a viewer."""
     key = finding.key_image
     if key.frame_numbers is not None:

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from mediclip_dicom.errors import ResultWriteError
 from mediclip_dicom.results.device import Device
-from mediclip_dicom.results.findings import find
+from mediclip_dicom.results.findings import Findings, find
 from mediclip_dicom.results.flagged import choose_flagged, save_key_objects, save_pictures
 from mediclip_dicom.results.identity import ascii_device
 from mediclip_dicom.results.maps import save_maps
@@ -52,6 +52,7 @@ def write_results(
     device: Device,
     directory: Path,
     kinds: Collection[ResultKind] = ALWAYS,
+    findings: Findings | None = None,
 ) -> tuple[ResultObject, ...]:
     """Write the objects of a reading: all of them or none.
 
@@ -64,6 +65,7 @@ def write_results(
         device: this node.
         directory: made where it is missing; nothing else in it is touched.
         kinds: further kinds of object, besides report and Segmentation.
+        findings: those of the reading, where they are known already.
 
     Raises:
         ResultWriteError: an object could not be made or written; none is left behind.
@@ -73,7 +75,9 @@ def write_results(
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory) as folder:
             staging = _Staging(Path(folder))
-            _make_objects(reading, device=device, kinds=kinds, save=staging.save)
+            _make_objects(
+                reading, findings or find(reading), device=device, kinds=kinds, save=staging.save
+            )
             written = staging.place(directory)
         _sync_folder(directory)
     except ResultWriteError:
@@ -95,10 +99,14 @@ def write_results(
 
 
 def _make_objects(
-    reading: Reading, *, device: Device, kinds: Collection[ResultKind], save: Save
+    reading: Reading,
+    findings: Findings,
+    *,
+    device: Device,
+    kinds: Collection[ResultKind],
+    save: Save,
 ) -> None:
     """Make every object; the report last, since it references the others."""
-    findings = find(reading)
     segmentations = save_segmentations(reading, findings, device=device, save=save)
     problems: list[str] = []
     for kind in ("FRACTIONAL", "PM"):
@@ -111,7 +119,7 @@ def _make_objects(
             "the key images of the findings and those of the highest scores."
         )
     if "SC" in kinds:
-        save_pictures(reading, flagged, device=device, save=save)
+        save_pictures(reading, findings, flagged, device=device, save=save)
     if "KO" in kinds:
         save_key_objects(reading, flagged, device=device, save=save)
     save("SR", build_report(reading, findings, segmentations, device=device, problems=problems))

@@ -8,6 +8,11 @@ from .content import (
     open_spool,
     study_content,
 )
+from .findings import (
+    FindingRow,
+    FindingRows,
+    finding_rows,
+)
 from .intake import (
     Intake,
 )
@@ -59,6 +64,8 @@ __all__ = [
     "WAITING_RUNS",
     "Completion",
     "DeliveryRow",
+    "FindingRow",
+    "FindingRows",
     "Intake",
     "NewestReading",
     "OpenDelivery",
@@ -73,6 +80,7 @@ __all__ = [
     "StudyRow",
     "VerdictRow",
     "WaitingRun",
+    "finding_rows",
     "get_study",
     "list_studies",
     "logged_as",
