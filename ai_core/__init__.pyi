@@ -45,6 +45,9 @@ from .progress import (
     FitProgress,
     Progress,
 )
+from .series_smoothing import (
+    smooth_slice,
+)
 
 __all__ = [
     "DEFAULT",
@@ -80,4 +83,5 @@ __all__ = [
     "normals_needed",
     "preset_names",
     "read_detector_info",
+    "smooth_slice",
 ]

@@ -10,7 +10,7 @@ from mediclip_dicom.cli.display import console, escape_markup, local_time, make_
 from mediclip_dicom.errors import StudyNotFoundError
 
 if TYPE_CHECKING:
-    from mediclip_dicom.results import ImageReading, Reading
+    from mediclip_dicom.results import Findings, ImageReading, Reading
     from mediclip_dicom.settings import Settings
 
 STUDY = Annotated[str, typer.Argument(help="Study Instance UID (0020,000D); see study list.")]
@@ -60,6 +60,10 @@ def render(
     study: STUDY,
     out: Annotated[Path, typer.Option(help="The PNG file that is written.")],
     task: TASK = None,
+    finding: Annotated[
+        int | None,
+        typer.Option(min=1, help="Draw the key image of this finding; see study show."),
+    ] = None,
 ) -> None:
     """Draw the fused picture of a study: its most anomalous image, the map over it, the scale.
 
@@ -67,11 +71,13 @@ def render(
     """
     from PIL import Image
 
-    from mediclip_dicom.results import draw_fused
+    from mediclip_dicom.results import draw_fused, find
 
     readings, _ = _stored(settings_of(context), study, task=task)
     reading = readings[0]
-    picture = draw_fused(reading, _leading(reading))
+    findings = find(reading)
+    image = _leading(reading) if finding is None else _key_image(findings, finding)
+    picture = draw_fused(reading, image, findings=findings)
     out.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).save(out)
     console.print(
@@ -85,9 +91,9 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder; made if missing.")],
     task: TASK = None,
 ) -> None:
-    """Write the node's results of a study: objects (DICOM), maps (NPZ), scores (CSV).
+    """Write the node's results of a study: objects (DICOM), maps (NPZ), scores, findings (CSV).
 
-    The objects name the patient, as in the PACS; maps and scores name UIDs only. A maps file holds
+    The objects name the patient, as in the PACS; the other files name UIDs only. A maps file holds
     `maps` (frames, 224, 224; float32 in 0 to 1), `sop_instance_uid`, `frame`, and `box`: top, left,
     bottom and right of the image in its map.
     """
@@ -115,6 +121,16 @@ def _stored(
             for run_id, version_id in found.sources
         )
     return readings, tuple(settings.storage.results / path for path in found.objects)
+
+
+def _key_image(findings: "Findings", number: int) -> "ImageReading":
+    for finding in findings.reported:
+        if finding.number == number:
+            return finding.key_image
+    raise StudyNotFoundError(
+        f"the study has {len(findings.reported)} reported findings, none of number {number}; see "
+        "study show"
+    )
 
 
 def _leading(reading: "Reading") -> "ImageReading":

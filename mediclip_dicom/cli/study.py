@@ -15,7 +15,7 @@ from mediclip_dicom.cli.display import (
 )
 
 if TYPE_CHECKING:
-    from mediclip_dicom.studies import RunDetails
+    from mediclip_dicom.studies import FindingRows, RunDetails
 
 app = typer.Typer(no_args_is_help=True, help="Studies that the node has received, and its results.")
 
@@ -58,7 +58,7 @@ def show(
     context: typer.Context,
     study_instance_uid: Annotated[str, typer.Argument(help="Study Instance UID (0020,000D).")],
 ) -> None:
-    """Show every run of a study: verdicts, scores, result objects, deliveries."""
+    """Show every run of a study: verdicts, findings, scores, result objects, deliveries."""
     from mediclip_dicom.database import open_database
     from mediclip_dicom.studies import get_study
 
@@ -103,6 +103,40 @@ def _print_verdicts(run: "RunDetails") -> None:
         )
     if run.verdicts:
         console.print(table)
+    for verdict in run.verdicts:
+        if verdict.findings is not None and verdict.findings.reported:
+            _print_findings(verdict.task, verdict.findings)
+
+
+def _print_findings(task: str, findings: "FindingRows") -> None:
+    table = make_table(
+        f"findings of {task}",
+        "finding",
+        "size",
+        "diameters",
+        "where",
+        "key image",
+        "peak",
+        "p-value",
+    )
+    for row in findings.reported:
+        diameters = (
+            f"{row.longest_mm:.0f} x {row.perpendicular_mm:.0f} mm"
+            if row.longest_mm is not None and row.perpendicular_mm is not None
+            else ""
+        )
+        table.add_row(
+            str(row.number),
+            row.size,
+            diameters,
+            row.slices,
+            f"{row.key_sop_uid} frame {row.key_frame}, row {row.row}, column {row.column}",
+            score_text(row.peak),
+            score_text(row.p_value),
+        )
+    console.print(table)
+    if findings.further or findings.specks:
+        console.print(f"{findings.further} further findings, {findings.specks} specks")
 
 
 def _print_results(run: "RunDetails") -> None:

@@ -238,7 +238,7 @@ class TaskVerdict(Base):
     """Verdict of one task version on the study in one run.
 
     `read_in_run_id` is the earlier run of the same revision that scored the images and holds maps
-    and result objects; NULL where this run did.
+    and result objects; NULL where this run did. `findings` are JSON, see `studies.findings`.
     """
 
     __tablename__ = "task_verdict"
@@ -250,6 +250,7 @@ class TaskVerdict(Base):
     p_value: Mapped[float | None]
     operating_point: Mapped[float | None]
     read_in_run_id: Mapped[str | None] = mapped_column(ForeignKey("run.id"))
+    findings: Mapped[str | None] = mapped_column(Text)
     run: Mapped[Run] = relationship(back_populates="verdicts", foreign_keys=[run_id])
     task_version: Mapped[TaskVersion] = relationship()
 

@@ -7,6 +7,7 @@ from mediclip_dicom.imaging.geometry_checks import find_contradictions, rounded_
 from mediclip_dicom.imaging.header import ImageHeader, read_header
 from mediclip_dicom.imaging.header_json import header_from_json, header_to_json
 from mediclip_dicom.imaging.planes import ENHANCED_SOP_CLASSES, Plane, plane_attribute
+from mediclip_dicom.imaging.purpose import not_examination
 from mediclip_dicom.imaging.series import (
     INPUT_SIZE,
     InputFrame,
@@ -37,6 +38,7 @@ __all__ = [
     "header_to_json",
     "iter_frames",
     "iter_input_frames",
+    "not_examination",
     "place",
     "plane_attribute",
     "read_header",

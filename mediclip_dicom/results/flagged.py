@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from mediclip_dicom.imaging import iter_frames
 from mediclip_dicom.results.device import Device
+from mediclip_dicom.results.findings import Finding, Findings
 from mediclip_dicom.results.identity import (
     SERIES_NUMBERS,
     derive_uid,
@@ -25,7 +26,7 @@ from mediclip_dicom.results.identity import (
 from mediclip_dicom.results.maps import source_map
 from mediclip_dicom.results.multiframe import ResultSeries, Save
 from mediclip_dicom.results.observer import observer
-from mediclip_dicom.results.picture import RGB, Caption, fuse
+from mediclip_dicom.results.picture import RGB, Caption, Mark, fuse
 from mediclip_dicom.results.reading import ImageReading, Reading
 from mediclip_dicom.results.source import (
     SECONDARY_CAPTURE,
@@ -35,6 +36,7 @@ from mediclip_dicom.results.source import (
     referenced_requests,
     references,
 )
+from mediclip_dicom.results.wording import describe_size, describe_slices
 
 MAXIMUM_PICTURES = 32
 """Pictures per reading at most, of the highest scores: a legacy PACS is slow with thousands."""
@@ -43,14 +45,28 @@ _LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
 _SOURCE_IMAGE = hd.sr.CodedConcept("121322", "DCM", "Source image for image processing operation")
 
 
-def choose_flagged(marked: Sequence[ImageReading]) -> tuple[ImageReading, ...]:
-    """Choose the marked frames with the highest scores, in reading order."""
-    ranked = sorted(range(len(marked)), key=lambda n: (-(marked[n].score or 0.0), n))
+def choose_flagged(findings: Findings) -> tuple[ImageReading, ...]:
+    """Choose the key images of the findings, then the marked frames of the highest scores.
+
+    Returns:
+        At most `MAXIMUM_PICTURES` frames, in reading order.
+    """
+    marked = findings.marked
+    keys = {finding.key_image.frame_key for finding in findings.reported}
+    ranked = sorted(
+        range(len(marked)),
+        key=lambda n: (marked[n].frame_key not in keys, -(marked[n].score or 0.0), n),
+    )
     return tuple(marked[n] for n in sorted(ranked[:MAXIMUM_PICTURES]))
 
 
 def save_pictures(
-    reading: Reading, flagged: Sequence[ImageReading], *, device: Device, save: Save
+    reading: Reading,
+    findings: Findings,
+    flagged: Sequence[ImageReading],
+    *,
+    device: Device,
+    save: Save,
 ) -> None:
     """Make a Secondary Capture of each flagged frame, in a new series for each source series.
 
@@ -64,7 +80,9 @@ def save_pictures(
         orientation = _patient_orientation(image, source)
         picture: Dataset = hd.sc.SCImage.from_ref_dataset(
             ref_dataset=source,
-            pixel_array=_fuse(reading, image, rgb, orientation=orientation),
+            pixel_array=_fuse(
+                reading, image, rgb, orientation=orientation, findings=_shown_on(findings, image)
+            ),
             photometric_interpretation="RGB",
             bits_allocated=8,
             coordinate_system="PATIENT",
@@ -85,8 +103,13 @@ def save_pictures(
         save("SC", picture)
 
 
-def draw_fused(reading: Reading, image: ImageReading) -> RGB:
+def draw_fused(reading: Reading, image: ImageReading, *, findings: Findings | None = None) -> RGB:
     """Draw the fused picture of one frame of a reading, its pixels read from the source.
+
+    Args:
+        reading: the reading.
+        image: one of its scored frames.
+        findings: those of which this is the key image get a box and their number.
 
     Raises:
         UndecodableFrameError: the source can't be decoded any more.
@@ -94,7 +117,15 @@ def draw_fused(reading: Reading, image: ImageReading) -> RGB:
     """
     ((_, rgb),) = _decode([image], reading)
     orientation = _patient_orientation(image, read_source(image.path))
-    return _fuse(reading, image, rgb, orientation=orientation)
+    shown = () if findings is None else _shown_on(findings, image)
+    return _fuse(reading, image, rgb, orientation=orientation, findings=shown)
+
+
+def _shown_on(findings: Findings, image: ImageReading) -> tuple[Finding, ...]:
+    """List the findings that a frame is the key image of."""
+    return tuple(
+        finding for finding in findings.reported if finding.key_image.frame_key == image.frame_key
+    )
 
 
 def _fuse(
@@ -103,8 +134,9 @@ def _fuse(
     rgb: npt.NDArray[np.float32],
     *,
     orientation: tuple[str, str] | None,
+    findings: Sequence[Finding] = (),
 ) -> RGB:
-    """Draw the fused picture of a frame with the verdict and its score above."""
+    """Draw the fused picture of a frame with the verdict, its score and its findings above."""
     score = "not scored" if image.score is None else f"image score {image.score:.3g}"
     where = f"image {image.header.instance_number or '-'}"
     if image.frame_numbers is not None:
@@ -112,7 +144,7 @@ def _fuse(
     task = f"{to_ascii(reading.task_name)[:40]} version {reading.task_version}"
     lines = [
         f"{task}: study {reading.verdict}",
-        f"{where}: {score}",
+        "; ".join([f"{where}: {score}", *map(_label, findings)]),
     ]
     if not reading.backbone_trained:
         lines.append("Untrained backbone: a demonstration without meaning")
@@ -122,7 +154,12 @@ def _fuse(
         operating_point=reading.operating_point,
         pixel_aspect=image.header.pixel_aspect,
         caption=Caption(lines, orientation),
+        marks=[Mark(str(finding.number), finding.box) for finding in findings],
     )
+
+
+def _label(finding: Finding) -> str:
+    return f"finding {finding.number}: {describe_size(finding)}, {describe_slices(finding)}"
 
 
 def _decode(

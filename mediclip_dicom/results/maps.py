@@ -96,7 +96,8 @@ def _build(
         _complete(dataset, planes.datasets[0])
     else:
         dataset = _fractional(series, planes, pixels, key=key, **arguments)
-    series.finish(dataset, planes, part[0], key=key)
+    length = len(dataset.get("PixelData") or dataset.get("FloatPixelData") or b"")
+    series.finish(dataset, planes, part[0], key=key, pixel_bytes=length)
     return dataset
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
@@ -22,10 +21,18 @@ from mediclip_dicom.results.identity import (
 from mediclip_dicom.results.planes import SourcePlanes
 from mediclip_dicom.results.reading import ImageReading, Reading
 from mediclip_dicom.results.source import copy_character_set
+from mediclip_dicom.results.streaming import FrameSource
 from mediclip_dicom.settings import ResultKind
 
-Save = Callable[[ResultKind, Dataset], None]
-"""Writes an object to disk; its pixels may be dropped afterwards."""
+
+class Save(Protocol):
+    """Writes an object to disk; its pixels may be dropped afterwards."""
+
+    def __call__(
+        self, kind: ResultKind, dataset: Dataset, frames: FrameSource | None = None
+    ) -> None:
+        """Write the object, with frames that are made on the way where they are given."""
+
 
 # Above this size objects are written deflated: 1-bit pixel data has no other codec. Peers without
 # deflate get them uncompressed.
@@ -64,9 +71,23 @@ class ResultSeries:
         }
 
     def finish(
-        self, dataset: Dataset, planes: SourcePlanes, image: ImageReading, *, key: str
+        self,
+        dataset: Dataset,
+        planes: SourcePlanes,
+        image: ImageReading,
+        *,
+        key: str,
+        pixel_bytes: int,
     ) -> None:
-        """Reference the real sources, and set the attributes that highdicom leaves out."""
+        """Reference the real sources, and set the attributes that highdicom leaves out.
+
+        Args:
+            dataset: the object.
+            planes: its sources.
+            image: the first of them.
+            key: as for `arguments`.
+            pixel_bytes: length of its pixel data; a large one is deflated.
+        """
         planes.name_sources(dataset)
         source = planes.datasets[0]
         copy_character_set(source, dataset)
@@ -80,7 +101,7 @@ class ResultSeries:
         if image.plane is None:
             # Required (2C) where no position and orientation say which way the rows run.
             dataset.PatientOrientation = source.get("PatientOrientation") or None
-        if _number_of_bytes(dataset) > DEFLATE_ABOVE_BYTES:
+        if pixel_bytes > DEFLATE_ABOVE_BYTES:
             dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
         self.count(image)
 
@@ -100,7 +121,3 @@ def refusal(label: str, image: ImageReading, error: Exception, *, frames: int) -
         f"No {label} of series {image.header.series_instance_uid}, {frames} frames: "
         f"{to_ascii(str(error))}"
     )
-
-
-def _number_of_bytes(dataset: Dataset) -> int:
-    return len(dataset.get("PixelData") or dataset.get("FloatPixelData") or b"")

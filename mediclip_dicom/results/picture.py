@@ -19,6 +19,7 @@ IMAGE_SIDE = 768
 _MARGIN, _HEAD, _FOOT, _LEGEND = 12, 30, 40, 210
 _LINE, _FONT, _SMALL_FONT = 22, 16, 13
 _WHITE, _GREY = (255, 255, 255), (170, 170, 170)
+_DISTANCE = 4  # of a box from its finding
 _WEAKEST, _STRONGEST = 0.35, 0.6
 
 _OPPOSITES = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
@@ -37,6 +38,19 @@ class Caption:
 
     lines: Sequence[str]
     orientation: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Box around a finding.
+
+    Attributes:
+        text: beside its upper left corner.
+        box: first row, first column, last row and last column in the source's pixels, from 1.
+    """
+
+    text: str
+    box: tuple[int, int, int, int]
 
 
 def image_box(rows: int, columns: int, *, lines: int, pixel_aspect: float) -> tuple[int, ...]:
@@ -59,6 +73,7 @@ def fuse(
     operating_point: float | None,
     pixel_aspect: float,
     caption: Caption,
+    marks: Sequence[Mark] = (),
 ) -> RGB:
     """Blend a map over its image, with the scale at the right and the texts around.
 
@@ -68,6 +83,7 @@ def fuse(
         operating_point: nothing below it is coloured; without one, colour begins at 0.
         pixel_aspect: height of a pixel over its width.
         caption: see `Caption`.
+        marks: boxes that are drawn around findings.
 
     Returns:
         (height, width, 3) uint8, as high as wide within the image's own shape, plus the margins.
@@ -83,6 +99,8 @@ def fuse(
         Image.fromarray(np.rint(np.clip(fused, 0, 1) * 255).astype(np.uint8)), (box[0], box[1])
     )
     draw = ImageDraw.Draw(canvas)
+    for mark in marks:
+        _draw_mark(draw, box, mark, shape=(rows, columns))
     _write(draw, box, caption)
     _draw_scale(canvas, draw, box, operating_point)
     return np.asarray(canvas)
@@ -134,6 +152,25 @@ def _write(draw: ImageDraw.ImageDraw, box: tuple[int, ...], caption: Caption) ->
             place, letters, fill=_WHITE, font=_font(_FONT), anchor=anchor, stroke_width=2,
             stroke_fill=(0, 0, 0),
         )  # fmt: skip
+
+
+def _draw_mark(
+    draw: ImageDraw.ImageDraw, box: tuple[int, ...], mark: Mark, *, shape: tuple[int, int]
+) -> None:
+    """Draw the box of a finding, a few pixels outside of it so that it hides nothing."""
+    down, across = (box[3] - box[1]) / shape[0], (box[2] - box[0]) / shape[1]
+    top, left, bottom, right = mark.box
+    corners = (
+        max(box[0], box[0] + (left - 1) * across - _DISTANCE),
+        max(box[1], box[1] + (top - 1) * down - _DISTANCE),
+        min(box[2] - 1, box[0] + right * across + _DISTANCE),
+        min(box[3] - 1, box[1] + bottom * down + _DISTANCE),
+    )
+    draw.rectangle(corners, outline=_WHITE)
+    draw.text(
+        (corners[0] + 3, corners[1] + 1), mark.text, fill=_WHITE, font=_font(_SMALL_FONT),
+        stroke_width=2, stroke_fill=(0, 0, 0),
+    )  # fmt: skip
 
 
 def _draw_scale(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,9 @@ import numpy.typing as npt
 
 from ai_core import Verdict
 from mediclip_dicom.imaging import ImageHeader, Placement, Plane, SourceImage, Window
+
+LEFT_OUT = "left out on purpose: "
+"""Beginning of the reason for a frame that is no part of the examination, such as a localizer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +90,22 @@ class ImageReading:
         return self.map.read() if isinstance(self.map, StoredMap) else self.map
 
     @property
+    def left_out(self) -> bool:
+        """Whether the frame was left out on purpose, and not because it could not be read."""
+        return self.skipped is not None and self.skipped.startswith(LEFT_OUT)
+
+    @property
     def plane(self) -> Plane | None:
         """Plane of the frame in its frame of reference, if it has one."""
         planes = self.header.planes
         if self.header.frame_of_reference_uid is None or not planes:
             return None
         return planes[self.frame_number - 1]
+
+    @property
+    def frame_key(self) -> tuple[str, int]:
+        """SOP Instance UID and frame number, which name the frame in its reading."""
+        return self.header.sop_instance_uid, self.frame_number
 
     @property
     def frame_numbers(self) -> list[int] | None:
@@ -125,6 +139,9 @@ class Reading:
         study_content_digest: digest of the study's instances; part of every UID.
         predecessor: the report of the revision before, or `None`.
         window: the window that the task fixes for its images, or `None` for the header's own.
+        p_value_of: gives the p-value of a score on the map's scale, for the findings; `None` where
+            the task version has none.
+        smoothed: whether the operating point was calibrated on maps smoothed along the series.
         finished_at: when the analysis ended; all dates and times of the objects are this one, so
             it must be stored and passed again on replay.
         category: Segmented Property Category (CID 7150).
@@ -152,6 +169,8 @@ class Reading:
     finished_at: datetime
     predecessor: PreviousReport | None = None
     window: Window | None = None
+    p_value_of: Callable[[float], float] | None = None
+    smoothed: bool = False
     category: Code = Code("49755003", "SCT", "Morphologically Abnormal Structure")
     type: Code = Code("52988006", "SCT", "Lesion")
 

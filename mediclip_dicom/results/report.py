@@ -11,8 +11,10 @@ from highdicom.sr import (
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from mediclip_dicom.results.content import PRIVATE_SCHEME, report_content
+from mediclip_dicom.results.content import report_content
 from mediclip_dicom.results.device import Device
+from mediclip_dicom.results.finding_groups import PRIVATE_SCHEME
+from mediclip_dicom.results.findings import Findings
 from mediclip_dicom.results.identity import (
     SERIES_NUMBERS,
     derive_uid,
@@ -35,15 +37,17 @@ from mediclip_dicom.results.source import (
 
 def build_report(
     reading: Reading,
+    findings: Findings,
     segmentations: Segmentations,
     *,
     device: Device,
     problems: Sequence[str] = (),
 ) -> Dataset:
-    """Build the report: verdict on the study, marked regions, images left out.
+    """Build the report: verdict on the study, findings, images left out.
 
     Args:
         reading: the reading to be reported.
+        findings: those of the reading.
         segmentations: as saved.
         device: this node.
         problems: sentences on objects that could not be made; no patient data.
@@ -60,6 +64,7 @@ def build_report(
         evidence=_evidence(reading, segmentations, source),
         content=report_content(
             reading,
+            findings,
             segmentations,
             source,
             device=device,
@@ -107,8 +112,8 @@ def _evidence(reading: Reading, segmentations: Segmentations, source: Dataset) -
                 study_uid=header.study_instance_uid,
             ),
         )
-    for result in segmentations.results:
-        evidence[str(result.reference.SOPInstanceUID)] = result.reference
+    for reference in segmentations.references:
+        evidence[str(reference.SOPInstanceUID)] = reference
     return list(evidence.values())
 
 

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 
 from mediclip_dicom.errors import ResultWriteError
 from mediclip_dicom.results.device import Device
+from mediclip_dicom.results.findings import Findings, find
 from mediclip_dicom.results.flagged import choose_flagged, save_key_objects, save_pictures
 from mediclip_dicom.results.identity import ascii_device
 from mediclip_dicom.results.maps import save_maps
@@ -22,6 +23,7 @@ from mediclip_dicom.results.multiframe import Save
 from mediclip_dicom.results.reading import Reading
 from mediclip_dicom.results.report import build_report
 from mediclip_dicom.results.segmentation import save_segmentations
+from mediclip_dicom.results.streaming import FrameSource, write_streamed
 from mediclip_dicom.settings import ALWAYS, ResultKind
 
 log = structlog.get_logger()
@@ -50,6 +52,7 @@ def write_results(
     device: Device,
     directory: Path,
     kinds: Collection[ResultKind] = ALWAYS,
+    findings: Findings | None = None,
 ) -> tuple[ResultObject, ...]:
     """Write the objects of a reading: all of them or none.
 
@@ -62,6 +65,7 @@ def write_results(
         device: this node.
         directory: made where it is missing; nothing else in it is touched.
         kinds: further kinds of object, besides report and Segmentation.
+        findings: those of the reading, where they are known already.
 
     Raises:
         ResultWriteError: an object could not be made or written; none is left behind.
@@ -71,7 +75,9 @@ def write_results(
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory) as folder:
             staging = _Staging(Path(folder))
-            _make_objects(reading, device=device, kinds=kinds, save=staging.save)
+            _make_objects(
+                reading, findings or find(reading), device=device, kinds=kinds, save=staging.save
+            )
             written = staging.place(directory)
         _sync_folder(directory)
     except ResultWriteError:
@@ -93,25 +99,30 @@ def write_results(
 
 
 def _make_objects(
-    reading: Reading, *, device: Device, kinds: Collection[ResultKind], save: Save
+    reading: Reading,
+    findings: Findings,
+    *,
+    device: Device,
+    kinds: Collection[ResultKind],
+    save: Save,
 ) -> None:
     """Make every object; the report last, since it references the others."""
-    segmentations = save_segmentations(reading, device=device, save=save)
+    segmentations = save_segmentations(reading, findings, device=device, save=save)
     problems: list[str] = []
     for kind in ("FRACTIONAL", "PM"):
         if kind in kinds:
             problems += save_maps(reading, kind=kind, device=device, save=save)
-    flagged = choose_flagged(segmentations.marked)
-    if {"SC", "KO"} & set(kinds) and len(flagged) < len(segmentations.marked):
+    flagged = choose_flagged(findings)
+    if {"SC", "KO"} & set(kinds) and len(flagged) < len(findings.marked):
         problems.append(
-            f"Pictures and key objects: the {len(flagged)} of the highest scores among "
-            f"{len(segmentations.marked)} marked images."
+            f"Pictures and key objects: {len(flagged)} of {len(findings.marked)} marked images, "
+            "the key images of the findings and those of the highest scores."
         )
     if "SC" in kinds:
-        save_pictures(reading, flagged, device=device, save=save)
+        save_pictures(reading, findings, flagged, device=device, save=save)
     if "KO" in kinds:
         save_key_objects(reading, flagged, device=device, save=save)
-    save("SR", build_report(reading, segmentations, device=device, problems=problems))
+    save("SR", build_report(reading, findings, segmentations, device=device, problems=problems))
 
 
 class _Staging:
@@ -121,11 +132,14 @@ class _Staging:
         self._folder = folder
         self._staged: list[ResultObject] = []
 
-    def save(self, kind: ResultKind, dataset: Dataset) -> None:
+    def save(self, kind: ResultKind, dataset: Dataset, frames: FrameSource | None = None) -> None:
         """Write an object into the folder; its pixels are no longer held."""
         path = self._folder / f"{dataset.SOPInstanceUID}.dcm"
         with path.open("wb+") as file:
-            dataset.save_as(file, enforce_file_format=True)
+            if frames is None:
+                dataset.save_as(file, enforce_file_format=True)
+            else:
+                write_streamed(file, dataset, frames)
             file.flush()
             os.fsync(file.fileno())
         with path.open("rb") as file:

@@ -8,6 +8,11 @@ from .content import (
     open_spool,
     study_content,
 )
+from .findings import (
+    FindingRow,
+    FindingRows,
+    finding_rows,
+)
 from .intake import (
     Intake,
 )
@@ -60,6 +65,8 @@ __all__ = [
     "WAITING_RUNS",
     "Completion",
     "DeliveryRow",
+    "FindingRow",
+    "FindingRows",
     "Intake",
     "NewestReading",
     "OpenDelivery",
@@ -75,6 +82,7 @@ __all__ = [
     "UnreadStudy",
     "VerdictRow",
     "WaitingRun",
+    "finding_rows",
     "get_study",
     "list_studies",
     "logged_as",

@@ -15,9 +15,10 @@ from mediclip_dicom.imaging import (
     SourceImage,
     find_contradictions,
     iter_input_frames,
+    not_examination,
     place,
 )
-from mediclip_dicom.results import ImageReading, StoredMap
+from mediclip_dicom.results import LEFT_OUT, ImageReading, StoredMap
 from mediclip_dicom.tasks import TaskVersionInfo
 
 OUT_OF_SCOPE = "out of scope: unlike every image that the task was registered from"
@@ -51,10 +52,7 @@ def score_images(
         maps_path, mode="w+", dtype=np.float32, shape=(total, INPUT_SIZE, INPUT_SIZE)
     )
     readings: list[ImageReading] = []
-    frames = _refuse_contradictions(
-        images,
-        iter_input_frames(images, mode=version.geometry, window=version.definition.window),
-    )
+    frames = _refuse_contradictions(images, _input_frames(images, version))
     size = min(batch_limit or detector.batch_size, detector.batch_size)
     for batch in _batched(frames, size):
         usable = [frame.pixels for frame in batch if frame.pixels is not None]
@@ -86,6 +84,20 @@ def score_images(
             progress(len(readings), total)
     maps.flush()
     return tuple(readings)
+
+
+def _input_frames(images: Sequence[SourceImage], version: TaskVersionInfo) -> Iterator[InputFrame]:
+    """Decode the frames; those that are no part of the examination are left out undecoded."""
+    reasons = not_examination(image.header for image in images)
+    for image in images:
+        reason = reasons.get(image.header.sop_instance_uid)
+        if reason is None:
+            yield from iter_input_frames(
+                [image], mode=version.geometry, window=version.definition.window
+            )
+            continue
+        for number in range(1, image.header.number_of_frames + 1):
+            yield InputFrame(image, number, None, skipped=LEFT_OUT + reason)
 
 
 def _refuse_contradictions(

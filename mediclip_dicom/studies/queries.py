@@ -23,6 +23,7 @@ from mediclip_dicom.database import (
     TaskVersion,
 )
 from mediclip_dicom.errors import StudyNotFoundError
+from mediclip_dicom.studies.findings import findings_from_json
 from mediclip_dicom.studies.rows import (
     DeliveryRow,
     NewestReading,
@@ -222,6 +223,7 @@ def _verdicts_of(session: Session, run_ids: Sequence[str]) -> dict[str, tuple[Ve
                 operating_point=row.operating_point,
                 p_value=row.p_value,
                 read_in_run_id=row.read_in_run_id,
+                findings=findings_from_json(row.findings),
             )
         )
     return {run_id: tuple(verdicts) for run_id, verdicts in found.items()}

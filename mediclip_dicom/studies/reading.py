@@ -108,7 +108,8 @@ def make_reading(
         revision: the study revision that was read.
     """
     operating_point = version.operating_point
-    study = judge((image.score for image in images), operating_point)
+    # A localizer has no part in the verdict; an image that could not be read keeps it from normal.
+    study = judge((image.score for image in images if not image.left_out), operating_point)
     return Reading(
         task_name=version.definition.name,
         task_version=version.number,
@@ -130,6 +131,7 @@ def make_reading(
         finished_at=revision.analysed_at,
         predecessor=revision.predecessor,
         window=version.definition.window,
+        p_value_of=operating_point.p_value if operating_point.calibrated else None,
         images=tuple(images),
     )
 

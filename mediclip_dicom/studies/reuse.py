@@ -60,6 +60,7 @@ def _reused(session: Session, run: Run, version_id: int) -> bool:
                 score=verdict.score,
                 p_value=verdict.p_value,
                 operating_point=verdict.operating_point,
+                findings=verdict.findings,
                 read_in_run_id=earlier,
             )
         )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mediclip_dicom.database import DeliveryState, RunState
+from mediclip_dicom.studies.findings import FindingRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class VerdictRow:
         operating_point: threshold at which the study was judged; None for an uncalibrated task.
         p_value: share of normals that score at least as high, in (0, 1].
         read_in_run_id: earlier run whose reading is reused; None for a reading of this run.
+        findings: its findings; None for a reading of a release that kept none.
     """
 
     task: str
@@ -27,6 +29,7 @@ class VerdictRow:
     operating_point: float | None
     p_value: float | None
     read_in_run_id: str | None
+    findings: FindingRows | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from mediclip_dicom.database import ImageScore, ResultFile, RunState, TaskVerdict
-from mediclip_dicom.results import node_device, write_results
+from mediclip_dicom.results import find, node_device, write_results
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.analysis import score_images
+from mediclip_dicom.studies.findings import finding_rows, findings_to_json
 from mediclip_dicom.studies.reading import load_images, maps_path, stored_reading
 from mediclip_dicom.studies.reuse import reuse_readings
 from mediclip_dicom.studies.runs import set_run_state
@@ -77,8 +78,10 @@ class Scoring:
         set_run_state(self._sessions, run_id, RunState.WRITING)
         with self._sessions() as session:
             reading = stored_reading(session, self._settings, run_id, version_id)
+        findings = find(reading)
         objects = write_results(
             reading,
+            findings=findings,
             device=node_device(self._settings),
             directory=self._settings.storage.results / run_id,
             kinds=self._settings.result_kinds,
@@ -92,6 +95,7 @@ class Scoring:
                     score=reading.score,
                     p_value=reading.p_value,
                     operating_point=reading.operating_point,
+                    findings=findings_to_json(finding_rows(findings)),
                 )
             )
             for written in objects:
@@ -115,5 +119,6 @@ class Scoring:
             task=reading.task_name,
             version=reading.task_version,
             verdict=reading.verdict,
+            findings=len(findings.reported) + findings.further,
             objects=len(objects),
         )

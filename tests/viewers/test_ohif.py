@@ -16,7 +16,7 @@ from PIL import Image
 from pydicom import dcmread
 
 from listener import store
-from mediclip_dicom.results import Device, multiframe, write_results
+from mediclip_dicom.results import Device, find, multiframe, write_results
 from mediclip_dicom.results.picture import image_box
 from mediclip_dicom.settings import PROFILES, ResultKind
 from tests.conftest import leave_out
@@ -99,9 +99,9 @@ def answered(
     return study, wanted
 
 
-def paint_lesion(path: Path) -> None:
+def paint_lesion(path: Path, mask: np.ndarray | None = None) -> None:
     """The lesion bright on grey that fills the image, so that its edges show in the viewer."""
-    modalities.paint(path, lesion())
+    modalities.paint(path, lesion() if mask is None else mask)
     dataset = dcmread(path)
     pixels = np.frombuffer(dataset.PixelData, dtype="<u2")
     dark, bright = (1000, 0) if dataset.PhotometricInterpretation == "MONOCHROME1" else (0, 1000)
@@ -110,19 +110,11 @@ def paint_lesion(path: Path) -> None:
     sources.write(dataset, path)
 
 
-def look(viewer: ViewerSite, study: str, series: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The viewer's canvas before and after a series is loaded, as (height, width, 3) integers."""
-    before, after = PICTURES / f"{name}-before.png", PICTURES / f"{name}.png"
+def run_script(script: str, viewer: ViewerSite, study: str, *arguments: Path | str) -> str:
+    """Open a study in the viewer by a script of this folder; its output."""
+    url = f"{viewer.url}/viewer?StudyInstanceUIDs={study}"
     done = subprocess.run(
-        [
-            "node",
-            Path(__file__).parent / "look.js",
-            f"{viewer.url}/viewer?StudyInstanceUIDs={study}",
-            before,
-            after,
-            series,
-            str(CHROMIUM),
-        ],
+        ["node", Path(__file__).parent / script, url, *arguments],
         env={**os.environ, "NODE_PATH": str(FOLDER / "modules")},
         capture_output=True,
         text=True,
@@ -130,7 +122,14 @@ def look(viewer: ViewerSite, study: str, series: str, name: str) -> tuple[np.nda
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    (PICTURES / f"{name}.json").write_text(json.dumps(json.loads(done.stdout), indent=1))
+    return done.stdout
+
+
+def look(viewer: ViewerSite, study: str, series: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The viewer's canvas before and after a series is loaded, as (height, width, 3) integers."""
+    before, after = PICTURES / f"{name}-before.png", PICTURES / f"{name}.png"
+    met = run_script("look.js", viewer, study, before, after, series, str(CHROMIUM))
+    (PICTURES / f"{name}.json").write_text(json.dumps(json.loads(met), indent=1))
     pictures = []
     for path in (before, after):
         with Image.open(path) as picture:
@@ -181,6 +180,41 @@ def test_the_segmentation_is_drawn_over_the_lesion(
     print(f"{name}: overlap with the lesion {found:.3f} (before: {nothing:.3f})")
     assert nothing < 0.02
     assert found > 0.8
+
+
+def test_a_click_on_a_segment_goes_to_the_slice_of_the_finding(
+    site: tuple[Orthanc, ViewerSite], tmp_path: Path
+) -> None:
+    archive, viewer = site
+    study = f"{sources.STUDY_UID}.91.1"
+    paths = [
+        modalities.change(
+            path,
+            StudyInstanceUID=study,
+            SeriesInstanceUID=f"{study}.1",
+            SOPInstanceUID=f"{study}.1.{number}",
+            PatientID="VIEW-JUMP",
+        )
+        for number, path in enumerate(CASES["axial MR"].make(tmp_path), start=1)
+    ]
+    for number, path in enumerate(paths, start=1):
+        paint_lesion(path, lesion() if number == 2 else np.zeros((ROWS, COLUMNS), dtype=bool))
+    reading = make_reading(echoed(paths, "pad"), study_content_digest=study)
+    objects = write_results(reading, device=DEVICE, directory=tmp_path / "out")
+    store(archive.peer, [*paths, *(result.path for result in objects)])
+    before, after = PICTURES / "jump-before.png", PICTURES / "jump.png"
+    done = run_script(
+        "jump.js", viewer, study, before, after, "anomaly map", "Finding 1", str(CHROMIUM)
+    )
+    met = json.loads(done)
+    print(f"click on a segment: from {met['first']} to {met['jumped']}")
+    (finding,) = find(reading).reported
+    number = finding.key_image.header.instance_number
+    assert not met["first"].startswith(f"I:{number}(")
+    assert met["jumped"].startswith(f"I:{number}(")
+    with Image.open(after) as picture:
+        shown = np.asarray(picture.convert("RGB")).astype(int)
+    assert is_warm(shown).mean() > 0.02
 
 
 def test_a_radiograph_is_served_by_the_legacy_profile(

@@ -39,6 +39,11 @@ def test_export_writes_objects_maps_and_scores(
     with (out / f"{TASK}-v1-scores.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["sop_instance_uid"] for row in rows] == uids
+    with (out / f"{TASK}-v1-findings.csv").open(newline="") as file:
+        findings = list(csv.DictReader(file))
+    assert findings[0]["number"] == "1"
+    assert float(findings[0]["volume_mm3"]) > 0
+    assert findings[0]["key_sop_uid"] in uids
     with np.load(out / f"{TASK}-v1-maps.npz") as maps:
         assert list(maps["sop_instance_uid"]) == uids
         assert maps["maps"].shape == (3, 224, 224)
@@ -47,6 +52,27 @@ def test_export_writes_objects_maps_and_scores(
         assert (right - left) / (bottom - top) == pytest.approx(64 * 1.25 / (48 * 1.5), abs=0.02)
         for row, anomaly_map in zip(rows, maps["maps"], strict=True):
             assert 0 < float(row["score"]) <= anomaly_map.max()
+
+
+def test_render_draws_the_key_image_of_a_finding(
+    cli: Cli, task_config: Path, read_study: list[Path], tmp_path: Path
+) -> None:
+    picture = tmp_path / "finding.png"
+    said = cli("--config", task_config, "render", study_uid(50), "--finding", "1", "--out", picture)
+    assert said.code == 0, said.text
+    assert picture.exists()
+    said = cli(
+        "--config", task_config, "render", study_uid(50), "--finding", "99", "--out", picture
+    )
+    assert said.code == 1
+    assert "none of number 99" in said.text
+
+
+def test_study_show_lists_the_findings(cli: Cli, task_config: Path, read_study: list[Path]) -> None:
+    said = cli("--config", task_config, "study", "show", study_uid(50))
+    assert said.code == 0
+    assert f"findings of {TASK}" in said.text
+    assert "slice" in said.text
 
 
 @pytest.mark.parametrize("command", ["render", "export"])

@@ -51,23 +51,31 @@ def corner_pattern(rows: int, columns: int) -> list[tuple[slice, slice]]:
     ]
 
 
-def first_band_frames(objects: tuple[ResultObject, ...]) -> dict[tuple[str, int], np.ndarray]:
-    """(mask, and where its frame lies) of segment 1 by source instance and frame."""
+def finding_frames(objects: tuple[ResultObject, ...]) -> dict[tuple[str, int], np.ndarray]:
+    """The mask of all findings by source instance and frame; where each frame is, is checked."""
     frames: dict[tuple[str, int], np.ndarray] = {}
     for result in objects:
         if result.kind != "SEG":
             continue
         seg = hd.seg.segread(result.path)
+        bands = {
+            segment.SegmentNumber
+            for segment in seg.SegmentSequence
+            if segment.SegmentLabel.startswith("Anomaly map")
+        }
         pixels = seg.pixel_array.reshape(-1, seg.Rows, seg.Columns)
+        met = set()
         for mask, groups in zip(pixels, seg.PerFrameFunctionalGroupsSequence, strict=True):
-            if groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber != 1:
-                continue
             source = groups.DerivationImageSequence[0].SourceImageSequence[0]
             key = (source.ReferencedSOPInstanceUID, int(source.get("ReferencedFrameNumber") or 1))
-            assert key not in frames
-            frames[key] = mask
+            segment = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+            assert (key, segment) not in met
+            met.add((key, segment))
+            assert mask.any()
             if "PlanePositionSequence" in groups:
                 assert_same_plane(seg, groups, key)
+            if segment not in bands:
+                frames[key] = mask | frames.get(key, np.zeros_like(mask))
     return frames
 
 
@@ -138,7 +146,7 @@ def test_a_painted_pattern_comes_out_where_it_was_painted(
     objects = write_results(make_reading(readings), device=device, directory=tmp_path / "out")
 
     assert [error for result in objects for error in dciodvfy_errors(result.path)] == []
-    frames = first_band_frames(objects)
+    frames = finding_frames(objects)
     assert set(frames) == {(r.header.sop_instance_uid, r.frame_number) for r in readings}
     assert ("FrameOfReferenceUID" in dcmread(objects[0].path)) == placed
     for mask in frames.values():
@@ -221,4 +229,4 @@ def test_frames_of_an_enhanced_image_that_lie_differently_get_segmentations_of_t
         make_reading(echoed([path], "pad")), device=device, directory=tmp_path / "out"
     )
     assert [result.kind for result in objects] == ["SEG", "SEG", "SR"]
-    assert len(first_band_frames(objects)) == 4
+    assert len(finding_frames(objects)) == 4

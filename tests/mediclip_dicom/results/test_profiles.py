@@ -9,11 +9,18 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.sr.coding import Code
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from mediclip_dicom.errors import ResultWriteError, UnsupportedImageError, UnsupportedReason
 from mediclip_dicom.imaging import read_header
-from mediclip_dicom.results import Device, ResultObject, maps, multiframe, write_results
+from mediclip_dicom.results import (
+    Device,
+    ImageReading,
+    ResultObject,
+    maps,
+    multiframe,
+    write_results,
+)
 from mediclip_dicom.results.picture import image_box
 from mediclip_dicom.settings import PROFILES, ResultKind
 from tests.factories import modalities, sources
@@ -143,7 +150,7 @@ def test_a_fused_picture_shows_image_mark_and_warning(tmp_path: Path, device: De
     modalities.paint(path, np.zeros((240, 160), dtype=bool))
     (image,) = image_readings(path)
     objects = write_results(
-        make_reading([image]), device=device, directory=tmp_path / "out", kinds=["SC"]
+        make_reading([image]), device=device, directory=tmp_path / "out", kinds=("SC",)
     )
     picture = dcmread(by_kind(objects)["SC"][0])
     assert picture.PatientOrientation == ["L", "F"]
@@ -170,7 +177,7 @@ def test_a_fused_picture_shows_image_mark_and_warning(tmp_path: Path, device: De
 def test_key_objects_name_the_flagged_images_and_frames(tmp_path: Path, device: Device) -> None:
     path = sources.ultrasound(tmp_path, frames=4)
     reading = make_reading(image_readings(path, marked_frames=[2, 4]))
-    objects = write_results(reading, device=device, directory=tmp_path / "out", kinds=["KO"])
+    objects = write_results(reading, device=device, directory=tmp_path / "out", kinds=("KO",))
     document = dcmread(by_kind(objects)["KO"][0])
     (reference,) = [
         item
@@ -202,30 +209,40 @@ def test_when_one_object_fails_none_is_left(tmp_path: Path, device: Device) -> N
     del dataset.PixelData  # the header is whole: only the picture can't be made
     sources.write(dataset, path)
     with pytest.raises(ResultWriteError):
-        write_results(make_reading(images), device=device, directory=tmp_path / "out", kinds=["SC"])
+        write_results(
+            make_reading(images), device=device, directory=tmp_path / "out", kinds=("SC",)
+        )
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_large_segmentation_is_deflated_and_a_larger_one_is_parted(
+def test_a_large_segmentation_is_deflated_and_stays_one_object(
     tmp_path: Path, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = [
         image for path in sources.mr_series(tmp_path, slices=5) for image in image_readings(path)
     ]
-    reading = make_reading(images)
-    monkeypatch.setattr(multiframe, "DEFLATE_ABOVE_BYTES", 2000)
-    monkeypatch.setattr("mediclip_dicom.results.segmentation.LARGEST_MASKS_BYTES", 2 * 48 * 64 * 3)
-    objects = write_results(reading, device=device, directory=tmp_path / "out")
-    assert [result.kind for result in objects] == ["SEG", "SEG", "SEG", "SR"]
-    frames = 0
-    for result in objects[:-1]:
-        seg = hd.seg.segread(result.path)
-        frames += int(seg.NumberOfFrames)
-        deflated = seg.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
-        assert deflated == (int(seg.NumberOfFrames) > 3)
-        shared = seg.SharedFunctionalGroupsSequence[0]
-        assert shared.PixelMeasuresSequence[0].SpacingBetweenSlices == pytest.approx(4)
-    assert frames == 5 * 3
+    plain, deflated = (
+        write_once(images, device, tmp_path / name, limit, monkeypatch)
+        for name, limit in (("plain", 2**20), ("deflated", 2000))
+    )
+    assert plain.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert deflated.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
+    assert (plain.pixel_array == deflated.pixel_array).all()
+    assert int(deflated.NumberOfFrames) == 5 * 4
+    shared = deflated.SharedFunctionalGroupsSequence[0]
+    assert shared.PixelMeasuresSequence[0].SpacingBetweenSlices == pytest.approx(4)
+
+
+def write_once(
+    images: list[ImageReading],
+    device: Device,
+    folder: Path,
+    limit: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> hd.seg.Segmentation:
+    monkeypatch.setattr(multiframe, "DEFLATE_ABOVE_BYTES", limit)
+    objects = write_results(make_reading(images), device=device, directory=folder)
+    assert [result.kind for result in objects] == ["SEG", "SR"]
     report = hd.sr.srread(objects[-1].path)
-    assert isinstance(report.content, hd.sr.MeasurementReport)
-    assert len(report.content.get_planar_roi_measurement_groups()) == 10
+    assert len(report.content.get_volumetric_roi_measurement_groups()) == 2
+    return hd.seg.segread(objects[0].path)

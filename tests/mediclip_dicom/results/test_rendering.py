@@ -51,7 +51,7 @@ def test_a_person_reads_what_was_analysed_by_what_and_what_came_of_it(
         "Operating point 0.5, meant to mark at most 0.05 of normal studies.",
         "Verdict: abnormal. Anomaly score of the study 0.95, p-value 0.111 against",
         "Abnormal",
-        "mm2",
+        "mm3",
         "Not analysed (1), cannot be decoded",
         "software_version=0.1.0",
     ):
@@ -76,10 +76,10 @@ def test_sizes_at_the_detector_are_told_from_sizes_in_the_patient(
 ) -> None:
     at_detector = image_readings(sources.computed_radiograph(tmp_path))
     text = words(rendered(make_reading(at_detector), device, tmp_path, dcmtk, "+U8").decode())
-    assert "Areas are those at the detector" in text
+    assert "Areas and diameters are those at the detector" in text
     in_patient = image_readings(modalities.digital_radiograph(tmp_path, PixelSpacing=[0.15, 0.15]))
     text = words(rendered(make_reading(in_patient), device, tmp_path, dcmtk, "+U8").decode())
-    assert "Areas are those at the detector" not in text
+    assert "Areas and diameters are those at the detector" not in text
     assert "mm2" in text
 
 

@@ -12,7 +12,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from mediclip_dicom.results import Device, PreviousReport, Reading, write_results
+from mediclip_dicom.results import LEFT_OUT, Device, PreviousReport, Reading, write_results
 from tests.factories import sources
 from tests.factories.readings import image_readings, make_reading, without_marks
 
@@ -21,15 +21,7 @@ NORMALITY = hd.sr.CodedConcept("121402", "DCM", "Normality")
 
 def report_of(reading: Reading, device: Device, folder: Path) -> hd.sr.Comprehensive3DSR:
     path = write_results(reading, device=device, directory=folder)[-1].path
-    report = hd.sr.srread(path)
-    assert isinstance(report, hd.sr.Comprehensive3DSR)
-    return report
-
-
-def content_of(report: Dataset) -> hd.sr.MeasurementReport:
-    assert isinstance(report, hd.sr.Comprehensive3DSR)
-    assert isinstance(report.content, hd.sr.MeasurementReport)
-    return report.content
+    return hd.sr.srread(path)
 
 
 def texts(report: Dataset, name: str) -> list[str]:
@@ -52,15 +44,13 @@ def test_the_study_group_holds_the_score_the_verdict_and_the_algorithm(
 ) -> None:
     report = report_of(mr_reading, device, tmp_path / "out")
 
-    (group,) = content_of(report).get_image_measurement_groups()
+    (group,) = report.content.get_image_measurement_groups()
     (score,) = group.get_measurements()
     assert score.name.value == "ANOMALY_SCORE"
     assert score.name.scheme_designator == "99MEDICLIP"
     assert score.value == pytest.approx(0.95)
-    assert isinstance(score.unit, hd.sr.CodedConcept)
     assert score.unit.value == "1"
     (normality,) = group.get_qualitative_evaluations(NORMALITY)
-    assert isinstance(normality.value, hd.sr.CodedConcept)
     assert normality.value.value == "263654008"
     parameters = texts(report, "Algorithm Parameters")
     for expected in (
@@ -78,47 +68,107 @@ def test_the_study_group_holds_the_score_the_verdict_and_the_algorithm(
     assert scheme.CodingSchemeDesignator == "99MEDICLIP"
 
 
-def segmentation_reference(group: hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations) -> Dataset:
-    (item,) = hd.sr.utils.find_content_items(
-        group[0], name=hd.sr.CodedConcept("121214", "DCM", "Referenced Segmentation Frame")
-    )
-    reference: Dataset = item.ReferencedSOPSequence[0]
-    return reference
-
-
-def test_every_region_points_to_its_frame_of_the_segmentation_and_has_its_area(
+def test_the_first_sentence_says_it_all(
     tmp_path: Path, device: Device, mr_reading: Reading
 ) -> None:
-    objects = write_results(mr_reading, device=device, directory=tmp_path / "out")
+    report = report_of(
+        dataclasses.replace(mr_reading, false_positive_rate=0.1, k=16, p_value=0.02),
+        device,
+        tmp_path / "out",
+    )
+    first, second, *_ = texts(report, "Comment")
+    assert first == (
+        "Abnormal, p = 0.02 (10 % operating point, 16 normals). 2 findings; largest 0.88 cm3, "
+        "slice 3."
+    )
+    assert second.startswith("Finding 1: 0.88 cm3, slice 3, 21 x 18 mm on image 3, ")
+
+
+def test_a_finding_in_a_series_has_a_volumetric_group_with_its_measurements(
+    tmp_path: Path, device: Device, mr_reading: Reading
+) -> None:
+    reading = dataclasses.replace(mr_reading, p_value_of=lambda score: round(1 - score, 6))
+    objects = write_results(reading, device=device, directory=tmp_path / "out")
     seg, report = hd.seg.segread(objects[0].path), hd.sr.srread(objects[1].path)
-
-    groups = content_of(report).get_planar_roi_measurement_groups()
-
+    groups = report.content.get_volumetric_roi_measurement_groups()
     assert len(groups) == 2
-    areas = []
-    for group in groups:
-        reference = segmentation_reference(group)
+    assert report.content.get_planar_roi_measurement_groups() == []
+    volumes = []
+    key = mr_reading.images[2].header.sop_instance_uid
+    for number, group in enumerate(groups, start=1):
+        (item,) = hd.sr.utils.find_content_items(group[0], name=codes.DCM.ReferencedSegment)
+        reference = item.ReferencedSOPSequence[0]
+        assert reference.ReferencedSegmentNumber == number
+        assert reference.ReferencedSOPInstanceUID == seg.SOPInstanceUID
+        assert group.tracking_uid == seg.SegmentSequence[number - 1].TrackingUID
+        assert group.tracking_identifier == seg.SegmentSequence[number - 1].TrackingID
+        assert group.finding_type == codes.SCT.Lesion
+        volume, long_axis, short_axis, peak, p_value = group.get_measurements()
+        assert volume.name == codes.SCT.Volume
+        assert volume.unit == codes.UCUM.CubicMillimeter
+        assert long_axis.name == codes.SCT.LongAxis
+        assert short_axis.name == codes.SCT.ShortAxis
+        assert long_axis.value >= short_axis.value > 0
+        (image,) = long_axis.referenced_images
+        assert image.referenced_sop_instance_uid == key
+        assert p_value.value == pytest.approx(1 - peak.value, abs=1e-5)
+        # Slices are 4 mm apart, and a pixel is 1.5 by 1.25 mm.
+        mask = seg.get_pixels_by_source_instance([key], segment_numbers=[number])
+        assert volume.value == pytest.approx(mask.sum() * 1.5 * 1.25 * 4, rel=1e-3)
+        volumes.append(volume.value)
+    assert volumes[0] > volumes[1]
+
+
+def test_a_finding_on_one_image_points_to_its_frame_of_the_segmentation(
+    tmp_path: Path, device: Device
+) -> None:
+    path = sources.computed_radiograph(tmp_path, ImagerPixelSpacing=[0.9, 0.9])
+    reading = make_reading(image_readings(path))
+    objects = write_results(reading, device=device, directory=tmp_path / "out")
+    seg, report = hd.seg.segread(objects[0].path), hd.sr.srread(objects[1].path)
+    groups = report.content.get_planar_roi_measurement_groups()
+    assert len(groups) == 2
+    for number, group in enumerate(groups, start=1):
+        (item,) = hd.sr.utils.find_content_items(
+            group[0], name=hd.sr.CodedConcept("121214", "DCM", "Referenced Segmentation Frame")
+        )
+        reference = item.ReferencedSOPSequence[0]
         assert reference.ReferencedSOPInstanceUID == seg.SOPInstanceUID
         frame = seg.PerFrameFunctionalGroupsSequence[int(reference.ReferencedFrameNumber) - 1]
-        assert frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber == 1
-        area, peak = group.get_measurements()
+        assert frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber == number
+        area, *_ = group.get_measurements()
         assert area.name == codes.SCT.Area
-        assert area.unit == codes.UCUM.SquareMillimeter
-        assert peak.value > 0.5
-        areas.append(area.value)
-    assert areas == sorted(areas, reverse=True)
-    # The two regions are the whole of the first band, a pixel being 1.5 by 1.25 mm.
-    assert sum(areas) == pytest.approx(seg.pixel_array[0].sum() * 1.5 * 1.25, abs=0.01)
+        mask = seg.pixel_array[int(reference.ReferencedFrameNumber) - 1]
+        spacing = reading.images[0].header.pixel_spacing
+        assert spacing is not None
+        assert area.value == pytest.approx(mask.sum() * spacing[0] * spacing[1], rel=1e-3)
 
 
-def test_the_segment_and_the_report_share_a_tracking_uid(
+def test_the_image_library_holds_the_key_images(
     tmp_path: Path, device: Device, mr_reading: Reading
 ) -> None:
-    objects = write_results(mr_reading, device=device, directory=tmp_path / "out")
-    seg, report = hd.seg.segread(objects[0].path), hd.sr.srread(objects[1].path)
-    (group,) = content_of(report).get_volumetric_roi_measurement_groups()
-    assert group.tracking_uid == seg.SegmentSequence[0].TrackingUID
-    assert group.finding_type == codes.SCT.Lesion
+    report = report_of(mr_reading, device, tmp_path / "out")
+    (library,) = hd.sr.utils.find_content_items(report, name=codes.DCM.ImageLibrary, recursive=True)
+    images = hd.sr.utils.find_content_items(
+        library, value_type=hd.sr.ValueTypeValues.IMAGE, recursive=True
+    )
+    assert [item.referenced_sop_instance_uid for item in images] == [
+        mr_reading.images[2].header.sop_instance_uid
+    ]
+
+
+def test_what_was_left_out_on_purpose_is_apart_from_what_could_not_be_read(
+    tmp_path: Path, device: Device, mr_reading: Reading
+) -> None:
+    images = list(mr_reading.images)
+    for number, reason in ((0, f"{LEFT_OUT}localizer"), (1, "cannot be decoded")):
+        images[number] = dataclasses.replace(
+            images[number], score=None, map=None, placement=None, skipped=reason
+        )
+    reading = dataclasses.replace(mr_reading, images=tuple(images))
+    comments = texts(report_of(reading, device, tmp_path / "out"), "Comment")
+    assert f"Left out on purpose (1), localizer: {images[0].header.sop_instance_uid}" in comments
+    assert f"Not analysed (1), cannot be decoded: {images[1].header.sop_instance_uid}" in comments
 
 
 def test_a_radiograph_of_unknown_spacing_has_regions_in_pixels(
@@ -126,7 +176,7 @@ def test_a_radiograph_of_unknown_spacing_has_regions_in_pixels(
 ) -> None:
     path = sources.computed_radiograph(tmp_path, ImagerPixelSpacing=None)
     report = report_of(make_reading(image_readings(path)), device, tmp_path / "out")
-    groups = content_of(report).get_planar_roi_measurement_groups()
+    groups = report.content.get_planar_roi_measurement_groups()
     assert groups
     for group in groups:
         assert group.get_measurements()[0].unit.value == "{pixels}"
@@ -147,9 +197,8 @@ def test_each_verdict_has_its_code(
     reading = dataclasses.replace(mr_reading, verdict=verdict)
     path = write_results(reading, device=device, directory=tmp_path / "out")[-1].path
     assert dciodvfy_errors(path) == []
-    (group,) = content_of(hd.sr.srread(path)).get_image_measurement_groups()
+    (group,) = hd.sr.srread(path).content.get_image_measurement_groups()
     (normality,) = group.get_qualitative_evaluations(NORMALITY)
-    assert isinstance(normality.value, hd.sr.CodedConcept)
     assert normality.value.value == code
 
 
@@ -238,10 +287,8 @@ def test_our_device_is_observer_and_contributing_equipment(
         written = dcmread(result.path)
         uids = [item.get("DeviceUID") for item in written.ContributingEquipmentSequence]
         assert device.uid in uids
-    (context,) = content_of(hd.sr.srread(result.path)).get_observer_contexts()
-    observer = context.observer_identifying_attributes
-    assert isinstance(observer, hd.sr.DeviceObserverIdentifyingAttributes)
-    assert observer.uid == device.uid
+    (context,) = hd.sr.srread(result.path).content.get_observer_contexts()
+    assert context.observer_identifying_attributes.uid == device.uid
 
 
 def test_dcmtk_reads_the_report_as_text(

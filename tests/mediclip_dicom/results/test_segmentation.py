@@ -10,6 +10,7 @@ import pytest
 from pydicom import dcmread
 
 from mediclip_dicom.results import Device, ResultObject, bands, write_results
+from mediclip_dicom.results.findings import GROWTH
 from tests.factories import sources
 from tests.factories.readings import image_readings, make_reading, without_marks
 
@@ -18,6 +19,13 @@ Validator = Callable[[Path], list[str]]
 
 def segmentations(objects: tuple[ResultObject, ...]) -> list[hd.seg.Segmentation]:
     return [hd.seg.segread(result.path) for result in objects if result.kind == "SEG"]
+
+
+def assert_marked(mask: np.ndarray, on_source: np.ndarray) -> None:
+    """Each pixel above the operating point is in one finding, and none below the low threshold."""
+    assert mask.max() == 1
+    assert (mask[on_source > np.float32(0.5)] == 1).all()
+    assert (on_source[mask == 1] > np.float32(0.5 * GROWTH)).all()
 
 
 @pytest.mark.parametrize("orientation", [sources.AXIAL, sources.OBLIQUE])
@@ -30,7 +38,7 @@ def test_an_mr_series_gets_one_segmentation_on_its_own_grid(
     paths = sources.mr_series(tmp_path, orientation=orientation)
     images = [reading for path in paths for reading in image_readings(path)]
     images = [
-        image if number in (1, 3) else without_marks(image) for number, image in enumerate(images)
+        image if number in (1, 4) else without_marks(image) for number, image in enumerate(images)
     ]
 
     objects = write_results(make_reading(images), device=device, directory=tmp_path / "out")
@@ -42,16 +50,24 @@ def test_an_mr_series_gets_one_segmentation_on_its_own_grid(
     assert seg.FrameOfReferenceUID == source.FrameOfReferenceUID
     assert seg.StudyInstanceUID == source.StudyInstanceUID
     assert seg.SeriesInstanceUID != source.SeriesInstanceUID
-    assert seg.NumberOfFrames == 6
-    marked = [dcmread(paths[1]), dcmread(paths[3])]
+    labels = [segment.SegmentLabel for segment in seg.SegmentSequence]
+    assert labels == [f"Finding {n}" for n in (1, 2, 3, 4)] + [
+        "Anomaly map, higher",
+        "Anomaly map, highest",
+    ]
+    assert seg.NumberOfFrames == 4 + 4
+    marked = [dcmread(paths[1]), dcmread(paths[4])]
     masks = seg.get_pixels_by_source_instance([ds.SOPInstanceUID for ds in marked])
-    for mask, image in zip(masks, (images[1], images[3]), strict=True):
+    for mask, image in zip(masks, (images[1], images[4]), strict=True):
         assert image.placement is not None
-        on_source = image.placement.to_source(image.read_map())
-        for band in bands(0.5):
+        assert image.map is not None
+        on_source = image.placement.to_source(image.map)
+        # Findings are apart from each other, and together all that is marked.
+        assert_marked(mask[:, :, :4].sum(axis=2), on_source)
+        for band in bands(0.5)[1:]:
             expected = on_source > np.float32(band.threshold)
             assert expected.any()
-            assert (mask[:, :, band.segment_number - 1] == expected).all()
+            assert (mask[:, :, labels.index(f"Anomaly map, {band.name}")] == expected).all()
     shared = seg.SharedFunctionalGroupsSequence[0]
     assert np.allclose(
         shared.PlaneOrientationSequence[0].ImageOrientationPatient, orientation, atol=1e-5
@@ -71,18 +87,20 @@ def test_the_bands_are_nested_from_yellow_to_red_and_say_what_they_mean(
     reading = make_reading(image_readings(sources.computed_radiograph(tmp_path)))
     (seg,) = segmentations(write_results(reading, device=device, directory=tmp_path / "out"))
     masks = np.moveaxis(seg.pixel_array, 0, -1)
-    assert masks.shape == (120, 80, 3)
-    for inner, outer in ((1, 0), (2, 1)):
-        assert masks[..., inner].sum() > 0
-        assert (masks[..., inner] <= masks[..., outer]).all()
+    assert masks.shape == (120, 80, 4)
+    finding, higher, highest, further = np.moveaxis(masks, -1, 0)
+    assert not (finding & further).any()
+    for inner, outer in ((higher, finding), (highest, higher)):
+        assert inner.sum() > 0
+        assert (inner <= outer).all()
     colours = [
         hd.color.CIELabColor.from_dicom_value(segment.RecommendedDisplayCIELabValue).to_rgb()
         for segment in seg.SegmentSequence
     ]
     greens = [green for _, green, _ in colours]
-    assert greens == sorted(greens, reverse=True)
-    assert all(red > 200 and blue < 60 for red, _, blue in colours)
-    assert "above 0.5 " in seg.SegmentSequence[0].SegmentDescription
+    assert greens[:3] == sorted(greens[:3], reverse=True)
+    assert all(red > 200 and blue < 60 for red, _, blue in colours[:3])
+    assert "operating point 0.5." in seg.SegmentSequence[0].SegmentDescription
     assert "above 0.6667 " in seg.SegmentSequence[1].SegmentDescription
     assert all("no probability" in item.SegmentDescription for item in seg.SegmentSequence)
     assert seg.SegmentsOverlap == "YES"
@@ -107,8 +125,9 @@ def test_a_radiograph_without_frame_of_reference_gets_a_valid_segmentation(
     assert item.ReferencedSOPClassUID == sources.CR
     assert item.ReferencedSOPInstanceUID == image.header.sop_instance_uid
     assert image.placement is not None
-    expected = image.placement.to_source(image.read_map()) > np.float32(0.5)
-    assert (seg.pixel_array[0] == expected).all()
+    assert image.map is not None
+    # The smaller region is a speck and in the segment of further regions, the last.
+    assert_marked(seg.pixel_array[[0, -1]].sum(axis=0), image.placement.to_source(image.map))
 
 
 def test_two_views_of_one_series_get_two_segmentations_in_one_new_series(
@@ -199,3 +218,37 @@ def test_a_pixel_at_the_operating_point_is_not_marked(tmp_path: Path, device: De
     reading = make_reading([dataclasses.replace(images[0], map=flat)], operating_point=0.7)
     objects = write_results(reading, device=device, directory=tmp_path / "out")
     assert [result.kind for result in objects] == ["SR"]
+
+
+def test_frames_that_share_bytes_of_pixel_data_come_out_whole(
+    tmp_path: Path, device: Device, dciodvfy_errors: Validator
+) -> None:
+    """A frame of 33 × 47 pixels ends within a byte."""
+    paths = sources.mr_series(tmp_path, rows=33, columns=47)
+    images = [reading for path in paths for reading in image_readings(path)]
+    objects = write_results(make_reading(images), device=device, directory=tmp_path / "out")
+    assert dciodvfy_errors(objects[0].path) == []
+    (seg,) = segmentations(objects)
+    masks = seg.get_pixels_by_source_instance([image.header.sop_instance_uid for image in images])
+    for mask, image in zip(masks, images, strict=True):
+        assert image.placement is not None
+        assert_marked(mask[:, :, :2].sum(axis=2), image.placement.to_source(image.read_map()))
+
+
+def test_regions_that_are_counted_only_have_one_segment_together(
+    tmp_path: Path, device: Device, dciodvfy_errors: Validator
+) -> None:
+    (image,) = image_readings(sources.computed_radiograph(tmp_path, rows=224, columns=224))
+    anomaly_map = np.full((224, 224), 0.1, dtype=np.float32)
+    for number in range(14):
+        row, column = 10 + 50 * (number // 4), 10 + 50 * (number % 4)
+        anomaly_map[row : row + 12 + number, column : column + 20] = 0.6
+    reading = make_reading([dataclasses.replace(image, map=anomaly_map)])
+    objects = write_results(reading, device=device, directory=tmp_path / "out")
+    assert [dciodvfy_errors(result.path) for result in objects] == [[], []]
+    (seg,) = segmentations(objects)
+    labels = [segment.SegmentLabel for segment in seg.SegmentSequence]
+    assert labels == [*(f"Finding {n}" for n in range(1, 11)), "Further marked regions"]
+    areas = [int(mask.sum()) for mask in seg.pixel_array]
+    assert areas[:10] == sorted(areas[:10], reverse=True)
+    assert areas[10] == sum(20 * (12 + number) for number in range(4))

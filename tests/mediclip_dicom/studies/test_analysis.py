@@ -14,6 +14,7 @@ from mediclip_dicom.results import Device, ImageReading, Reading, write_results
 from mediclip_dicom.studies.analysis import OUT_OF_SCOPE, score_images
 from mediclip_dicom.studies.reading import RevisionInfo, judge, make_reading
 from mediclip_dicom.tasks import DetectorStore
+from tests.factories import modalities
 from tests.factories.modalities import change
 from tests.factories.studies import mr_study, study_uid
 from tests.factories.tasks import TASK, FittedTask, K
@@ -162,6 +163,20 @@ def test_a_frame_that_cannot_be_read_has_a_reason_and_no_map_and_moves_no_other(
     assert first.score == pytest.approx(whole.images[0].score, abs=1e-5)
     assert last.score == pytest.approx(whole.images[2].score, abs=1e-5)
     assert float(last.read_map().max()) > 0
+
+
+def test_a_localizer_is_left_out_and_keeps_no_study_from_normal(
+    detector: Detector, fitted_task: FittedTask, backbone: Backbone, tmp_path: Path
+) -> None:
+    paths = mr_study(tmp_path, 38)
+    whole = reading_of(paths[1:], detector, fitted_task, backbone, tmp_path)
+    modalities.change(paths[0], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    reading = reading_of(paths, detector, fitted_task, backbone, tmp_path)
+    (left_out,) = [image for image in reading.images if image.skipped is not None]
+    assert left_out.path == paths[0]
+    assert left_out.left_out
+    assert reading.verdict == whole.verdict == Verdict.NORMAL
+    assert reading.score == pytest.approx(whole.score, abs=1e-5)
 
 
 def test_a_study_of_which_nothing_can_be_read_is_undetermined(

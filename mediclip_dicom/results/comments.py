@@ -1,0 +1,117 @@
+"""Comments of the Structured Report: the sentences that a person reads first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from ai_core import Verdict
+from mediclip_dicom.results.bands import bands
+from mediclip_dicom.results.findings import GROWTH, SPECK_MM, Findings
+from mediclip_dicom.results.identity import to_ascii
+from mediclip_dicom.results.reading import LEFT_OUT, ImageReading, Reading
+from mediclip_dicom.results.wording import describe, sentence
+
+
+def comments(reading: Reading, findings: Findings) -> Iterator[str]:
+    """Write the sentences on a study: its verdict first, then findings, images and limits."""
+    yield sentence(reading, findings)
+    for finding in findings.reported:
+        yield describe(finding)
+    yield from _counts(findings)
+    read = sum(image.skipped is None for image in reading.images)
+    yield (
+        f"Not for diagnostic use. {read} of {len(reading.images)} frames analysed by task "
+        f"{to_ascii(reading.task_name)} version {reading.task_version}, fitted on {reading.k} "
+        "normal studies. The anomaly score is no probability."
+    )
+    if reading.score is not None:
+        # Renderers such as DCMTK's show a contained number without its name.
+        yield (
+            f"Verdict: {Verdict(reading.verdict).value}. Anomaly score of the study "
+            f"{reading.score:.4g}{_p_value(reading.p_value)}."
+        )
+    yield from _series(reading)
+    if not reading.backbone_trained:
+        yield "The vision backbone is untrained: a demonstration without clinical meaning."
+    yield _levels(reading)
+    if any(image.header.spacing_at_detector for image in _key_images(findings)):
+        yield (
+            "Areas and diameters are those at the detector (Imager Pixel Spacing), where the "
+            "anatomy is magnified: in the patient they are smaller."
+        )
+    if any(finding.size.unknown is not None for finding in findings.reported):
+        yield "Findings in images without a pixel spacing are given in pixels."
+    yield from _left_out(reading)
+
+
+def _counts(findings: Findings) -> Iterator[str]:
+    if findings.further:
+        yield (
+            f"The first {len(findings.reported)} of "
+            f"{len(findings.reported) + findings.further} findings are reported; the others are in "
+            "the segment of further marked regions."
+        )
+    if findings.specks:
+        yield (
+            f"{findings.specks} marked regions are smaller than a sphere, or in a single image a "
+            f"disc, of {SPECK_MM:g} mm and are not counted as findings."
+        )
+
+
+def _levels(reading: Reading) -> str:
+    if reading.operating_point is None:
+        return "The task has no operating point, so nothing is marked."
+    edges = ", ".join(f"{band.threshold:.4g}" for band in bands(reading.operating_point)[1:])
+    return (
+        f"Operating point {reading.operating_point:.4g}, meant to mark at most "
+        f"{reading.false_positive_rate:.3g} of normal studies. A finding begins above it and grows "
+        f"down to {reading.operating_point * GROWTH:.4g} (in the map averaged over neighbouring "
+        f"slices). The higher bands of the map begin above {edges}."
+    )
+
+
+def _key_images(findings: Findings) -> list[ImageReading]:
+    return [finding.key_image for finding in findings.reported]
+
+
+def _p_value(value: float | None) -> str:
+    return "" if value is None else f", p-value {value:.3g} against the normal studies"
+
+
+def _series(reading: Reading) -> Iterator[str]:
+    """Write a sentence for each series about the frames that were analysed."""
+    series: dict[str, list[ImageReading]] = defaultdict(list)
+    for image in reading.images:
+        series[image.header.series_instance_uid].append(image)
+    for number, images in enumerate(series.values(), start=1):
+        header = images[0].header
+        name = ", ".join(filter(None, (header.modality, to_ascii(header.series_description))))
+        read = sum(image.skipped is None for image in images)
+        yield (
+            f"{read} of {len(images)} frames of series {number} ({name}) analysed: "
+            f"{header.series_instance_uid}."
+        )
+
+
+def _left_out(reading: Reading) -> Iterator[str]:
+    """List the frames without a score by reason; those left out on purpose apart."""
+    for prefix, images in (
+        ("Left out on purpose", [image for image in reading.images if image.left_out]),
+        (
+            "Not analysed",
+            [image for image in reading.images if image.skipped and not image.left_out],
+        ),
+    ):
+        for reason, uids in _by_reason(images):
+            yield f"{prefix} ({len(uids)}), {to_ascii(reason)}: {', '.join(uids)}"
+
+
+def _by_reason(images: Iterable[ImageReading]) -> Iterable[tuple[str, list[str]]]:
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for image in images:
+        frame = f" frame {image.frame_number}" if image.header.number_of_frames > 1 else ""
+        reasons[(image.skipped or "").removeprefix(LEFT_OUT)].append(
+            image.header.sop_instance_uid + frame
+        )
+    return reasons.items()
