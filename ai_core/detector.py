@@ -238,7 +238,7 @@ class CalibratedFit:
 
     Example:
         >>> from ai_core import OperatingPoint
-        >>> point = OperatingPoint((0.2, 0.4, 0.3), false_positive_rate=0.25)  # fit.normal_scores
+        >>> point = OperatingPoint((0.2, 0.4, 0.3), false_positive_rate=0.25, rule="counting")
         >>> point.threshold
         0.4
     """

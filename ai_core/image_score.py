@@ -8,11 +8,8 @@ from torch.nn import functional as F
 
 from ai_core.images import IMAGE_SIZE
 from ai_core.model import Head, LogMaps, fuse, similarities
+from ai_core.normal_tail import LOG_ODDS_STRETCH
 from ai_core.presets import Preset
-
-LOG_ODDS_STRETCH = 4.0
-"""Divides log(S_a / S_n) before the squashing: at τ = 0.07 it spans about ±28, and a float32
-sigmoid is flat beyond ±16."""
 
 
 @torch.no_grad()

@@ -45,6 +45,7 @@ DECIDING_MODULES: Mapping[str, str] = {
     "model/patch_bank": "ai_core.model.patch_bank",
     "model/prompts": "ai_core.model.prompts",
     "model/scope": "ai_core.model.scope",
+    "normal_tail": "ai_core.normal_tail",
     "operating_point": "ai_core.operating_point",
     "synthesis/boxes": "ai_core.synthesis.boxes",
     "synthesis/cutpaste": "ai_core.synthesis.cutpaste",

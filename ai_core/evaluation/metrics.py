@@ -106,7 +106,7 @@ def at_operating_point(
         scores: of the tested units, shape (N,).
         abnormal: what is true of them, shape (N,).
     """
-    point = OperatingPoint(tuple(normal_scores), rate)
+    point = OperatingPoint(tuple(normal_scores), rate, rule="counting")
     threshold, promised = point.threshold, rate
     if threshold is None:
         threshold, promised = max(normal_scores), point.floor

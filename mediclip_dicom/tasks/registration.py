@@ -179,7 +179,7 @@ def fit_task(
         progress=progress,
         held_out=lambda study: _all_images(support.studies[study], backbone),
     )
-    return Fitted(fit.detector, OperatingPoint(fit.normal_scores, false_positive_rate))
+    return Fitted(fit.detector, OperatingPoint(fit.normal_scores, false_positive_rate, "counting"))
 
 
 def _all_images(study: SupportStudy, backbone: Backbone) -> Iterator[torch.Tensor] | None:

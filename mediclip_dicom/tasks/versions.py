@@ -175,7 +175,9 @@ def version_info(version: TaskVersion) -> TaskVersionInfo:
         backbone_sha256=version.backbone_sha256,
         weights_sha256=version.weights_sha256,
         k=version.k,
-        operating_point=OperatingPoint(tuple(version.normal_scores), version.false_positive_rate),
+        operating_point=OperatingPoint(
+            tuple(version.normal_scores), version.false_positive_rate, "counting"
+        ),
     )
 
 
