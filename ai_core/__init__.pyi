@@ -25,6 +25,10 @@ from .errors import (
     SupportSetError,
     WeightsMismatchError,
 )
+from .fitting import (
+    NormalScore,
+    choose_folds,
+)
 from .operating_point import (
     DecidingNormal,
     OperatingPoint,
@@ -67,6 +71,7 @@ __all__ = [
     "Encoded",
     "FitProgress",
     "ImageInputError",
+    "NormalScore",
     "OperatingPoint",
     "PictureError",
     "Preset",
@@ -78,6 +83,7 @@ __all__ = [
     "Verdict",
     "WeightsMismatchError",
     "aggregate",
+    "choose_folds",
     "deciding_normal",
     "fit_calibrated",
     "get_preset",

@@ -6,6 +6,7 @@ from .anomaly_map import (
     similarities,
 )
 from .head import (
+    FoldHeads,
     Head,
     restore_head,
 )
@@ -37,6 +38,7 @@ from .settings import (
 
 __all__ = [
     "Adapters",
+    "FoldHeads",
     "FrozenProjection",
     "Fusion",
     "Head",

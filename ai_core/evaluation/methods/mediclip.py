@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ai_core.backbone import Backbone
 from ai_core.detector import Detector, fit_calibrated
+from ai_core.fitting import MOST_FOLDS, choose_folds
 from ai_core.images import Mode
 from ai_core.presets import Preset
 from ai_core.progress import Progress
@@ -78,11 +79,11 @@ class Mediclip:
 
     Attributes:
         preset: every choice of the detector.
-        folds: of the cross-fit; 0 leaves it out, and with it the operating point.
+        folds: of the cross-fit at most; 0 leaves it out, and with it the operating point.
     """
 
     preset: Preset
-    folds: int = 2
+    folds: int = MOST_FOLDS
     name: str = "mediclip"
     fits: bool = True
 
@@ -109,8 +110,9 @@ class Mediclip:
         generator: torch.Generator,
         progress: Progress,
     ) -> "FittedMediclip":
-        """Fit and cross-fit; too few units for the folds are fitted without."""
-        if not self.folds or len(set(units)) < self.folds:
+        """Fit and cross-fit; a single unit is fitted without."""
+        studies = len(set(units))
+        if not self.folds or studies < 2:
             detector = Detector.fit(
                 images,
                 backbone=backbone,
@@ -124,7 +126,7 @@ class Mediclip:
             units,
             backbone=backbone,
             preset=self.preset,
-            folds=self.folds,
+            folds=choose_folds(studies, most=self.folds),
             generator=generator,
             progress=progress,
         )
