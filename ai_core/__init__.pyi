@@ -32,7 +32,6 @@ from .fitting import (
 from .operating_point import (
     DecidingNormal,
     OperatingPoint,
-    Rule,
     Verdict,
     aggregate,
     deciding_normal,
@@ -77,7 +76,6 @@ __all__ = [
     "Preset",
     "PresetError",
     "Progress",
-    "Rule",
     "Scores",
     "SupportSetError",
     "Verdict",

@@ -171,6 +171,12 @@ def deciding_normal(point: OperatingPoint) -> DecidingNormal | None:
     """Find the normal that an operating point depends on most; None where it has no threshold.
 
     Each normal is left out in turn; of equal effects the higher score counts.
+
+    Example:
+        >>> from ai_core import OperatingPoint, deciding_normal
+        >>> point = OperatingPoint((0.1, 0.2, 0.3, 0.4, 0.9), false_positive_rate=0.2)
+        >>> deciding_normal(point).index
+        4
     """
     threshold = point.threshold
     if threshold is None or len(point.normal_scores) < 2:

@@ -30,6 +30,7 @@ from .retention import (
 )
 from .rows import (
     DeliveryRow,
+    Grade,
     NewestReading,
     OpenDelivery,
     ResultRow,
@@ -59,6 +60,7 @@ __all__ = [
     "WAITING_RUNS",
     "Completion",
     "DeliveryRow",
+    "Grade",
     "Intake",
     "NewestReading",
     "OpenDelivery",
