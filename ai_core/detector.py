@@ -177,9 +177,19 @@ class Detector:
     def score_encoded(self, encoded: Encoded) -> Scores:
         """Score images that the backbone has already encoded, at least one."""
         maps, scores = self.score_tokens(encoded.tokens)
-        return Scores(
-            maps=maps, scores=scores, in_scope=self._head.scope.contains(encoded.embedding)
-        )
+        return Scores(maps=maps, scores=scores, in_scope=self.in_scope(encoded.embedding))
+
+    @torch.no_grad()
+    def in_scope(self, embedding: Tensor) -> Tensor:
+        """Return whether images are of the kind that the detector was fitted on.
+
+        Args:
+            embedding: as `Encoded.embedding`, shape (N, embed_dim).
+
+        Returns:
+            bool on the CPU, shape (N,).
+        """
+        return self._head.scope.contains(embedding)
 
     @torch.no_grad()
     def score_tokens(self, tokens: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,6 +28,7 @@ DECIDING_MODULES: Mapping[str, str] = {
     "evaluation/mediclip": "ai_core.evaluation.methods.mediclip",
     "evaluation/metrics": "ai_core.evaluation.metrics",
     "evaluation/pictures": "ai_core.evaluation.data.pictures",
+    "evaluation/promises": "ai_core.evaluation.promises",
     "evaluation/run": "ai_core.evaluation.run",
     "evaluation/token_cache": "ai_core.evaluation.data.token_cache",
     "fitting/calibration": "ai_core.fitting.calibration",

@@ -173,7 +173,9 @@ def test_the_normal_that_decides_the_threshold_is_named():
     assert (found.index, found.score) == (15, 0.9)
     assert found.gap == pytest.approx(0.9 - 15 / 40)
     assert found.threshold_without is not None
-    assert found.threshold_without < OperatingPoint(scores, 0.1).threshold
+    threshold = OperatingPoint(scores, 0.1).threshold
+    assert threshold is not None
+    assert found.threshold_without < threshold
 
 
 def test_by_counting_the_normal_at_the_threshold_decides():

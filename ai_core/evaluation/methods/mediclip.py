@@ -11,6 +11,7 @@ from ai_core.backbone import Backbone
 from ai_core.detector import Detector, fit_calibrated
 from ai_core.fitting import MOST_FOLDS, choose_folds
 from ai_core.images import Mode
+from ai_core.operating_point import Rule
 from ai_core.presets import Preset
 from ai_core.progress import Progress
 
@@ -35,8 +36,15 @@ class Fitted(Protocol):
     def normal_scores(self) -> tuple[float, ...] | None:
         """Cross-fitted score of each support unit; None if not available."""
 
+    @property
+    def rule(self) -> Rule:
+        """Rule that makes p-values of the normal scores."""
+
     def score(self, tokens: Tensor) -> Scored:
         """Score images from their patch tokens, shape (N, blocks, patches, width)."""
+
+    def in_scope(self, embedding: Tensor) -> Tensor:
+        """Return which images are in scope, by their global embeddings, bool, shape (N,)."""
 
 
 class Method(Protocol):
@@ -139,8 +147,13 @@ class FittedMediclip:
 
     detector: Detector
     normal_scores: tuple[float, ...] | None
+    rule: Rule = "tail"
 
     def score(self, tokens: Tensor) -> Scored:
         """Score images from their patch tokens; see `Detector.score_tokens`."""
         maps, scores = self.detector.score_tokens(tokens)
         return Scored(maps=maps, scores=scores)
+
+    def in_scope(self, embedding: Tensor) -> Tensor:
+        """Apply the scope guard, as the node does; see `Detector.in_scope`."""
+        return self.detector.in_scope(embedding)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ai_core import DEFAULT, Detector
-from ai_core.image_score import LOG_ODDS_STRETCH, reported_map
+from ai_core.image_score import reported_map
 from ai_core.model import PatchBankSettings
 from ai_core.model import patch_bank as patch_bank_module
 from ai_core.model.anomaly_map import LogMaps
@@ -22,6 +22,7 @@ from ai_core.model.patch_bank import (
     nearest_distances,
     patch_features,
 )
+from ai_core.normal_tail import LOG_ODDS_STRETCH
 from tests.ai_core.conftest import quicker, seeded
 
 GROUPS = torch.tensor([0, 0, 1, 2])
