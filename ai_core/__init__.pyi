@@ -26,10 +26,17 @@ from .errors import (
     UnsupportedBackboneError,
     WeightsMismatchError,
 )
+from .fitting import (
+    NormalScore,
+    choose_folds,
+)
 from .operating_point import (
+    DecidingNormal,
     OperatingPoint,
     Verdict,
     aggregate,
+    deciding_normal,
+    lowest_rate,
     normals_needed,
 )
 from .presets import (
@@ -59,6 +66,7 @@ __all__ = [
     "CalibratedFit",
     "CalibrationError",
     "CorruptDetectorError",
+    "DecidingNormal",
     "Detector",
     "DetectorError",
     "DetectorInfo",
@@ -66,6 +74,7 @@ __all__ = [
     "Encoded",
     "FitProgress",
     "ImageInputError",
+    "NormalScore",
     "OperatingPoint",
     "PictureError",
     "Preset",
@@ -77,9 +86,12 @@ __all__ = [
     "Verdict",
     "WeightsMismatchError",
     "aggregate",
+    "choose_folds",
+    "deciding_normal",
     "fit_calibrated",
     "get_preset",
     "load_backbone",
+    "lowest_rate",
     "normals_needed",
     "preset_names",
     "read_detector_info",

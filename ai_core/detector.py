@@ -13,6 +13,9 @@ from ai_core.errors import CorruptDetectorError, WeightsMismatchError
 from ai_core.files import write_bytes
 from ai_core.fitting import (
     HeldOut,
+    NormalScore,
+    StudyScore,
+    choose_folds,
     cross_fit,
     make_pool,
     prepare_support,
@@ -21,7 +24,7 @@ from ai_core.fitting import (
 )
 from ai_core.image_score import score_tokens
 from ai_core.images import IMAGE_SIZE, check_images, check_support, image_digests
-from ai_core.model import Head, restore_head
+from ai_core.model import FoldHeads, Head, restore_head
 from ai_core.operating_point import Aggregate
 from ai_core.presets import DEFAULT, Preset
 from ai_core.progress import Progress, silent
@@ -35,7 +38,8 @@ class Scores:
     Attributes:
         maps: anomaly maps in [0, 1], float32 on the CPU, shape (N, 224, 224).
         scores: image scores on the maps' scale, float32 on the CPU, shape (N,); never above
-            the map's own maximum.
+            the map's own maximum. A calibrated fit's maps are cut at them, so that a pixel exceeds
+            a threshold exactly where the image score does.
         in_scope: whether an image is of the kind that the detector was fitted on, bool on the
             CPU, shape (N,); the score of one that is not means nothing.
 
@@ -57,7 +61,7 @@ class Scores:
 
 
 class Detector:
-    """MediCLIP after fitting: adapters and two text vectors on a frozen vision tower.
+    """MediCLIP after fitting: adapters and two text vectors per head on a frozen vision tower.
 
     Make one with `Detector.fit`, `Detector.load` or `Detector.from_bytes`.
 
@@ -82,7 +86,7 @@ class Detector:
         True
     """
 
-    def __init__(self, head: Head, *, backbone: Backbone, info: DetectorInfo) -> None:
+    def __init__(self, head: Head | FoldHeads, *, backbone: Backbone, info: DetectorInfo) -> None:
         self._head = head
         self._backbone = backbone
         self.info = info
@@ -173,9 +177,19 @@ class Detector:
     def score_encoded(self, encoded: Encoded) -> Scores:
         """Score images that the backbone has already encoded, at least one."""
         maps, scores = self.score_tokens(encoded.tokens)
-        return Scores(
-            maps=maps, scores=scores, in_scope=self._head.scope.contains(encoded.embedding)
-        )
+        return Scores(maps=maps, scores=scores, in_scope=self.in_scope(encoded.embedding))
+
+    @torch.no_grad()
+    def in_scope(self, embedding: Tensor) -> Tensor:
+        """Return whether images are of the kind that the detector was fitted on.
+
+        Args:
+            embedding: as `Encoded.embedding`, shape (N, embed_dim).
+
+        Returns:
+            bool on the CPU, shape (N,).
+        """
+        return self._head.scope.contains(embedding)
 
     @torch.no_grad()
     def score_tokens(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -209,7 +223,9 @@ class Detector:
         try:
             head = restore_head(
                 tensors,
-                adapters=start_adapters(backbone, info.preset, generator=torch.Generator()),
+                make_adapters=lambda: start_adapters(
+                    backbone, info.preset, generator=torch.Generator()
+                ),
                 patch_bank=info.preset.memory,
                 device=backbone.device,
             )
@@ -232,19 +248,29 @@ class CalibratedFit:
     """A detector with the cross-fitted scores that its operating point is made from.
 
     Attributes:
-        detector: fitted on all images.
-        normal_scores: one score per study, in ascending order of the study index, each by a
-            detector that never saw the study.
+        detector: the heads of all folds.
+        normals: one score per study, in ascending order of the study index, each by the head
+            that never saw the study, on the scale of the detector's scores.
 
     Example:
         >>> from ai_core import OperatingPoint
-        >>> point = OperatingPoint((0.2, 0.4, 0.3), false_positive_rate=0.25)  # fit.normal_scores
-        >>> point.threshold
-        0.4
+        >>> normal_scores = (0.2, 0.4, 0.3, 0.25)  # fit.normal_scores
+        >>> OperatingPoint(normal_scores, false_positive_rate=0.2).calibrated
+        True
     """
 
     detector: Detector
-    normal_scores: tuple[float, ...]
+    normals: tuple[NormalScore, ...]
+
+    @property
+    def normal_scores(self) -> tuple[float, ...]:
+        """Score of each study, in ascending order of the study index."""
+        return tuple(normal.score for normal in self.normals)
+
+    @property
+    def folds(self) -> int:
+        """Number of folds, and of heads."""
+        return len({normal.fold for normal in self.normals})
 
 
 def fit_calibrated(
@@ -253,13 +279,18 @@ def fit_calibrated(
     *,
     backbone: Backbone,
     preset: Preset = DEFAULT,
-    folds: int = 2,
+    folds: int | None = None,
     generator: torch.Generator,
     progress: Progress | None = None,
     method: Aggregate = "max",
     held_out: HeldOut | None = None,
+    study_score: StudyScore | None = None,
 ) -> CalibratedFit:
-    """Fit a detector, and score every study by one that was fitted without the study's fold.
+    """Fit a head without each fold, and score every study by the head that never saw it.
+
+    The detector holds these very heads: it scores a new study by the mean of their log-odds, and
+    looks it up in one patch bank of all studies; a held-out study is looked up without its own
+    entries. Each head's normals are brought to the scale of the mean by their median.
 
     All of them learn from one shared pool of features, where the preset pools: the synthetic
     images of a fold take nothing from another fold, so leaving a fold's part of the pool out
@@ -270,13 +301,16 @@ def fit_calibrated(
         groups: study index of each image; studies are the exchangeable units.
         backbone: the frozen towers.
         preset: every other choice.
-        folds: number of folds, at least 2; images of one study never part.
+        folds: number of folds, at least 2; images of one study never part. By default 3, and 2
+            for fewer than 6 studies.
         generator: the source of every draw.
         progress: called now and then.
         method: how image scores become a study score.
         held_out: all images of a study, where `images` holds only some of them. A score of the
             highest of many images is comparable to new studies only if it saw as many itself; and
             the ends of a series are in scope only if they were seen.
+        study_score: makes the study score instead of ``method``, from all of a study's maps and
+            image scores; a new study must be scored the same way.
 
     Raises:
         CalibrationError: fewer than 2 folds, or too few studies for them.
@@ -304,15 +338,16 @@ def fit_calibrated(
         groups,
         backbone=backbone,
         preset=preset,
-        folds=folds,
+        folds=choose_folds(len(set(groups))) if folds is None else folds,
         generator=generator,
         progress=progress or silent,
         method=method,
         held_out=held_out,
+        study_score=study_score,
     )
     info = _describe_fit(images, backbone=backbone, preset=preset, generator=generator)
-    detector = Detector(fitted.head, backbone=backbone, info=info)
-    return CalibratedFit(detector=detector, normal_scores=fitted.normal_scores)
+    detector = Detector(fitted.heads, backbone=backbone, info=info)
+    return CalibratedFit(detector=detector, normals=fitted.normals)
 
 
 def _describe_fit(

@@ -12,8 +12,9 @@ from ai_core.errors import CorruptDetectorError
 from ai_core.presets import Preset
 from ai_core.stored import STRICT, from_plain
 
-FORMAT_VERSION = 1
-"""Format version, raised whenever older code could not read newer files."""
+FORMAT_VERSION = 2
+"""Format version, raised whenever older code could not read newer files: 2 since a detector may
+hold the heads of several folds."""
 
 KEY = "mediclip_detector"
 """Key of the description in the safetensors metadata."""

@@ -1,42 +1,97 @@
 """Image score: S_n and S_a to the reported map, and the map to one score."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ai_core.images import IMAGE_SIZE
-from ai_core.model import Head, LogMaps, fuse, similarities
+from ai_core.model import FoldHeads, Head, LogMaps, fuse, similarities
+from ai_core.normal_tail import LOG_ODDS_STRETCH
 from ai_core.presets import Preset
-
-LOG_ODDS_STRETCH = 4.0
-"""Divides log(S_a / S_n) before the squashing: at τ = 0.07 it spans about ±28, and a float32
-sigmoid is flat beyond ±16."""
 
 
 @torch.no_grad()
-def score_tokens(head: Head, tokens: Tensor, *, preset: Preset) -> tuple[Tensor, Tensor]:
+def score_tokens(
+    head: Head | FoldHeads, tokens: Tensor, *, preset: Preset
+) -> tuple[Tensor, Tensor]:
     """Compute reported maps and image scores from patch tokens.
 
+    Several heads report one map: the mean over the heads of log(S_a / S_n) at each pixel, with the
+    patch bank's deviation added, on the preset's scale. It is cut at the image score, so that a
+    pixel exceeds a threshold exactly where the image score does; the order of pixels stays, but
+    for the few highest, which tie. A head of its own, as in a detector of version 0.1.0, reports
+    its map uncut.
+
     Args:
-        head: the fitted head.
+        head: the fitted head, or the heads of the folds.
         tokens: as `Encoded.tokens`, shape (N, blocks, patches, width), N at least 1.
-        preset: the choices that the head was fitted with.
+        preset: the choices that the heads were fitted with.
 
     Returns:
         Maps, shape (N, 224, 224), and scores, shape (N,), float32 on the CPU.
     """
-    maps = fuse(
-        similarities(head.adapters(tokens), head.text),
+    if isinstance(head, FoldHeads):
+        return _cut_maps(head.heads, tokens, preset=preset, without=None)
+    maps = _log_maps(head, tokens, preset=preset)
+    deviation = None if head.patch_bank is None else head.patch_bank.deviation(tokens)
+    reported = reported_map(maps, preset=preset, deviation=deviation)
+    return reported.cpu(), image_scores(reported, preset=preset).cpu()
+
+
+@torch.no_grad()
+def score_held_out(
+    head: Head, tokens: Tensor, *, preset: Preset, study: int
+) -> tuple[Tensor, Tensor]:
+    """Compute maps and scores of a support study's images as those of a new study are computed.
+
+    Args:
+        head: of the fold that holds the study out.
+        tokens: of the study's images, shape (N, blocks, patches, width), N at least 1.
+        preset: the choices that the head was fitted with.
+        study: its index; its own entries of the patch bank don't count.
+
+    Returns:
+        As `score_tokens`, of this one head.
+    """
+    return _cut_maps((head,), tokens, preset=preset, without=study)
+
+
+def _cut_maps(
+    heads: Sequence[Head], tokens: Tensor, *, preset: Preset, without: int | None
+) -> tuple[Tensor, Tensor]:
+    bank = heads[0].patch_bank
+    maps = _mean_maps(heads, tokens, preset=preset)
+    deviation = None if bank is None else bank.deviation(tokens, without=without)
+    reported = reported_map(maps, preset=preset, deviation=deviation)
+    scores = image_scores(reported, preset=preset)
+    return torch.minimum(reported, scores[:, None, None]).cpu(), scores.cpu()
+
+
+def _mean_maps(heads: Sequence[Head], tokens: Tensor, *, preset: Preset) -> LogMaps:
+    """Return maps whose log-odds are the mean of the heads' log-odds."""
+    if preset.fusion == "mean-then-softmax":
+        # log-odds are linear in the similarities: their mean is enlarged once for all heads
+        mean = torch.stack([similarities(head.adapters(tokens), head.text) for head in heads])
+        return _fused(mean.mean(0), preset=preset)
+    odds = torch.stack([_log_maps(head, tokens, preset=preset).log_odds for head in heads]).mean(0)
+    return LogMaps(normal=F.logsigmoid(-odds), anomaly=F.logsigmoid(odds))
+
+
+def _log_maps(head: Head, tokens: Tensor, *, preset: Preset) -> LogMaps:
+    return _fused(similarities(head.adapters(tokens), head.text), preset=preset)
+
+
+def _fused(similarity: Tensor, *, preset: Preset) -> LogMaps:
+    return fuse(
+        similarity,
         temperature=preset.temperature,
         side=IMAGE_SIZE,
         fusion=preset.fusion,
         align_corners=preset.align_corners,
     )
-    deviation = None if head.patch_bank is None else head.patch_bank.deviation(tokens)
-    reported = reported_map(maps, preset=preset, deviation=deviation)
-    return reported.cpu(), image_scores(reported, preset=preset).cpu()
 
 
 def reported_map(maps: LogMaps, *, preset: Preset, deviation: Tensor | None = None) -> Tensor:

@@ -29,6 +29,20 @@ class SupportSetReadError(TaskError):
     """The files named for a support set hold no usable images."""
 
 
+class RateNotReachableError(TaskError):
+    """The normal studies can't promise the false-positive rate; nothing was fitted or stored.
+
+    Attributes:
+        lowest_rate: the lowest rate that they can promise, rounded up.
+        normals_needed: normal studies that the rate asked for needs.
+    """
+
+    def __init__(self, message: str, *, lowest_rate: float, normals_needed: int) -> None:
+        super().__init__(message)
+        self.lowest_rate = lowest_rate
+        self.normals_needed = normals_needed
+
+
 class StudyNotFoundError(NodeError):
     """The node knows no such study."""
 

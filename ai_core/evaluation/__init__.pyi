@@ -19,7 +19,6 @@ from .methods import (
     baselines_for,
 )
 from .metrics import (
-    at_operating_point,
     aupro,
     image_auroc,
     pixel_auroc,
@@ -27,6 +26,9 @@ from .metrics import (
 from .plan import (
     Plan,
     backbone_facts,
+)
+from .promises import (
+    at_operating_point,
 )
 from .record import (
     describe_run,
@@ -39,12 +41,14 @@ from .report import (
     PaperCell,
     TableName,
     cells_of,
+    draw_reliability,
     draw_sheet,
     make_plan,
     method_title,
     needed_sets,
     paper_cells,
     pivot,
+    promise_cells,
     to_csv,
     to_markdown,
 )
@@ -80,6 +84,7 @@ __all__ = [
     "cells_of",
     "code_digest",
     "describe_run",
+    "draw_reliability",
     "draw_sheet",
     "from_csv",
     "from_folder",
@@ -92,6 +97,7 @@ __all__ = [
     "paper_cells",
     "pivot",
     "pixel_auroc",
+    "promise_cells",
     "resume_key",
     "run_plan",
     "to_csv",

@@ -1,7 +1,5 @@
 """Metrics by scikit-learn's formulas; nothing is scaled by, or chosen on, the tested images."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,28 +8,12 @@ from skimage.measure import label
 from sklearn.metrics import auc, roc_auc_score, roc_curve
 
 from ai_core.errors import EvaluationError
-from ai_core.operating_point import OperatingPoint
 
 AUPRO_LIMIT = 0.3
 """False-positive rate up to which the per-region overlap is averaged."""
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class AtOperatingPoint:
-    """Sensitivity and false-positive rate at the threshold from the normals.
-
-    Attributes:
-        promised: the false-positive rate asked for, or the floor 1 / (k + 1) if that is higher.
-        seen: share of normal units above the threshold.
-        sensitivity: share of abnormal units above it.
-    """
-
-    promised: float
-    seen: float
-    sensitivity: float
 
 
 def image_auroc(scores: Floats, abnormal: Bools) -> float:
@@ -93,29 +75,6 @@ def aupro(maps: Floats, truths: Bools, *, limit: float = AUPRO_LIMIT) -> float:
     x = np.append(rates[:last], limit)
     y = np.append(overlaps[:last], end)
     return float(auc(x, y) / limit)
-
-
-def at_operating_point(
-    normal_scores: Sequence[float], *, rate: float, scores: Floats, abnormal: Bools
-) -> AtOperatingPoint:
-    """Measure the threshold that k normals promise.
-
-    Args:
-        normal_scores: of the support units, by something that never saw them.
-        rate: the false-positive rate asked for; where it is below the floor, the floor is taken.
-        scores: of the tested units, shape (N,).
-        abnormal: what is true of them, shape (N,).
-    """
-    point = OperatingPoint(tuple(normal_scores), rate)
-    threshold, promised = point.threshold, rate
-    if threshold is None:
-        threshold, promised = max(normal_scores), point.floor
-    flagged = scores > np.float32(threshold)
-    return AtOperatingPoint(
-        promised=promised,
-        seen=float(flagged[~abnormal].mean()),
-        sensitivity=float(flagged[abnormal].mean()),
-    )
 
 
 def _curve(maps: Floats, truths: Bools, *, weights: Floats | None) -> tuple[Any, Any]:

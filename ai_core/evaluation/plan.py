@@ -53,7 +53,7 @@ class Plan:
     ks: tuple[int, ...]
     seeds: tuple[int, ...]
     subset: Subset = "test"
-    rate: float = 0.05
+    rate: float = 0.1
     transfer: bool = False
 
     def __post_init__(self) -> None:

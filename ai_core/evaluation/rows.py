@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ai_core.errors import EvaluationError
+from ai_core.evaluation.promises import AtOperatingPoint
 from ai_core.files import write_text
 
 METRICS_FILE = "metrics.json"
@@ -32,9 +33,15 @@ class Row:
         sensitivity: at the operating point, in [0, 1]; None without one.
         fpr_promised: by the operating point; None without one.
         fpr_seen: on the tested normals; None without an operating point.
-        fit_seconds: the fit and the cross-fit of its operating point.
+        fit_seconds: the fit, with its operating point.
         images_per_second: the frozen tower and scoring together, reading files left out.
         identity: digest over code, backbone, pictures, support set and choices.
+        sensitivity_of_oracle: at the best threshold for the promised rate on the tested normals
+            themselves; None without an operating point.
+        normal_out_of_scope: share of normal units that the scope guard stops; in [0, 1].
+        abnormal_out_of_scope: the same of abnormal units.
+        points: measured at the rate asked for, then at 5, 10 and 20 %.
+        reliability: share of normal units with a p-value within each of `RELIABILITY_RATES`.
     """
 
     dataset: str
@@ -54,6 +61,11 @@ class Row:
     fit_seconds: float
     images_per_second: float
     identity: str
+    sensitivity_of_oracle: float | None = None
+    normal_out_of_scope: float | None = None
+    abnormal_out_of_scope: float | None = None
+    points: tuple[AtOperatingPoint, ...] = ()
+    reliability: tuple[float, ...] = ()
 
     @property
     def cell(self) -> tuple[Any, ...]:
@@ -126,11 +138,16 @@ def _read_rows(file: Path) -> list[Row]:
     known = {field.name for field in fields(Row)}
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-        return [Row(**{key: row[key] for key in known}) for row in values]
+        return [_read_row({key: row[key] for key in known}) for row in values]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise EvaluationError(
             f"{file} can't be read as the figures of a run ({error}); name another folder"
         ) from error
+
+
+def _read_row(values: dict[str, Any]) -> Row:
+    points = tuple(AtOperatingPoint(**point) for point in values["points"])
+    return Row(**{**values, "points": points, "reliability": tuple(values["reliability"])})
 
 
 def _read_run(file: Path) -> dict[str, Any] | None:

@@ -24,14 +24,14 @@ from ai_core.evaluation.data import (
     units_of,
 )
 from ai_core.evaluation.methods import Fitted
-from ai_core.evaluation.metrics import (
+from ai_core.evaluation.metrics import aupro, image_auroc, pixel_auroc
+from ai_core.evaluation.plan import Fit, Identities, Plan
+from ai_core.evaluation.promises import (
+    FIXED_RATES,
     AtOperatingPoint,
     at_operating_point,
-    aupro,
-    image_auroc,
-    pixel_auroc,
+    reliability,
 )
-from ai_core.evaluation.plan import Fit, Identities, Plan
 from ai_core.evaluation.report import choose_examples, save_examples
 from ai_core.evaluation.rows import Row, RunFolder
 from ai_core.images import IMAGE_SIZE, Mode
@@ -91,7 +91,7 @@ def run_plan(
                 dataset,
                 tested=tested,
                 measured=measured,
-                point=_operating_point(fitted, tested, measured, rate=plan.rate),
+                promises=_measure_promises(fitted, tested, measured, rate=plan.rate),
                 fit_seconds=fit_seconds(),
                 identity=wanted[dataset.name],
             )
@@ -135,6 +135,7 @@ class _Measured:
     Attributes:
         scores: image scores, shape (N,).
         highest: maxima of the maps on the pictures, shape (N,).
+        in_scope: the scope guard's answer, shape (N,).
         maps: of the measurable pictures, in the frame.
         examples: a few maps by index, in the frame.
         seconds: spent in scoring.
@@ -142,6 +143,7 @@ class _Measured:
 
     scores: np.ndarray
     highest: np.ndarray
+    in_scope: np.ndarray
     maps: np.ndarray
     examples: dict[int, np.ndarray]
     seconds: float
@@ -216,21 +218,62 @@ def _measure(fitted: Fitted, tested: _Tested, *, device: torch.device, report: R
                 examples[index] = one.copy()
         start = end
         report("score pictures", end, total)
-    return _Measured(scores=scores, highest=highest, maps=maps, examples=examples, seconds=seconds)
+    return _Measured(
+        scores=scores,
+        highest=highest,
+        in_scope=fitted.in_scope(tested.tokens.embedding.to(device)).cpu().numpy(),
+        maps=maps,
+        examples=examples,
+        seconds=seconds,
+    )
 
 
-def _operating_point(
+@dataclass(frozen=True, slots=True)
+class _Promises:
+    """Figures of units: operating points, reliability, and shares out of scope."""
+
+    points: tuple[AtOperatingPoint, ...]
+    reliability: tuple[float, ...]
+    normal_out_of_scope: float
+    abnormal_out_of_scope: float
+
+
+def _measure_promises(
     fitted: Fitted, tested: _Tested, measured: _Measured, *, rate: float
-) -> AtOperatingPoint | None:
-    """Measure units: a unit has its highest score, and is abnormal if one of its pictures is."""
-    if fitted.normal_scores is None:
-        return None
+) -> _Promises:
+    """Measure units: a unit has its highest score, and is abnormal if one of its pictures is.
+
+    As in the node, a picture out of scope has no score: it is never flagged, and a unit that has
+    no other is out of scope.
+    """
     units = np.array(units_of(tested.items))
     scores = np.full(units.max() + 1, -np.inf, dtype=np.float32)
-    np.maximum.at(scores, units, measured.scores)
+    np.maximum.at(scores, units, np.where(measured.in_scope, measured.scores, -np.inf))
     abnormal = np.zeros(len(scores), dtype=bool)
     np.logical_or.at(abnormal, units, tested.abnormal)
-    return at_operating_point(fitted.normal_scores, rate=rate, scores=scores, abnormal=abnormal)
+    stopped = np.isneginf(scores)
+    points: tuple[AtOperatingPoint, ...] = ()
+    within: tuple[float, ...] = ()
+    if fitted.normal_scores is not None:
+        points = tuple(
+            at_operating_point(
+                fitted.normal_scores,
+                rate=each,
+                scores=scores,
+                abnormal=abnormal,
+                rule=fitted.rule,
+            )
+            for each in (rate, *FIXED_RATES)
+        )
+        within, _ = reliability(
+            fitted.normal_scores, scores=scores, abnormal=abnormal, rule=fitted.rule
+        )
+    return _Promises(
+        points=points,
+        reliability=within,
+        normal_out_of_scope=float(stopped[~abnormal].mean()),
+        abnormal_out_of_scope=float(stopped[abnormal].mean()),
+    )
 
 
 def _row(
@@ -239,11 +282,12 @@ def _row(
     *,
     tested: _Tested,
     measured: _Measured,
-    point: AtOperatingPoint | None,
+    promises: _Promises,
     fit_seconds: float,
     identity: str,
 ) -> Row:
     known = tested.measurable
+    point = promises.points[0] if promises.points else None
     truths = np.array([truth.numpy() for truth in _known(tested.truths, known)], dtype=bool)
     return Row(
         dataset=dataset.name,
@@ -265,6 +309,11 @@ def _row(
             len(tested.items) / (tested.tokens.encode_seconds + measured.seconds), 3
         ),
         identity=identity,
+        sensitivity_of_oracle=None if point is None else point.oracle,
+        normal_out_of_scope=promises.normal_out_of_scope,
+        abnormal_out_of_scope=promises.abnormal_out_of_scope,
+        points=promises.points,
+        reliability=promises.reliability,
     )
 
 

@@ -1,14 +1,26 @@
 """The k-shot fit: support set, pool of synthetic features, training and calibration."""
 
-from ai_core.fitting.calibration import CalibratedHead, HeldOut, cross_fit
+from ai_core.fitting.calibration import (
+    MOST_FOLDS,
+    CalibratedHeads,
+    HeldOut,
+    NormalScore,
+    StudyScore,
+    choose_folds,
+    cross_fit,
+)
 from ai_core.fitting.fit import make_pool, train_head
 from ai_core.fitting.support import Support, prepare_support
 from ai_core.fitting.trainer import start_adapters
 
 __all__ = [
-    "CalibratedHead",
+    "MOST_FOLDS",
+    "CalibratedHeads",
     "HeldOut",
+    "NormalScore",
+    "StudyScore",
     "Support",
+    "choose_folds",
     "cross_fit",
     "make_pool",
     "prepare_support",

@@ -1,40 +1,94 @@
-"""Calibration: scores of the support set by heads that never saw them."""
+"""Cross-conformal calibration: each study is scored by the head that never saw it.
+
+After Vovk (2015) and CV+ (Barber et al., 2021): the heads of the folds stay in the detector. A new
+study is scored by all of them, on the mean of their log-odds, and held against the normals, each
+scored by the one head that was fitted without it. So calibration and use share heads, patch bank,
+map, image score and aggregation, and no further head is fitted on all studies.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean, median
 
 import torch
 from torch import Tensor
 
 from ai_core.backbone import Backbone, Encoded
 from ai_core.errors import CalibrationError
-from ai_core.fitting.fit import make_pool, train_head
+from ai_core.fitting.fit import make_pool, support_bank, support_scope, train_head
 from ai_core.fitting.support import Support, prepare_support
-from ai_core.image_score import score_tokens
+from ai_core.image_score import score_held_out
 from ai_core.images import check_support
-from ai_core.model import Head, farthest_distance
+from ai_core.model import FoldHeads, Head, PatchBank, farthest_distance
+from ai_core.normal_tail import log_odds, to_score
 from ai_core.operating_point import Aggregate, aggregate
 from ai_core.presets import Preset
 from ai_core.progress import FitProgress, Progress
 
+MOST_FOLDS = 3
+"""Folds, and so heads, unless another number is asked for."""
+
 
 @dataclass(frozen=True, slots=True)
-class CalibratedHead:
-    """A head with the cross-fitted scores that its operating point is made from.
+class NormalScore:
+    """Score of a normal study by a head that never saw it.
 
     Attributes:
-        head: fitted on all images.
-        normal_scores: one score per study, in ascending order of the study index, each by a
-            head that never saw the study.
+        study: its index.
+        score: in (0, 1), on the scale of the heads together.
+        fold: fold that it was held out with, from 0.
+        image: position of its highest image, in the order in which they were scored.
+
+    Example:
+        >>> from ai_core import NormalScore
+        >>> NormalScore(study=3, score=0.25, fold=1, image=0).fold
+        1
     """
 
-    head: Head
-    normal_scores: tuple[float, ...]
+    study: int
+    score: float
+    fold: int
+    image: int
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedHeads:
+    """Heads of the folds with the cross-fitted scores that their operating point is made from.
+
+    Attributes:
+        heads: each fitted without one fold.
+        normals: one score per study, in ascending order of the study index.
+    """
+
+    heads: FoldHeads
+    normals: tuple[NormalScore, ...]
 
 
 HeldOut = Callable[[int], Iterable[Tensor] | None]
 """Returns all images of a study by its index, in batches as `Detector.score` takes them; None where
 the support set holds them all already."""
+
+StudyScore = Callable[[int, Tensor, Tensor], float]
+"""Makes a study's score from its index, the maps of its images, shape (n, 224, 224), and their
+image scores, shape (n,): for studies that are scored as volumes."""
+
+
+def choose_folds(studies: int, *, most: int = MOST_FOLDS) -> int:
+    """Return the number of folds for some studies: at least two studies a fold where that can be.
+
+    A head's scale is the median of the normals that it did not see; one alone has no spread about
+    its own median.
+
+    Args:
+        studies: number of normal studies, at least 2.
+        most: folds at most.
+
+    Example:
+        >>> from ai_core import choose_folds
+        >>> [choose_folds(k) for k in (2, 4, 6, 16)]
+        [2, 2, 3, 3]
+    """
+    return max(2, min(most, studies // 2))
 
 
 def cross_fit(
@@ -48,8 +102,9 @@ def cross_fit(
     progress: Progress,
     method: Aggregate,
     held_out: HeldOut | None,
-) -> CalibratedHead:
-    """Fit a head, and score every study by one fitted without its fold; see `fit_calibrated`.
+    study_score: StudyScore | None = None,
+) -> CalibratedHeads:
+    """Fit a head without each fold, and score its studies by it; see `fit_calibrated`.
 
     Raises:
         CalibrationError: fewer than 2 folds, or too few studies for them.
@@ -57,8 +112,71 @@ def cross_fit(
     """
     plan = _Plan.make(images, groups, folds=folds, backbone=backbone, generator=generator)
     fit = _Fit(plan, backbone, preset, generator, progress)
-    scores, farthest = _score_studies(fit, held_out=held_out, method=method)
-    return CalibratedHead(head=fit.head(None, farthest=farthest), normal_scores=scores)
+    heads: list[Head] = []
+    raw: list[list[_Raw]] = []
+    farthest = 0.0
+    for fold in range(plan.count):
+        heads.append(fit.head(fold))
+        raw.append([])
+        for study in plan.studies_of(fold):
+            others = plan.support.part(plan.support.groups != study).encoded.embedding
+            maps, scores = [], []
+            for encoded in _encoded_study(fit, study, held_out):
+                found = score_held_out(heads[-1], encoded.tokens, preset=preset, study=study)
+                if study_score is not None:
+                    maps.append(found[0])
+                scores.append(found[1])
+                farthest = max(farthest, farthest_distance(encoded.embedding, others))
+            images_scores = torch.cat(scores)
+            raw[-1].append(
+                _Raw(
+                    study=study,
+                    x=log_odds(
+                        aggregate(images_scores.tolist(), method=method)
+                        if study_score is None
+                        else study_score(study, torch.cat(maps), images_scores)
+                    ),
+                    image=int(images_scores.argmax()),
+                )
+            )
+            progress(FitProgress("calibrate", sum(map(len, raw)), plan.studies))
+    scope = fit.scope.widened(farthest)
+    return CalibratedHeads(
+        heads=FoldHeads(tuple(replace(head, scope=scope) for head in heads)),
+        normals=_on_one_scale(raw),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """Log-odds of a study by the head of its fold, on the scale of that head."""
+
+    study: int
+    x: float
+    image: int
+
+
+def _on_one_scale(by_fold: Sequence[Sequence[_Raw]]) -> tuple[NormalScore, ...]:
+    """Bring the scores of each head to the scale of all heads together.
+
+    That scale is the mean of the heads' log-odds. So a head's scale differs from it by the median
+    of its own held-out normals less the mean of these medians. Where a fold holds one study out
+    alone, its median is no estimate, and all scores stay as they are.
+    """
+    medians = [median(one.x for one in fold) for fold in by_fold]
+    if any(len(fold) < 2 for fold in by_fold):
+        medians = [0.0 for _ in by_fold]
+    common = fmean(medians)
+    return tuple(
+        sorted(
+            (
+                NormalScore(one.study, to_score(one.x - shift + common), fold, one.image)
+                for fold, (ones, shift) in enumerate(zip(by_fold, medians, strict=True))
+                for one in ones
+            ),
+            key=lambda normal: normal.study,
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +212,10 @@ class _Plan:
             count=folds,
         )
 
+    @property
+    def studies(self) -> int:
+        return len(set(self.support.groups.tolist()))
+
     def studies_of(self, fold: int) -> list[int]:
         return sorted(set(self.support.groups[self.folds == fold].tolist()))
 
@@ -123,49 +245,28 @@ class _Fit:
             progress=progress,
         )
 
-    def head(self, without: int | None, *, farthest: float = 0.0) -> Head:
-        """Fit a head on every fold but one, or on all of them.
+        self.scope = support_scope(plan.support, self._pool)
+        self._bank: PatchBank | None = support_bank(
+            plan.support, preset=preset, generator=generator
+        )
 
-        Its scope includes a normal image at the distance ``farthest`` from other studies.
-        """
+    def head(self, without: int) -> Head:
+        """Fit a head on every fold but one, with the patch bank of all of them."""
         plan = self.plan
-        kept = plan.folds != without if without is not None else plan.folds >= 0
-        stage = "train" if without is None else f"cross-fit {without + 1}/{plan.count}"
-        support = plan.support.part(kept)
-        pool = self._pool
-        if pool is not None and without is not None:
-            pool = pool.without(without)
         head = train_head(
-            support,
-            pool=pool,
+            plan.support.part(plan.folds != without),
+            pool=None if self._pool is None else self._pool.without(without),
             backbone=self.backbone,
             preset=self.preset,
             generator=self.generator,
-            progress=_named(self.progress, stage),
+            progress=_named(self.progress, f"cross-fit {without + 1}/{plan.count}"),
+            patch_bank=self._bank,
         )
-        return replace(head, scope=head.scope.widened(farthest))
-
-
-def _score_studies(
-    fit: _Fit, *, held_out: HeldOut | None, method: Aggregate
-) -> tuple[tuple[float, ...], float]:
-    """Return a score for each study, and the largest distance of an image to other studies."""
-    plan, groups = fit.plan, fit.plan.support.groups
-    by_study: dict[int, float] = {}
-    farthest = 0.0
-    total = len(set(groups.tolist()))
-    for fold in range(plan.count):
-        head = fit.head(fold)
-        for study in plan.studies_of(fold):
-            others = plan.support.part(groups != study).encoded.embedding
-            scores: list[float] = []
-            for encoded in _encoded_study(fit, study, held_out):
-                _, found = score_tokens(head, encoded.tokens, preset=fit.preset)
-                scores += found.tolist()
-                farthest = max(farthest, farthest_distance(encoded.embedding, others))
-            by_study[study] = aggregate(scores, method=method)
-            fit.progress(FitProgress("calibrate", len(by_study), total))
-    return tuple(by_study[study] for study in sorted(by_study)), farthest
+        if self._pool is None:
+            # nothing synthetic is at hand for all studies: the widest of the heads' own limits
+            limit = torch.maximum(self.scope.limit, head.scope.limit)
+            self.scope = replace(self.scope, limit=limit)
+        return head
 
 
 def _encoded_study(fit: _Fit, study: int, held_out: HeldOut | None) -> Iterator[Encoded]:

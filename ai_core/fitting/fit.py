@@ -60,6 +60,7 @@ def train_head(
     preset: Preset,
     generator: torch.Generator,
     progress: Progress = silent,
+    patch_bank: PatchBank | None = None,
 ) -> Head:
     """Fit a head on a pool of cached features, or on fresh images where there is none.
 
@@ -70,10 +71,17 @@ def train_head(
         preset: says how.
         generator: the source of every draw.
         progress: called now and then.
+        patch_bank: that several heads share; by default one is filled from the support set, where
+            the preset keeps one.
     """
     if pool is None:
         return train_on_stream(
-            support, backbone=backbone, preset=preset, generator=generator, progress=progress
+            support,
+            backbone=backbone,
+            preset=preset,
+            generator=generator,
+            progress=progress,
+            patch_bank=patch_bank,
         )
     return train_on_pool(
         pool,
@@ -82,6 +90,7 @@ def train_head(
         preset=preset,
         generator=generator,
         progress=progress,
+        patch_bank=patch_bank,
     )
 
 
@@ -93,6 +102,7 @@ def train_on_pool(
     preset: Preset,
     generator: torch.Generator,
     progress: Progress = silent,
+    patch_bank: PatchBank | None = None,
 ) -> Head:
     """Fit a head on cached features alone; no image passes the tower.
 
@@ -103,11 +113,12 @@ def train_on_pool(
         preset: says how.
         generator: draws the start and the batches.
         progress: called now and then.
+        patch_bank: as in `train_head`.
     """
     training = preset.training
     trainer = Trainer(backbone, preset, normal_tokens=support.encoded.tokens, generator=generator)
-    scope = _scope(support, pool)
-    patch_bank = _patch_bank(support, preset=preset, generator=generator)
+    scope = support_scope(support, pool)
+    patch_bank = patch_bank or support_bank(support, preset=preset, generator=generator)
     if not trainer.learns:
         return trainer.finish(scope, patch_bank)
     average_from = round(training.updates * (1 - training.average_last))
@@ -132,6 +143,7 @@ def train_on_stream(
     preset: Preset,
     generator: torch.Generator,
     progress: Progress = silent,
+    patch_bank: PatchBank | None = None,
 ) -> Head:
     """Fit a head on synthetic images that are each seen once, as the authors do.
 
@@ -143,12 +155,13 @@ def train_on_stream(
         preset: says how.
         generator: the source of every draw.
         progress: called now and then.
+        patch_bank: as in `train_head`.
     """
     training = preset.training
     trainer = Trainer(backbone, preset, normal_tokens=support.encoded.tokens, generator=generator)
-    patch_bank = _patch_bank(support, preset=preset, generator=generator)
+    patch_bank = patch_bank or support_bank(support, preset=preset, generator=generator)
     if not trainer.learns:
-        return trainer.finish(_scope(support, None), patch_bank)
+        return trainer.finish(support_scope(support, None), patch_bank)
     k = len(support)
     one_fold = torch.zeros(k, dtype=torch.int64)
     scope: Scope | None = None
@@ -168,7 +181,7 @@ def train_on_stream(
         for first in range(0, training.epochs, held)
     )
     for pool in prefetch(pools, device=backbone.device):
-        scope = scope or _scope(support, pool)
+        scope = scope or support_scope(support, pool)
         for epoch in torch.split(torch.arange(len(pool)), k):
             for positions in torch.split(epoch, training.batch):
                 loss = trainer.update(*pool.batch(positions))
@@ -176,10 +189,11 @@ def train_on_stream(
                 if training.average_last and done > average_from:
                     trainer.accumulate_average()
         progress(FitProgress("train", done, updates, float(loss)))
-    return trainer.finish(scope or _scope(support, None), patch_bank)
+    return trainer.finish(scope or support_scope(support, None), patch_bank)
 
 
-def _scope(support: Support, pool: Pool | None) -> Scope:
+def support_scope(support: Support, pool: Pool | None) -> Scope:
+    """Fit the scope of a support set, with the synthetic anomalies of its pool if there is one."""
     return fit_scope(
         support.encoded.embedding,
         support.groups,
@@ -188,9 +202,10 @@ def _scope(support: Support, pool: Pool | None) -> Scope:
     )
 
 
-def _patch_bank(
+def support_bank(
     support: Support, *, preset: Preset, generator: torch.Generator
 ) -> PatchBank | None:
+    """Fill the patch bank of a support set; None where the preset keeps none."""
     if preset.memory is None:
         return None
     return fit_patch_bank(

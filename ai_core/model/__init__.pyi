@@ -10,6 +10,7 @@ from .free_text import (
     make_text_vectors,
 )
 from .head import (
+    FoldHeads,
     Head,
     restore_head,
 )
@@ -41,6 +42,7 @@ from .settings import (
 
 __all__ = [
     "Adapters",
+    "FoldHeads",
     "FreeTextVectors",
     "FrozenProjection",
     "Fusion",

@@ -1,5 +1,6 @@
-"""The fitted part of a detector: adapters, two text vectors, scope and patch bank."""
+"""The fitted part of a detector: adapters and two text vectors per head, scope and patch bank."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from ai_core.model.scope import Scope
 from ai_core.model.settings import PatchBankSettings
 
 _ADAPTERS = "adapters."
+_HEADS = "heads."
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,47 +33,81 @@ class Head:
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Return every tensor under the name that it has in a saved detector."""
-        tensors = {
-            f"{_ADAPTERS}{name}": value for name, value in self.adapters.state_dict().items()
+        return self.own_tensors() | _shared_tensors(self)
+
+    def own_tensors(self) -> dict[str, Tensor]:
+        """Return the tensors that several heads of one detector don't share."""
+        adapters = self.adapters.state_dict()
+        return {f"{_ADAPTERS}{name}": value for name, value in adapters.items()} | {
+            "text": self.text
         }
-        tensors |= {
-            "text": self.text,
-            "scope.embeddings": self.scope.embeddings,
-            "scope.limit": self.scope.limit,
-        }
-        if self.patch_bank is not None:
+
+
+@dataclass(frozen=True, slots=True)
+class FoldHeads:
+    """The heads of a cross-fit, each fitted without one fold; they share scope and patch bank.
+
+    Attributes:
+        heads: one for each fold, in the order of the folds.
+    """
+
+    heads: tuple[Head, ...]
+
+    @property
+    def scope(self) -> Scope:
+        """Scope of the whole support set."""
+        return self.heads[0].scope
+
+    @property
+    def patch_bank(self) -> PatchBank | None:
+        """Bank of the whole support set, whose entries know their study."""
+        return self.heads[0].patch_bank
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Return every tensor under the name that it has in a saved detector."""
+        tensors = _shared_tensors(self.heads[0])
+        if self.patch_bank is not None and self.patch_bank.owners is not None:
+            tensors["memory.owners"] = self.patch_bank.owners
+        for number, head in enumerate(self.heads):
             tensors |= {
-                "memory.bank": self.patch_bank.bank,
-                "memory.mean": self.patch_bank.distance_mean,
-                "memory.deviation": self.patch_bank.distance_deviation,
+                f"{_HEADS}{number}.{name}": value for name, value in head.own_tensors().items()
             }
         return tensors
+
+
+def _shared_tensors(head: Head) -> dict[str, Tensor]:
+    tensors = {"scope.embeddings": head.scope.embeddings, "scope.limit": head.scope.limit}
+    if head.patch_bank is not None:
+        tensors |= {
+            "memory.bank": head.patch_bank.bank,
+            "memory.mean": head.patch_bank.distance_mean,
+            "memory.deviation": head.patch_bank.distance_deviation,
+        }
+    return tensors
 
 
 def restore_head(
     tensors: dict[str, Tensor],
     *,
-    adapters: Adapters | FrozenProjection,
+    make_adapters: Callable[[], Adapters | FrozenProjection],
     patch_bank: PatchBankSettings | None,
     device: torch.device,
-) -> Head:
-    """Invert `Head.to_tensors`.
+) -> Head | FoldHeads:
+    """Invert `Head.to_tensors` and `FoldHeads.to_tensors`.
 
     Args:
         tensors: the tensors by name, on any device.
-        adapters: untrained adapters of the right shape; their weights are overwritten.
+        make_adapters: makes untrained adapters of the right shape.
         patch_bank: settings of the patch bank; None where the preset keeps none.
         device: the backbone's device.
 
     Raises:
         KeyError, RuntimeError: a tensor is missing or has another shape.
     """
-    state = {
-        name.removeprefix(_ADAPTERS): value
-        for name, value in tensors.items()
-        if name.startswith(_ADAPTERS)
-    }
-    adapters.load_state_dict(state, strict=True)
+    scope = Scope(
+        embeddings=tensors["scope.embeddings"].to(device),
+        limit=tensors["scope.limit"].to(device),
+    )
     bank = None
     if patch_bank is not None:
         bank = PatchBank(
@@ -79,13 +115,28 @@ def restore_head(
             bank=tensors["memory.bank"].to(device),
             distance_mean=tensors["memory.mean"].to(device),
             distance_deviation=tensors["memory.deviation"].to(device),
+            owners=tensors["memory.owners"].to(device) if "memory.owners" in tensors else None,
         )
-    return Head(
-        adapters=adapters.to(device).requires_grad_(requires_grad=False),
-        text=tensors["text"].to(device),
-        scope=Scope(
-            embeddings=tensors["scope.embeddings"].to(device),
-            limit=tensors["scope.limit"].to(device),
-        ),
-        patch_bank=bank,
-    )
+
+    def restore(prefix: str) -> Head:
+        start = f"{prefix}{_ADAPTERS}"
+        adapters = make_adapters()
+        adapters.load_state_dict(
+            {
+                name.removeprefix(start): value
+                for name, value in tensors.items()
+                if name.startswith(start)
+            },
+            strict=True,
+        )
+        return Head(
+            adapters=adapters.to(device).requires_grad_(requires_grad=False),
+            text=tensors[f"{prefix}text"].to(device),
+            scope=scope,
+            patch_bank=bank,
+        )
+
+    if "text" in tensors:
+        return restore("")
+    numbers = {int(name.split(".")[1]) for name in tensors if name.startswith(_HEADS)}
+    return FoldHeads(tuple(restore(f"{_HEADS}{number}.") for number in range(max(1, len(numbers)))))

@@ -38,14 +38,17 @@ class PatchBank:
         distance_mean: mean distance of the support set's patches to those of other studies,
             shape ().
         distance_deviation: standard deviation of these distances, shape ().
+        owners: study that each entry came from, int64, shape (m,); None in a detector that was
+            saved before banks knew it.
     """
 
     settings: PatchBankSettings
     bank: Tensor
     distance_mean: Tensor
     distance_deviation: Tensor
+    owners: Tensor | None = None
 
-    def deviation(self, tokens: Tensor) -> Tensor:
+    def deviation(self, tokens: Tensor, *, without: int | None = None) -> Tensor:
         """Compute each patch's distance in standard deviations above normal, (N, patches).
 
         Beyond `_LINEAR` deviations it grows as a logarithm: a very uniform support set has tiny
@@ -53,8 +56,14 @@ class PatchBank:
 
         Args:
             tokens: as `Encoded.tokens`, shape (N, blocks, patches, width).
+            without: a study whose own entries don't count.
         """
-        distances = distances_to_bank(patch_features(tokens, self.settings), self.bank)
+        features = patch_features(tokens, self.settings)
+        allowed = None
+        if without is not None and self.owners is not None:
+            allowed = self.owners != without
+        distances = nearest_distances(features.flatten(0, 1), self.bank, allowed=allowed)
+        distances = distances.view(features.shape[:2])
         return _LINEAR * torch.asinh(
             (distances - self.distance_mean) / (_LINEAR * self.distance_deviation)
         )
@@ -91,6 +100,7 @@ def fit_patch_bank(
         bank=bank.half(),
         distance_mean=mean,
         distance_deviation=deviation.clamp_min(1e-6),
+        owners=owners,
     )
 
 

@@ -1,7 +1,7 @@
 """Command line of the node: `mediclip-dicom`.
 
 Exit codes: 0 done, 1 failed (the message says why and what to do), 2 wrong usage or
-configuration.
+configuration, 3 (`task register`) the normal studies can't promise the false-positive rate.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 from rich.console import Console
 
 from mediclip_dicom.cli.app import app
-from mediclip_dicom.errors import ConfigError, NodeError
+from mediclip_dicom.errors import ConfigError, NodeError, RateNotReachableError
 
 PACKAGES_WITH_TYPED_ERRORS = ("ai_core", "listener", "mediclip_dicom")
 
@@ -30,7 +30,13 @@ def main() -> None:
         console = Console(stderr=True, emoji=False, soft_wrap=True)
         console.print(f"error: {error}", style="red", markup=False, highlight=False)
         # Like a wrong option, a wrong setting is for whoever calls us to put right.
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
+        sys.exit(_exit_code(error))
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, ConfigError):
+        return 2
+    return 3 if isinstance(error, RateNotReachableError) else 1
 
 
 def _is_expected(error: Exception) -> bool:

@@ -19,7 +19,12 @@ from mediclip_dicom.cli.display import (
 from mediclip_dicom.cli.options import get_preset_option, make_window
 
 if TYPE_CHECKING:
-    from mediclip_dicom.tasks import TaskVersionRow
+    from mediclip_dicom.tasks import DecidingStudy, TaskVersionInfo, TaskVersionRow
+
+OUTDATED = (
+    "calibrated by the rule of version 0.1.0, which it keeps; register the task again for an "
+    "operating point that holds better"
+)
 
 app = typer.Typer(no_args_is_help=True, help="Teach the node what normal looks like.")
 
@@ -62,7 +67,8 @@ def register(
 
     The task is fitted, calibrated on normals that it did not see, and active at once: a running
     node uses it from the next study on. Registering a name again makes a new version and retires
-    the one before.
+    the one before. The default false-positive rate needs 8 normal studies. Where the studies can't
+    promise the rate asked for, nothing is fitted and the exit code is 3.
 
     Example: `mediclip-dicom task register brain-mr --modality MR --body-part BRAIN normals/`
     """
@@ -103,19 +109,13 @@ def register(
             f"[yellow]left out:[/] {count} files: {escape_markup(reason)}", highlight=False
         )
     point = registered.version.operating_point
-    if point.calibrated:
-        console.print(
-            f"operating point {score_text(point.threshold)}: at most "
-            f"{point.false_positive_rate:.1%} of normal studies like these are flagged"
-        )
-    else:
-        console.print(
-            f"[yellow]uncalibrated:[/] {registered.version.k} normal studies can promise no less "
-            f"than {point.floor:.1%} false positives, and {point.false_positive_rate:.1%} was "
-            f"asked for. The task ranks and never flags. Name at least "
-            f"{registered.normals_needed} normal studies, or ask for --false-positive-rate "
-            f"{registered.reachable_rate:g} or more."
-        )
+    console.print(
+        f"operating point {score_text(point.threshold)}: about {point.false_positive_rate:.1%} of "
+        f"normal studies like these are flagged ({_rule_text(registered.version)})"
+    )
+    deciding = registered.version.calibration.deciding
+    if deciding is not None:
+        console.print(escape_markup(f"decided by {_deciding_text(deciding)}"), highlight=False)
 
 
 @app.command("list")
@@ -173,6 +173,7 @@ def show(
 def _describe(version: "TaskVersionRow") -> dict[str, str | None]:
     info = version.info
     route, point = info.definition.route, info.operating_point
+    deciding = info.calibration.deciding
     return {
         "state": version.state.value,
         "reads": route.modality,
@@ -186,10 +187,30 @@ def _describe(version: "TaskVersionRow") -> dict[str, str | None]:
         "scores of the normals": ", ".join(map(score_text, sorted(point.normal_scores))),
         "false-positive rate": f"{point.false_positive_rate:.1%} asked, "
         f"{point.floor:.1%} is the least that k = {info.k} can promise",
+        "rule": _rule_text(info),
         "operating point": score_text(point.threshold) or "none: uncalibrated, never flags",
+        "decided by": None if deciding is None else _deciding_text(deciding),
+        "note": OUTDATED if info.calibration.outdated else None,
         "seed": str(version.seed),
         "registered": local_time(version.created_at),
     }
+
+
+def _rule_text(info: "TaskVersionInfo") -> str:
+    calibration = info.calibration
+    folds = "" if calibration.folds is None else f", {calibration.folds} folds"
+    beyond = ", extrapolated" if calibration.extrapolated else ""
+    return f"{calibration.rule}{folds}{beyond}"
+
+
+def _deciding_text(deciding: "DecidingStudy") -> str:
+    frame = f" frame {deciding.frame}" if deciding.frame > 1 else ""
+    without = score_text(deciding.threshold_without) or "none, too few for the rate"
+    return (
+        f"normal study {deciding.number} ({deciding.study}), image {deciding.image}{frame}: score "
+        f"{score_text(deciding.score)}, {score_text(deciding.gap)} above the next; operating "
+        f"point without it: {without}"
+    )
 
 
 @app.command()

@@ -113,7 +113,7 @@ class TaskVersion(Base):
     """Fitted and calibrated detector of a task, with its weights.
 
     `geometry` and `backbone_trained` repeat what the weights say, so that a stored result is read
-    without them.
+    without them. `calibration` is None for a version of 0.1.0, which counted.
     """
 
     __tablename__ = "task_version"
@@ -137,6 +137,7 @@ class TaskVersion(Base):
     k: Mapped[int]
     false_positive_rate: Mapped[float]
     normal_scores: Mapped[list[float]] = mapped_column(JSON)
+    calibration: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime]
     task: Mapped[Task] = relationship(back_populates="versions")
     support_items: Mapped[list["SupportItem"]] = relationship(back_populates="task_version")

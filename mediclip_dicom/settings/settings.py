@@ -118,8 +118,8 @@ class TaskDefaults(Section):
     """Defaults of `task register`."""
 
     preset: str = "default"
-    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    folds: Annotated[int, Field(ge=2)] = 2
+    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    folds: Annotated[int, Field(ge=2)] = 3
     images_per_study: Annotated[int, Field(ge=1)] = 12
     seed: int = 0
 

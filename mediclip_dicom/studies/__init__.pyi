@@ -35,6 +35,7 @@ from .retention import (
 )
 from .rows import (
     DeliveryRow,
+    Grade,
     NewestReading,
     OpenDelivery,
     ResultRow,
@@ -67,6 +68,7 @@ __all__ = [
     "DeliveryRow",
     "FindingRow",
     "FindingRows",
+    "Grade",
     "Intake",
     "NewestReading",
     "OpenDelivery",

@@ -2,9 +2,22 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from mediclip_dicom.database import DeliveryState, RunState
 from mediclip_dicom.studies.findings import FindingRows
+
+SUSPICIOUS_P = 0.2
+"""p-value up to which a study that is not abnormal is listed as suspicious."""
+
+
+class Grade(StrEnum):
+    """Grade of a study on the worklist; the report says abnormal, normal or undetermined."""
+
+    ABNORMAL = "abnormal"
+    SUSPICIOUS = "suspicious"
+    NORMAL = "normal"
+    UNDETERMINED = "undetermined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +30,7 @@ class VerdictRow:
         verdict: "abnormal", "normal" or "undetermined".
         score: score of the study; None where no image could be scored.
         operating_point: threshold at which the study was judged; None for an uncalibrated task.
-        p_value: share of normals that score at least as high, in (0, 1].
+        p_value: chance of a normal study to score as high, in (0, 1].
         read_in_run_id: earlier run whose reading is reused; None for a reading of this run.
         findings: its findings; None for a reading of a release that kept none.
     """
@@ -30,6 +43,13 @@ class VerdictRow:
     p_value: float | None
     read_in_run_id: str | None
     findings: FindingRows | None = None
+
+    @property
+    def grade(self) -> Grade:
+        """Grade by verdict and p-value: suspicious where p is at most `SUSPICIOUS_P`."""
+        if self.verdict != Grade.ABNORMAL and self.p_value is not None:
+            return Grade.SUSPICIOUS if self.p_value <= SUSPICIOUS_P else Grade(self.verdict)
+        return Grade(self.verdict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,3 +1,7 @@
+from .calibration import (
+    Calibration,
+    DecidingStudy,
+)
 from .detectors import (
     DetectorStore,
     incompatible_versions,
@@ -46,6 +50,8 @@ from .versions import (
 
 __all__ = [
     "ActiveTask",
+    "Calibration",
+    "DecidingStudy",
     "DetectorStore",
     "Fitted",
     "FolderSource",

@@ -19,13 +19,16 @@ from ai_core import (
     FitProgress,
     OperatingPoint,
     Preset,
+    choose_folds,
     fit_calibrated,
+    lowest_rate,
     normals_needed,
 )
 from ai_core.backbone import UNTRAINED
 from mediclip_dicom.database import SupportItem, Task, TaskVersion, TaskVersionState
-from mediclip_dicom.errors import TaskError
+from mediclip_dicom.errors import RateNotReachableError, TaskError
 from mediclip_dicom.imaging import Window
+from mediclip_dicom.tasks.calibration import Calibration, describe_calibration
 from mediclip_dicom.tasks.routing import Route
 from mediclip_dicom.tasks.sources import FolderSource, StudySource
 from mediclip_dicom.tasks.support import SupportSet, SupportStudy, read_support_set
@@ -56,15 +59,11 @@ class Registered:
         version: the new active version.
         images: number of images that it was fitted on.
         left_out: reasons why files were not used, with their numbers.
-        normals_needed: normal studies that the asked rate needs.
-        reachable_rate: the lowest rate that the given studies can promise, rounded up.
     """
 
     version: TaskVersionInfo
     images: int
     left_out: tuple[tuple[str, int], ...]
-    normals_needed: int
-    reachable_rate: float
 
 
 def register_from_source(
@@ -83,6 +82,7 @@ def register_from_source(
 
     Raises:
         TaskError: the request makes no task, or the source holds too few usable normal studies.
+        RateNotReachableError: the studies can't promise the rate asked for.
         ai_core.DetectorError: the rate is none, or the detector refuses the images.
     """
     needed = normals_needed(request.false_positive_rate)
@@ -95,6 +95,7 @@ def register_from_source(
         images_per_study=request.images_per_study,
         progress=reading_progress,
     )
+    _check_rate(support.k, request.false_positive_rate, needed=needed)
     fitted = fit_task(
         support,
         backbone=backbone,
@@ -116,8 +117,6 @@ def register_from_source(
         version=version,
         images=len(support.items),
         left_out=tuple(reasons.most_common()),
-        normals_needed=needed,
-        reachable_rate=_round_up(fitted.operating_point.floor),
     )
 
 
@@ -143,10 +142,11 @@ def register_from_paths(
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Detector, and the cross-fitted scores of the normals that it was fitted on."""
+    """Detector, the cross-fitted scores of the normals that it was fitted on, and their rule."""
 
     detector: Detector
     operating_point: OperatingPoint
+    calibration: Calibration
 
 
 def fit_task(
@@ -159,7 +159,7 @@ def fit_task(
     seed: int,
     progress: Callable[[FitProgress], None] | None = None,
 ) -> Fitted:
-    """Fit a detector on all normals, and calibrate it on scores of normals held out in turn.
+    """Fit the heads of the folds, and calibrate them on the normals that each did not see.
 
     Raises:
         TaskError: fewer than two normal studies.
@@ -174,12 +174,13 @@ def fit_task(
         support.groups,
         backbone=backbone,
         preset=preset,
-        folds=min(folds, support.k),
+        folds=choose_folds(support.k, most=folds),
         generator=torch.Generator().manual_seed(seed),
         progress=progress,
         held_out=lambda study: _all_images(support.studies[study], backbone),
     )
-    return Fitted(fit.detector, OperatingPoint(fit.normal_scores, false_positive_rate))
+    point = OperatingPoint(fit.normal_scores, false_positive_rate)
+    return Fitted(fit.detector, point, describe_calibration(fit, point, support))
 
 
 def _all_images(study: SupportStudy, backbone: Backbone) -> Iterator[torch.Tensor] | None:
@@ -229,6 +230,7 @@ def register_task(
             k=support.k,
             false_positive_rate=fitted.operating_point.false_positive_rate,
             normal_scores=list(fitted.operating_point.normal_scores),
+            calibration=fitted.calibration.to_dict(),
             created_at=datetime.now(UTC),
             support_items=[
                 SupportItem(study=i.study, image=i.image, frame=i.frame, digest=i.digest)
@@ -248,6 +250,19 @@ def _check(request: TaskRequest) -> None:
         )
     if not request.route.modality.strip():
         raise TaskError(f"task {request.name} needs a modality to read, as in MR")
+
+
+def _check_rate(k: int, rate: float, *, needed: int) -> None:
+    if k >= 2 and rate < lowest_rate(k):
+        reachable = _round_up(lowest_rate(k))
+        raise RateNotReachableError(
+            f"{k} normal studies can promise no less than {lowest_rate(k):.1%} false positives, "
+            f"and {rate:.1%} was asked for: such a task could never call a study abnormal, so "
+            f"nothing was fitted. Name at least {needed} normal studies, or ask for "
+            f"--false-positive-rate {reachable:g} or more",
+            lowest_rate=reachable,
+            normals_needed=needed,
+        )
 
 
 def _round_up(rate: float) -> float:

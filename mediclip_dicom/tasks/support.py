@@ -93,6 +93,23 @@ class SupportSet:
     studies: tuple[SupportStudy, ...]
     left_out: tuple[SkippedFile, ...]
 
+    def image_at(self, study: int, position: int) -> tuple[str, str, int]:
+        """Return study, image and frame of an image that was scored in the calibration.
+
+        Args:
+            study: index of the study.
+            position: among all frames of a sampled study, else among its images in the set.
+        """
+        if self.studies[study].sampled:
+            for image in self.studies[study].images:
+                header = image.header
+                if position < header.number_of_frames:
+                    return header.study_instance_uid, header.sop_instance_uid, position + 1
+                position -= header.number_of_frames
+        own = [item for item, group in zip(self.items, self.groups, strict=True) if group == study]
+        item = own[position]
+        return item.study, item.image, item.frame
+
     @property
     def k(self) -> int:
         """Number of normal studies."""

@@ -12,6 +12,7 @@ from ai_core import OperatingPoint
 from mediclip_dicom.database import SupportItem, Task, TaskVersion, TaskVersionState
 from mediclip_dicom.errors import TaskError
 from mediclip_dicom.imaging import Mode, Window
+from mediclip_dicom.tasks.calibration import Calibration
 from mediclip_dicom.tasks.routing import Route
 
 
@@ -49,6 +50,7 @@ class TaskVersionInfo:
         weights_sha256: digest of the detector.
         k: number of normal studies that it was fitted on.
         operating_point: scores of the normals, and the false-positive rate asked for.
+        calibration: rule and folds behind it, and the normal study that decides.
     """
 
     id: int
@@ -63,6 +65,7 @@ class TaskVersionInfo:
     weights_sha256: str
     k: int
     operating_point: OperatingPoint
+    calibration: Calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,7 @@ def find_task(session: Session, name: str) -> Task:
 
 def version_info(version: TaskVersion) -> TaskVersionInfo:
     """Copy a row of `TaskVersion`, without its weights."""
+    calibration = Calibration.from_dict(version.calibration)
     return TaskVersionInfo(
         id=version.id,
         uid=version.uid,
@@ -175,7 +179,10 @@ def version_info(version: TaskVersion) -> TaskVersionInfo:
         backbone_sha256=version.backbone_sha256,
         weights_sha256=version.weights_sha256,
         k=version.k,
-        operating_point=OperatingPoint(tuple(version.normal_scores), version.false_positive_rate),
+        operating_point=OperatingPoint(
+            tuple(version.normal_scores), version.false_positive_rate, calibration.rule
+        ),
+        calibration=calibration,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -19,6 +21,7 @@ from ai_core import (
     read_detector_info,
 )
 from ai_core.images.checks import image_digests
+from ai_core.storage import pack, unpack
 from tests.ai_core.conftest import disc, load_tiny, quicker, seeded, textured
 
 
@@ -151,6 +154,19 @@ def test_a_saved_detector_scores_exactly_alike(fitted, backbone, images, tmp_pat
     before, after = fitted.score(images), loaded.score(images)
     assert torch.equal(before.maps, after.maps)
     assert torch.equal(before.scores, after.scores)
+
+
+def test_a_detector_of_format_1_is_read_as_it_was(fitted, backbone, images):
+    tensors, info = unpack(fitted.to_bytes())
+    old = pack(tensors, replace(info, format_version=1))
+    loaded = Detector.from_bytes(old, backbone=backbone)
+    assert loaded.sha256 == fitted.sha256
+    assert loaded.info.format_version == 1
+    before, after = fitted.score(images), loaded.score(images)
+    assert torch.equal(before.maps, after.maps)
+    assert torch.equal(before.scores, after.scores)
+    # one head on all studies: its maps are not cut at the image score
+    assert bool((after.maps.flatten(1).amax(1) > after.scores).all())
 
 
 def test_saving_replaces_the_file_and_leaves_nothing_else(fitted, tmp_path):

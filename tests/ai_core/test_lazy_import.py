@@ -56,7 +56,7 @@ for name in preset_names():
     assert Preset.from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
 point = OperatingPoint((0.1, 0.2, 0.3), false_positive_rate=0.25)
 assert point.verdict(aggregate([0.1, 0.9])) is Verdict.ABNORMAL
-assert normals_needed(0.05) == 19
+assert normals_needed(0.05) == 8
 loaded = {"torch", "open_clip", "torchvision", "openvino"} & set(sys.modules)
 assert not loaded, f"loaded: {', '.join(sorted(loaded))}"
 """

@@ -1,7 +1,8 @@
-"""A false-positive rate that holds, from the scores of k normals."""
+"""A false-positive rate that holds, from the scores of k normals, by counting them."""
 
 from __future__ import annotations
 
+from functools import partial
 from math import sqrt
 
 import pytest
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 
 from ai_core import CalibrationError, OperatingPoint, Verdict, aggregate, normals_needed
 from tests.ai_core.conftest import seeded
+
+counting = partial(OperatingPoint, rule="counting")
+counting_needs = partial(normals_needed, rule="counting")
 
 NINETEEN = tuple(n / 20 for n in range(1, 20))
 
@@ -24,7 +28,7 @@ rates = st.one_of(
 
 
 def test_the_threshold_of_19_normals_at_5_percent_is_their_highest_score():
-    point = OperatingPoint(NINETEEN, false_positive_rate=0.05)
+    point = counting(NINETEEN, false_positive_rate=0.05)
     assert point.calibrated
     assert point.threshold == 0.95
     assert point.verdict(0.9500001) is Verdict.ABNORMAL
@@ -33,25 +37,25 @@ def test_the_threshold_of_19_normals_at_5_percent_is_their_highest_score():
 
 
 def test_a_higher_rate_lets_normals_lie_above_the_threshold():
-    assert OperatingPoint(NINETEEN, false_positive_rate=0.1).threshold == 0.9
-    assert OperatingPoint(NINETEEN, false_positive_rate=0.149).threshold == 0.9
-    assert OperatingPoint(NINETEEN, false_positive_rate=0.15).threshold == 0.85
+    assert counting(NINETEEN, false_positive_rate=0.1).threshold == 0.9
+    assert counting(NINETEEN, false_positive_rate=0.149).threshold == 0.9
+    assert counting(NINETEEN, false_positive_rate=0.15).threshold == 0.85
 
 
 def test_the_order_of_the_normals_does_not_matter():
     turned = tuple(reversed(NINETEEN))
-    assert OperatingPoint(turned, 0.1).threshold == OperatingPoint(NINETEEN, 0.1).threshold
+    assert counting(turned, 0.1).threshold == counting(NINETEEN, 0.1).threshold
 
 
 def test_too_few_normals_decide_nothing():
-    point = OperatingPoint(NINETEEN[:18], false_positive_rate=0.05)
+    point = counting(NINETEEN[:18], false_positive_rate=0.05)
     assert not point.calibrated
     assert point.threshold is None
     assert point.verdict(1e9) is Verdict.UNDETERMINED
 
 
 def test_no_normals_decide_nothing():
-    point = OperatingPoint((), false_positive_rate=0.99)
+    point = counting((), false_positive_rate=0.99)
     assert (point.floor, point.calibrated, point.threshold) == (1.0, False, None)
     assert point.p_value(3.0) == 1.0
     assert point.verdict(3.0) is Verdict.UNDETERMINED
@@ -59,38 +63,38 @@ def test_no_normals_decide_nothing():
 
 @pytest.mark.parametrize(("k", "floor"), [(1, 1 / 2), (4, 1 / 5), (19, 1 / 20), (99, 1 / 100)])
 def test_the_floor_is_one_over_k_plus_one(k, floor):
-    assert OperatingPoint((0.5,) * k, false_positive_rate=0.5).floor == floor
+    assert counting((0.5,) * k, false_positive_rate=0.5).floor == floor
 
 
 def test_the_floor_itself_can_be_promised_and_less_cannot():
     for k in range(1, 200):
         normals = tuple(n / k for n in range(k))
         floor = 1 / (k + 1)
-        assert OperatingPoint(normals, floor).threshold == normals[-1], k
-        assert not OperatingPoint(normals, floor * 0.999).calibrated, k
-        assert normals_needed(floor) == k
+        assert counting(normals, floor).threshold == normals[-1], k
+        assert not counting(normals, floor * 0.999).calibrated, k
+        assert counting_needs(floor) == k
 
 
 @pytest.mark.parametrize(
     ("rate", "needed"), [(0.05, 19), (0.01, 99), (0.1, 9), (0.2, 4), (0.001, 999), (0.5, 1)]
 )
-def test_normals_needed(rate, needed):
-    assert normals_needed(rate) == needed
+def test_counting_needs(rate, needed):
+    assert counting_needs(rate) == needed
 
 
 def test_high_rates_still_need_one_normal():
-    assert normals_needed(0.99) == 1
+    assert counting_needs(0.99) == 1
 
 
 @given(rate=rates)
 def test_the_normals_needed_are_enough_and_the_fewest(rate):
-    needed = normals_needed(rate)
+    needed = counting_needs(rate)
     assert 1 / (needed + 1) <= rate
     assert needed == 1 or 1 / needed > rate
 
 
 def test_ties_count_against_the_study():
-    point = OperatingPoint((0.2, 0.5, 0.5, 0.8), false_positive_rate=0.4)
+    point = counting((0.2, 0.5, 0.5, 0.8), false_positive_rate=0.4)
     assert point.p_value(0.5) == 4 / 5
     assert point.p_value(0.50001) == 2 / 5
     assert point.p_value(0.8) == 2 / 5
@@ -101,7 +105,7 @@ def test_ties_count_against_the_study():
 
 @given(normals=st.lists(scores, max_size=40), rate=rates, score=scores)
 def test_p_values_are_the_counted_share(normals, rate, score):
-    point = OperatingPoint(tuple(normals), false_positive_rate=rate)
+    point = counting(tuple(normals), false_positive_rate=rate)
     as_high = len([normal for normal in normals if normal >= score])
     assert point.p_value(score) == (as_high + 1) / (len(normals) + 1)
     assert point.floor <= point.p_value(score) <= 1
@@ -109,7 +113,7 @@ def test_p_values_are_the_counted_share(normals, rate, score):
 
 @given(normals=st.lists(scores, max_size=40), rate=rates, score=scores)
 def test_a_study_is_flagged_exactly_where_its_p_value_is_within_the_rate(normals, rate, score):
-    point = OperatingPoint(tuple(normals), false_positive_rate=rate)
+    point = counting(tuple(normals), false_positive_rate=rate)
     assert point.calibrated == (point.floor <= rate)
     if point.threshold is None:
         assert point.p_value(score) > rate
@@ -131,7 +135,7 @@ def test_new_normals_are_flagged_no_more_often_than_the_rate(k, rate, ties):
         draws = draws.mul(2).round()
     flagged = 0
     for *normals, new in draws.tolist():
-        point = OperatingPoint(tuple(normals), false_positive_rate=rate)
+        point = counting(tuple(normals), false_positive_rate=rate)
         flagged += point.verdict(new) is Verdict.ABNORMAL
     deviation = sqrt(rate * (1 - rate) / trials)
     assert flagged / trials <= rate + 4 * deviation
@@ -143,22 +147,22 @@ def test_new_normals_are_flagged_no_more_often_than_the_rate(k, rate, ties):
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 5.0, float("nan")])
 def test_a_rate_outside_0_and_1_is_refused(rate):
     with pytest.raises(CalibrationError, match="between 0 and 1"):
-        OperatingPoint((0.5,), false_positive_rate=rate)
+        counting((0.5,), false_positive_rate=rate)
     with pytest.raises(CalibrationError, match="between 0 and 1"):
-        normals_needed(rate)
+        counting_needs(rate)
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf")])
 def test_scores_that_are_no_numbers_are_refused(score):
     with pytest.raises(CalibrationError, match="finite"):
-        OperatingPoint((0.5, score), false_positive_rate=0.5)
+        counting((0.5, score), false_positive_rate=0.5)
     with pytest.raises(CalibrationError, match="finite"):
         aggregate([0.5, score])
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
 def test_a_study_without_a_finite_score_gets_no_verdict(score):
-    point = OperatingPoint(NINETEEN, false_positive_rate=0.05)
+    point = counting(NINETEEN, false_positive_rate=0.05)
     with pytest.raises(CalibrationError, match="finite"):
         point.verdict(score)
     with pytest.raises(CalibrationError, match="finite"):

@@ -188,8 +188,25 @@ def _task_versions() -> Iterator[Row]:
             "k": 2,
             "false_positive_rate": 0.05,
             "normal_scores": [0.125, 0.25, 1e-300],
+            "calibration": CALIBRATION if n == 3 else None,
             "created_at": _at(n),
         }
+
+
+CALIBRATION = {
+    "rule": "tail",
+    "folds": 2,
+    "extrapolated": False,
+    "deciding": {
+        "number": 1,
+        "study": "1.2.826.0.2.4",
+        "image": "1.2.826.0.2.4.1",
+        "frame": 1,
+        "score": 0.25,
+        "gap": 0.125,
+        "threshold_without": None,
+    },
+}
 
 
 def _support_items() -> Iterator[Row]:

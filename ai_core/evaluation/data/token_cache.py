@@ -32,11 +32,13 @@ class TokenFile:
 
     Attributes:
         path: a NumPy file, float32, shape (N, blocks, patches, width).
+        embedding: global embeddings, float32, shape (N, embed_dim).
         placements: rectangle of each picture in the detector's input.
         encode_seconds: what the tower took for all of them together, without reading files.
     """
 
     path: Path
+    embedding: Tensor
     placements: tuple[Placement, ...]
     encode_seconds: float
 
@@ -68,12 +70,14 @@ def encode_items(
     """
     key = _key(items, geometry=geometry, backbone=backbone)
     path, facts = folder / f"{key}.npy", folder / f"{key}.json"
-    if not (path.exists() and facts.exists()):
+    embedding = folder / f"{key}.embedding"
+    if not (path.exists() and facts.exists() and embedding.exists()):
         folder.mkdir(parents=True, exist_ok=True)
         _encode(items, geometry=geometry, backbone=backbone, path=path, facts=facts, report=report)
     values = json.loads(facts.read_text())
     return TokenFile(
         path=path,
+        embedding=torch.from_numpy(np.load(embedding)),
         placements=tuple(Placement(**placement) for placement in values["placements"]),
         encode_seconds=values["encode_seconds"],
     )
@@ -97,6 +101,7 @@ def _encode(
             f"has {free / 1e9:.1f} GB left; name another folder as the cache"
         )
     placements: list[Placement] = []
+    embeddings: list[Tensor] = []
     seconds = 0.0
     with replaced(path) as partial:
         tokens = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
@@ -104,13 +109,20 @@ def _encode(
             chosen = items[start : start + backbone.batch_size]
             pictures = [read_item(item, geometry=geometry) for item in chosen]
             began = time.perf_counter()
-            encoded = backbone.encode(torch.stack([one.image for one in pictures])).tokens.cpu()
+            encoded = backbone.encode(torch.stack([one.image for one in pictures]))
+            found = encoded.tokens.cpu()
             seconds += time.perf_counter() - began
-            tokens[start : start + len(chosen)] = encoded.numpy()
+            tokens[start : start + len(chosen)] = found.numpy()
+            embeddings.append(encoded.embedding.float().cpu())
             placements += [one.placement for one in pictures]
             report("encode pictures", start + len(chosen), len(items))
         tokens.flush()
         del tokens
+        with (
+            replaced(path.with_suffix(".embedding")) as partial_embedding,
+            partial_embedding.open("wb") as file,
+        ):
+            np.save(file, torch.cat(embeddings).numpy())
         values = {"encode_seconds": seconds, "placements": [asdict(one) for one in placements]}
         write_text(facts, json.dumps(values))
 

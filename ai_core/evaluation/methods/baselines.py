@@ -22,6 +22,7 @@ from ai_core.model import (
     join_blocks,
     nearest_distances,
 )
+from ai_core.operating_point import Rule
 from ai_core.presets import Preset
 from ai_core.progress import Progress
 
@@ -77,6 +78,11 @@ class FittedNearestNeighbour:
 
     bank: Tensor
     normal_scores: tuple[float, ...] | None
+    rule: Rule = "counting"
+
+    def in_scope(self, embedding: Tensor) -> Tensor:
+        """Take every image: the baseline has no scope guard."""
+        return torch.ones(len(embedding), dtype=torch.bool)
 
     def score(self, tokens: Tensor) -> Scored:
         """Score by distances in [0, 2], bilinear between patches."""
@@ -133,6 +139,11 @@ class FittedZeroShot:
     visual: Any
     text: Tensor
     normal_scores: tuple[float, ...] | None = None
+    rule: Rule = "counting"
+
+    def in_scope(self, embedding: Tensor) -> Tensor:
+        """Take every image: the baseline has no scope guard."""
+        return torch.ones(len(embedding), dtype=torch.bool)
 
     @torch.no_grad()
     def score(self, tokens: Tensor) -> Scored:

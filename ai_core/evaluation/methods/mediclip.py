@@ -9,7 +9,9 @@ from torch import Tensor
 
 from ai_core.backbone import Backbone
 from ai_core.detector import Detector, fit_calibrated
+from ai_core.fitting import MOST_FOLDS, choose_folds
 from ai_core.images import Mode
+from ai_core.operating_point import Rule
 from ai_core.presets import Preset
 from ai_core.progress import Progress
 
@@ -34,8 +36,15 @@ class Fitted(Protocol):
     def normal_scores(self) -> tuple[float, ...] | None:
         """Cross-fitted score of each support unit; None if not available."""
 
+    @property
+    def rule(self) -> Rule:
+        """Rule that makes p-values of the normal scores."""
+
     def score(self, tokens: Tensor) -> Scored:
         """Score images from their patch tokens, shape (N, blocks, patches, width)."""
+
+    def in_scope(self, embedding: Tensor) -> Tensor:
+        """Return which images are in scope, by their global embeddings, bool, shape (N,)."""
 
 
 class Method(Protocol):
@@ -78,11 +87,11 @@ class Mediclip:
 
     Attributes:
         preset: every choice of the detector.
-        folds: of the cross-fit; 0 leaves it out, and with it the operating point.
+        folds: of the cross-fit at most; 0 leaves it out, and with it the operating point.
     """
 
     preset: Preset
-    folds: int = 2
+    folds: int = MOST_FOLDS
     name: str = "mediclip"
     fits: bool = True
 
@@ -109,8 +118,9 @@ class Mediclip:
         generator: torch.Generator,
         progress: Progress,
     ) -> "FittedMediclip":
-        """Fit and cross-fit; too few units for the folds are fitted without."""
-        if not self.folds or len(set(units)) < self.folds:
+        """Fit and cross-fit; a single unit is fitted without."""
+        studies = len(set(units))
+        if not self.folds or studies < 2:
             detector = Detector.fit(
                 images,
                 backbone=backbone,
@@ -124,7 +134,7 @@ class Mediclip:
             units,
             backbone=backbone,
             preset=self.preset,
-            folds=self.folds,
+            folds=choose_folds(studies, most=self.folds),
             generator=generator,
             progress=progress,
         )
@@ -137,8 +147,13 @@ class FittedMediclip:
 
     detector: Detector
     normal_scores: tuple[float, ...] | None
+    rule: Rule = "tail"
 
     def score(self, tokens: Tensor) -> Scored:
         """Score images from their patch tokens; see `Detector.score_tokens`."""
         maps, scores = self.detector.score_tokens(tokens)
         return Scored(maps=maps, scores=scores)
+
+    def in_scope(self, embedding: Tensor) -> Tensor:
+        """Apply the scope guard, as the node does; see `Detector.in_scope`."""
+        return self.detector.in_scope(embedding)

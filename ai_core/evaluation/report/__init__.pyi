@@ -16,10 +16,14 @@ from .paper_tables import (
     paper_cells,
     pivot,
 )
+from .reliability import (
+    draw_reliability,
+)
 from .table import (
     SHORT,
     cells_of,
     method_title,
+    promise_cells,
     to_csv,
     to_markdown,
 )
@@ -33,12 +37,14 @@ __all__ = [
     "TableName",
     "cells_of",
     "choose_examples",
+    "draw_reliability",
     "draw_sheet",
     "make_plan",
     "method_title",
     "needed_sets",
     "paper_cells",
     "pivot",
+    "promise_cells",
     "save_examples",
     "to_csv",
     "to_markdown",

@@ -19,6 +19,7 @@ from ai_core.evaluation.report.paper import (
 )
 from ai_core.evaluation.report.table import spread
 from ai_core.evaluation.rows import Row
+from ai_core.fitting import MOST_FOLDS
 from ai_core.presets import Preset
 
 
@@ -69,7 +70,7 @@ def make_plan(
     baselines: bool,
     seeds: Sequence[int],
     rate: float,
-    folds: int = 2,
+    folds: int = MOST_FOLDS,
 ) -> Plan:
     """Plan the cells that a table needs.
 

@@ -39,8 +39,11 @@ COLUMNS = (
     Column("pixel_auroc", "pixel AUROC %", 100),
     Column("aupro", "AUPRO %", 100),
     Column("sensitivity", "sensitivity %", 100),
+    Column("sensitivity_of_oracle", "of the oracle %", 100),
     Column("fpr_promised", "FPR promised %", 100),
     Column("fpr_seen", "FPR seen %", 100),
+    Column("normal_out_of_scope", "normal out of scope %", 100),
+    Column("abnormal_out_of_scope", "abnormal out of scope %", 100),
     Column("fit_seconds", "fit s"),
     Column("images_per_second", "images/s"),
 )
@@ -48,7 +51,14 @@ COLUMNS = (
 SHORT = tuple(
     column
     for column in COLUMNS
-    if column.field not in ("image_auroc_of_max", "fit_seconds", "images_per_second")
+    if column.field
+    not in (
+        "image_auroc_of_max",
+        "normal_out_of_scope",
+        "abnormal_out_of_scope",
+        "fit_seconds",
+        "images_per_second",
+    )
 )
 """Columns that fit on a terminal."""
 
@@ -133,6 +143,45 @@ def cells_of(
             figures.append(figure.text(scale=column.scale, digits=column.digits) if figure else "–")
         body.append((*(values[key] for key in keys), *figures))
     return (*keys, *(column.title for column in used)), tuple(body)
+
+
+def promise_cells(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Return titles and texts of the operating points: promised and seen, for each rate.
+
+    The band is that of one draw of as many normals; the tested normals are the same in each.
+    """
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        if row.points:
+            groups.setdefault(row.cell[:-1], []).append(row)
+    body = []
+    for group in groups.values():
+        for number, first in enumerate(group[0].points):
+            if number and first.rate == group[0].points[0].rate:
+                continue
+            points = [row.points[number] for row in group]
+            low, high = first.band
+            texts = [
+                spread(values)
+                for values in zip(*((p.seen, p.sensitivity, p.oracle) for p in points), strict=True)
+            ]
+            body.append(
+                (
+                    group[0].dataset,
+                    method_title(group[0]),
+                    str(group[0].k),
+                    str(len(group)),
+                    f"{100 * first.rate:.1f}",
+                    f"{100 * first.promised:.1f}",
+                    f"{100 * low:.0f} to {100 * high:.0f}",
+                    *(text.text(scale=100) if text else "" for text in texts),
+                )
+            )
+    titles = (
+        *("dataset", "method", "k", "draws", "FPR asked %", "promised %", "95 % band of one draw"),
+        *("seen %", "sensitivity %", "of the oracle %"),
+    )
+    return titles, tuple(body)
 
 
 def to_markdown(titles: Sequence[str], body: Sequence[Sequence[str]]) -> str:

@@ -37,7 +37,7 @@ from mediclip_dicom.settings import BackboneSettings, Settings, load_settings
 from mediclip_dicom.studies import RunDetails, get_study, newest_reading, stored_reading
 from mediclip_dicom.tasks import Route, TaskRequest, open_backbone, register_from_paths
 
-FOLDS = 2
+FOLDS = 3
 STUDY_LIMIT_S = 300.0
 
 _BACKBONE_NOTES = {
@@ -163,9 +163,9 @@ def _register(
         name=department.task,
         route=Route(department.modality),
         preset=get_preset("default"),
-        # The lowest that k normal studies can promise: a flag means "above all of them".
+        # The lowest that counting k normal studies can promise.
         false_positive_rate=1 / (len(support) + 1) + 0.01,
-        folds=min(FOLDS, len(support)),
+        folds=FOLDS,
         images_per_study=12,
         seed=seed,
     )

@@ -26,11 +26,13 @@ from ai_core.evaluation import (
     baselines_for,
     cells_of,
     describe_run,
+    draw_reliability,
     draw_sheet,
     from_csv,
     from_folder,
     from_split,
     method_title,
+    promise_cells,
     resume_key,
     run_plan,
     to_csv,
@@ -116,13 +118,24 @@ def compute(plan: Plan, *, backbone: Backbone, out: Path, cache: Path | None) ->
         )
     titles, body = cells_of(rows)
     caption = backbone_caption(backbone, plan)
-    write_text(out / "table.md", f"{to_markdown(titles, body)}\n{caption}\n")
+    promises = promise_cells(rows)
+    tables = [to_markdown(titles, body), *([to_markdown(*promises)] if promises[1] else [])]
+    write_text(out / "table.md", "\n".join([*tables, f"{caption}\n"]))
     write_text(out / "table.csv", to_csv(rows))
     sheet = draw_sheet(out, plan.datasets, subset=plan.subset, caption=_sheet_caption(plan))
+    reliability = draw_reliability(out, rows)
     print_table(None, *cells_of(rows, columns=SHORT))
+    if promises[1]:
+        print_table("operating points", *promises)
     console.print(escape_markup(caption), highlight=False)
     console.print(
-        f"written: {escape_markup(out)}" + (f", {sheet.name}" if sheet else ""), highlight=False
+        ", ".join(
+            [
+                f"written: {escape_markup(out)}",
+                *(picture.name for picture in (sheet, reliability) if picture),
+            ]
+        ),
+        highlight=False,
     )
     if cache is None:
         shutil.rmtree(tokens, ignore_errors=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ai_core import DEFAULT, Detector
-from ai_core.image_score import LOG_ODDS_STRETCH, reported_map
+from ai_core.image_score import reported_map
 from ai_core.model import PatchBankSettings
 from ai_core.model import patch_bank as patch_bank_module
 from ai_core.model.anomaly_map import LogMaps
@@ -22,6 +22,7 @@ from ai_core.model.patch_bank import (
     nearest_distances,
     patch_features,
 )
+from ai_core.normal_tail import LOG_ODDS_STRETCH
 from tests.ai_core.conftest import quicker, seeded
 
 GROUPS = torch.tensor([0, 0, 1, 2])
@@ -201,3 +202,17 @@ def test_a_memory_changes_the_map(with_patch_bank, tiny_backbone, support):
     assert (
         float((plain.score(support).maps - with_patch_bank.score(support).maps).abs().max()) > 1e-3
     )
+
+
+def test_a_study_is_looked_up_without_its_own_entries():
+    tokens = random_tokens(4)
+    bank = fit_patch_bank(tokens, torch.arange(4), settings=ALL, generator=seeded(0))
+    among_all = bank.deviation(tokens[2:3])
+    among_others = bank.deviation(tokens[2:3], without=2)
+    assert bool((among_all < among_others).all())
+    assert torch.equal(bank.deviation(tokens[2:3], without=9), among_all)
+    others = fit_patch_bank(tokens[[0, 1, 3]], torch.arange(3), settings=ALL, generator=seeded(0))
+    expected = replace(
+        others, distance_mean=bank.distance_mean, distance_deviation=bank.distance_deviation
+    )
+    torch.testing.assert_close(among_others, expected.deviation(tokens[2:3]))

@@ -237,3 +237,20 @@ def test_a_missing_data_set_is_wrong_usage_and_says_what_is_expected_where(
     assert said.code == 2
     assert "table5 is about BrainMRI, not BUSI" in said.text
     assert cli("reproduce", "table9", "--root", ".").code == 2
+
+
+def test_promised_and_seen_rates_are_tabled_and_drawn(cli: Cli, data: Path) -> None:
+    said = cli(
+        *("evaluate", "--data", data, "--preset", "quick", "--k", "4", "--seeds", "0,1"),
+        *("--no-baselines", "--false-positive-rate", "0.3", "--out", "out"),
+    )
+    assert said.code == 0
+    assert "operating points" in said.text
+    table = Path("out/table.md").read_text(encoding="utf-8")
+    lines = [line for line in table.splitlines() if line.startswith("| ")]
+    rates = [line.split(" | ")[4] for line in lines if line.count("|") == 11]
+    assert rates == ["FPR asked %", "---", "30.0", "5.0", "10.0", "20.0"]
+    picture = Path("out/reliability.png")
+    assert "reliability.png" in said.text
+    with Image.open(picture) as drawn:
+        assert min(drawn.size) > 200

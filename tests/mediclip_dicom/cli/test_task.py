@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ai_core import presets
 from mediclip_dicom.database import TaskVersion
 from mediclip_dicom.tasks import (
+    Calibration,
     DetectorStore,
     Fitted,
     FolderSource,
@@ -52,7 +53,8 @@ def test_a_task_is_registered_from_a_folder_and_shown(
     assert "task head version 1 is active: 3 images of 3 normal studies" in said.text
     assert "MR, body part BRAIN, series *t[12]*" in said.text
     assert "left out: 1 files: neither DICOM nor a picture" in said.text
-    assert "at most 25.0% of normal studies like these are flagged" in said.text
+    assert "about 25.0% of normal studies like these are flagged (tail, 2 folds)" in said.text
+    assert "decided by normal study" in said.text
 
     listed = cli("--config", config, "task", "list")
     assert listed.code == 0
@@ -62,7 +64,16 @@ def test_a_task_is_registered_from_a_folder_and_shown(
 
     shown = cli("--config", config, "task", "show", "head")
     assert shown.code == 0
-    for fact in ("active", "BRAIN", "*t[12]*", "3 studies, 3 images", "25.0% asked", "untrained"):
+    for fact in (
+        "active",
+        "BRAIN",
+        "*t[12]*",
+        "3 studies, 3 images",
+        "25.0% asked",
+        "untrained",
+        "tail, 2 folds",
+        "decided by",
+    ):
         assert fact in shown.text
 
 
@@ -73,16 +84,17 @@ def test_a_rate_that_the_normals_cannot_promise_is_said_with_both_ways_out(
         *("--config", config, "task", "register", "head", normals, "--modality", "MR"),
         *("--preset", smallest, "--false-positive-rate", "0.05"),
     )
-    assert said.code == 0
-    assert "uncalibrated: 3 normal studies can promise no less than 25.0%" in said.text
-    assert "Name at least 19 normal studies" in said.text
+    assert said.code == 3
+    assert "3 normal studies can promise no less than 25.0%" in said.text
+    assert "Name at least 8 normal studies" in said.text
+    assert "no task is registered" in cli("--config", config, "task", "list").text
     (rate,) = re.findall(r"--false-positive-rate ([0-9.]+) or more", said.text)
     again = cli(
         *("--config", config, "task", "register", "head", normals, "--modality", "MR"),
         *("--preset", smallest, "--false-positive-rate", rate),
     )
-    assert "uncalibrated" not in again.text
-    assert "task head version 2 is active" in again.text
+    assert again.code == 0
+    assert "task head version 1 is active" in again.text
 
 
 def test_pictures_are_taken_and_their_names_are_not_repeated(
@@ -163,7 +175,7 @@ def test_every_version_is_shown_with_its_own_facts(
         fitted_sessions,
         TaskDefinition(TASK, Route("MR", "BRAIN")),
         support=support,
-        fitted=Fitted(detector, point),
+        fitted=Fitted(detector, point, Calibration("counting")),
         seed=99,
     )
     with fitted_sessions() as session:
@@ -175,3 +187,5 @@ def test_every_version_is_shown_with_its_own_facts(
     assert f"{K} studies, {K} images" in second
     assert "none: uncalibrated, never flags" in second
     assert "99" in second
+    assert "register the task again" in second
+    assert "register the task again" not in first

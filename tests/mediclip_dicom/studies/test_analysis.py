@@ -22,7 +22,7 @@ from tests.factories.tasks import TASK, FittedTask, K
 REVISION = RevisionInfo(
     number=2, content_digest="ab" * 32, analysed_at=datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 )
-POINT = OperatingPoint((0.1, 0.2, 0.3, 0.4), 0.25)
+POINT = OperatingPoint((0.1, 0.2, 0.3, 0.4), 0.25, "counting")
 """Of four normals at a rate of a quarter: above the highest of them is abnormal."""
 UNCALIBRATED = OperatingPoint((0.1, 0.2, 0.3, 0.4), 0.05)
 

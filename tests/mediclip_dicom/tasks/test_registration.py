@@ -2,17 +2,25 @@
 
 import shutil
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom import dcmread
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from ai_core import Backbone, BackboneUnavailableError, CalibrationError, SupportSetError
+from ai_core import (
+    Backbone,
+    BackboneUnavailableError,
+    CalibrationError,
+    FitProgress,
+    SupportSetError,
+)
+from ai_core.normal_tail import log_odds
 from mediclip_dicom.database import Base, SupportItem, TaskVersion
-from mediclip_dicom.errors import SupportSetReadError, TaskError
+from mediclip_dicom.errors import RateNotReachableError, SupportSetReadError, TaskError
 from mediclip_dicom.settings import BackboneSettings
 from mediclip_dicom.tasks import (
     DetectorStore,
@@ -45,7 +53,43 @@ def test_k_normal_studies_become_an_active_calibrated_version(fitted_task: Fitte
     assert registered.left_out == ()
     assert len(version.operating_point.normal_scores) == K
     assert version.operating_point.calibrated
-    assert version.operating_point.threshold == max(version.operating_point.normal_scores)
+    threshold = version.operating_point.threshold
+    assert threshold is not None
+    assert min(version.operating_point.normal_scores) < threshold < 1
+
+
+def test_the_version_names_rule_folds_and_the_normal_study_that_decides(
+    fitted_task: FittedTask, fitted_sessions: sessionmaker[Session]
+) -> None:
+    calibration = fitted_task.registered.version.calibration
+    assert (calibration.rule, calibration.folds, calibration.extrapolated) == ("tail", 2, False)
+    deciding = calibration.deciding
+    assert deciding is not None
+    assert deciding.study in {study_uid(number) for number in range(K)}
+    assert deciding.score in fitted_task.registered.version.operating_point.normal_scores
+    assert deciding.gap >= 0
+    assert deciding.study == study_uid(deciding.number - 1)
+    images = {dcmread(file).SOPInstanceUID: dcmread(file) for file in fitted_task.normals}
+    assert images[deciding.image].StudyInstanceUID == deciding.study
+    with fitted_sessions() as session:
+        assert active_version(session, TASK).calibration == calibration
+
+
+def test_a_version_of_0_1_0_keeps_its_rule_and_its_verdicts(
+    fitted_sessions: sessionmaker[Session],
+) -> None:
+    with fitted_sessions.begin() as session:
+        session.execute(
+            update(TaskVersion).values(
+                calibration=None, normal_scores=[0.1, 0.2, 0.3, 0.4], false_positive_rate=0.25
+            )
+        )
+    with fitted_sessions() as session:
+        version = active_version(session, TASK)
+    assert version.calibration.outdated
+    assert version.operating_point.rule == "counting"
+    assert version.operating_point.threshold == 0.4
+    assert version.operating_point.p_value(0.9) == 0.2
 
 
 def test_the_version_says_what_it_was_fitted_on(
@@ -75,19 +119,24 @@ def test_the_same_files_and_seed_give_the_same_detector(
     assert other.weights_sha256 != first.weights_sha256
 
 
-def test_too_few_normals_for_the_rate_are_registered_and_never_flag(
+def test_too_few_normals_for_the_rate_are_refused_before_the_fit(
     sessions: sessionmaker[Session], fitted_task: FittedTask, backbone: Backbone
 ) -> None:
-    registered = register_from_paths(
-        sessions,
-        fitted_task.normals[:6],
-        request_for(false_positive_rate=0.05, preset=SMALLEST),
-        backbone=backbone,
-    )
-    assert registered.version.operating_point.threshold is None
-    assert registered.normals_needed == 19
-    assert registered.reachable_rate == pytest.approx(1 / 3, abs=1e-3)
-    assert registered.reachable_rate >= 1 / 3
+    before = rows(sessions)
+    stages: list[FitProgress] = []
+    with pytest.raises(RateNotReachableError, match="2 normal studies can promise no less") as seen:
+        register_from_paths(
+            sessions,
+            fitted_task.normals[:6],
+            request_for(false_positive_rate=0.05, preset=SMALLEST),
+            backbone=backbone,
+            fit_progress=stages.append,
+        )
+    assert seen.value.normals_needed == 8
+    assert seen.value.lowest_rate == pytest.approx(1 / 3, abs=1e-3)
+    assert seen.value.lowest_rate >= 1 / 3
+    assert stages == []
+    assert rows(sessions) == before
 
 
 def test_one_normal_study_is_too_few_and_nothing_is_stored(
@@ -125,7 +174,10 @@ def test_files_that_were_not_used_are_counted_by_reason(
         sources.computed_radiograph(folder, series=number)
     (folder / "notes.txt").write_text("")
     registered = register_from_paths(
-        sessions, [folder], request_for(preset=SMALLEST), backbone=backbone
+        sessions,
+        [folder],
+        request_for(preset=SMALLEST, false_positive_rate=0.5),
+        backbone=backbone,
     )
     assert registered.left_out == (
         ("the task reads MR, body part BRAIN", 2),
@@ -235,8 +287,19 @@ def test_a_normal_study_is_calibrated_on_all_its_images_and_not_only_on_those_fi
     unusual = register_from_paths(
         sessions, paths, request_for(images_per_study=1), backbone=backbone
     ).version.operating_point
-    assert unusual.normal_scores[0] > plain.normal_scores[0]
-    assert unusual.normal_scores[1:] == plain.normal_scores[1:]
+    before, after = (
+        [log_odds(score) for score in point.normal_scores] for point in (plain, unusual)
+    )
+    apart = [
+        (a, b)
+        for a, b in combinations(range(K), 2)
+        if after[a] - after[b] != pytest.approx(before[a] - before[b], abs=1e-3)
+    ]
+    # its own fold's scale follows it, so that it moves from its fold mate and both from the others
+    kept = [pair for pair in combinations(range(1, K), 2) if pair not in apart]
+    (others,) = kept
+    (mate,) = {1, 2, 3} - {*others}
+    assert after[0] - after[mate] > before[0] - before[mate] + 1
 
 
 def test_the_ends_of_a_normal_series_are_in_scope_although_none_was_fitted_on(

@@ -38,7 +38,7 @@ def fitted(
 ) -> Fitted:
     facts = fitted_task.registered.version
     detector = DetectorStore(fitted_sessions, backbone).get(facts.id)
-    return Fitted(detector, facts.operating_point)
+    return Fitted(detector, facts.operating_point, facts.calibration)
 
 
 def store(
