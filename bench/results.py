@@ -23,10 +23,11 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 from scipy.ndimage import gaussian_filter  # type: ignore[attr-defined]
 
 from mediclip_dicom.imaging import Placement, SourceImage, read_header
@@ -40,6 +41,7 @@ from mediclip_dicom.results import (
     find,
     write_results,
 )
+from mediclip_dicom.settings import ResultKind
 
 SIDE = 512
 STEP = 0.5
@@ -54,7 +56,7 @@ def write_ct(folder: Path, slices: int) -> None:
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         dataset.file_meta.MediaStorageSOPClassUID = CTImageStorage
-        dataset.file_meta.MediaStorageSOPInstanceUID = f"{STUDY}.1.{number}"
+        dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"{STUDY}.1.{number}")
         dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, f"{STUDY}.1.{number}"
         dataset.StudyInstanceUID, dataset.SeriesInstanceUID = STUDY, f"{STUDY}.1"
         dataset.FrameOfReferenceUID = f"{STUDY}.9"
@@ -145,7 +147,7 @@ class Sampler:
             self.peak = max(self.peak, anonymous_mb())
 
 
-def write(folder: Path, kinds: list[str], marked: int) -> dict[str, object]:
+def write(folder: Path, kinds: list[ResultKind], marked: int) -> dict[str, object]:
     images = []
     for number, path in enumerate(sorted((folder / "ct").iterdir())):
         placement = Placement(rows=SIDE, columns=SIDE)
@@ -211,7 +213,8 @@ def main() -> None:
     arguments = parser.parse_args()
     marked = round(arguments.slices * arguments.marked)
     if arguments.folder is not None:
-        print(json.dumps(write(arguments.folder, arguments.kinds.split(","), marked)))
+        chosen = [kind for kind in get_args(ResultKind) if kind in arguments.kinds.split(",")]
+        print(json.dumps(write(arguments.folder, chosen, marked)))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

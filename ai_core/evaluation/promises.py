@@ -3,12 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy.stats import binom
+import scipy.stats
 
 from ai_core.evaluation.metrics import Bools, Floats
 from ai_core.operating_point import OperatingPoint, Rule
+
+stats: Any = scipy.stats  # scipy ships no types
 
 FIXED_RATES = (0.05, 0.1, 0.2)
 """Rates at which every operating point is measured, besides the one asked for."""
@@ -44,7 +47,7 @@ class AtOperatingPoint:
     @property
     def band(self) -> tuple[float, float]:
         """Binomial band about the promised rate of as many normals, for one draw."""
-        low, high = binom.interval(BAND, self.normals, self.promised)
+        low, high = stats.binom.interval(BAND, self.normals, self.promised)
         return float(low) / self.normals, float(high) / self.normals
 
 

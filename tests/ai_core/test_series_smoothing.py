@@ -13,7 +13,7 @@ def test_the_weights_are_a_quarter_a_half_and_a_quarter() -> None:
 
 
 def test_at_an_end_the_slice_stands_in_for_the_missing_neighbour() -> None:
-    here, after = np.float32([[0.8]]), np.float32([[0.4]])
+    here, after = np.array([[0.8]], np.float32), np.array([[0.4]], np.float32)
     assert np.allclose(smooth_slice(here, before=None, after=after), 0.7)
     assert (smooth_slice(here, before=None, after=None) == here).all()
 

@@ -4,14 +4,17 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
+import scipy.stats
 from matplotlib.figure import Figure
-from scipy.stats import binom
 
 from ai_core.evaluation.promises import BAND, RELIABILITY_RATES
 from ai_core.evaluation.report.table import method_title
 from ai_core.evaluation.rows import Row
 from ai_core.files import write_bytes
+
+stats: Any = scipy.stats  # scipy ships no types
 
 RELIABILITY_FILE = "reliability.png"
 
@@ -45,7 +48,7 @@ def draw_reliability(folder: Path, rows: Sequence[Row]) -> Path | None:
     percent = [100 * rate for rate in RELIABILITY_RATES]
     for panel, group in zip(panels, groups.values(), strict=False):
         normals = group[0].points[0].normals
-        low, high = binom.interval(BAND, normals, RELIABILITY_RATES)
+        low, high = stats.binom.interval(BAND, normals, RELIABILITY_RATES)
         panel.fill_between(
             percent, 100 * low / normals, 100 * high / normals, color="0.88", linewidth=0
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import safetensors.torch
 import torch
-from open_clip.model import CLIP
+from open_clip.model import CLIP, CLIPVisionCfg
 from structlog.testing import capture_logs
 from torch import nn
 
@@ -36,6 +36,7 @@ def archive(model: nn.Module, path) -> None:
             delattr(model, name)
         model.register_buffer(name, torch.tensor(value))
     mask = model._buffers.pop("attn_mask")
+    assert mask is not None
     model.attn_mask = mask  # a plain attribute, as in OpenAI's code
     images, words = torch.zeros(1, 3, 224, 224), torch.zeros(1, 77, dtype=torch.int64)
     torch.jit.trace(model, (images, words), check_trace=False).save(str(path))
@@ -103,7 +104,7 @@ def test_a_flat_file_fills_a_model_with_a_text_tower_of_its_own(tmp_path, tiny):
 
 
 def test_positions_of_another_resolution_are_resampled(tmp_path, tiny):
-    vision = {**TINY["vision_cfg"], "image_size": 448}
+    vision = CLIPVisionCfg(**{**TINY["vision_cfg"], "image_size": 448})
     large = CLIP(embed_dim=32, vision_cfg=vision, text_cfg=TINY["text_cfg"])
     safetensors.torch.save_file(large.state_dict(), tmp_path / "large.safetensors")
     with capture_logs() as events:

@@ -25,6 +25,7 @@ from mediclip_dicom.results.picture import image_box
 from mediclip_dicom.settings import PROFILES, ResultKind
 from tests.factories import modalities, sources
 from tests.factories.readings import ALL, KINDS, image_readings, make_reading, without_marks
+from tests.factories.reports import measurements, read_report
 
 
 def by_kind(objects: tuple[ResultObject, ...]) -> dict[str, list[Path]]:
@@ -150,7 +151,7 @@ def test_a_fused_picture_shows_image_mark_and_warning(tmp_path: Path, device: De
     modalities.paint(path, np.zeros((240, 160), dtype=bool))
     (image,) = image_readings(path)
     objects = write_results(
-        make_reading([image]), device=device, directory=tmp_path / "out", kinds=("SC",)
+        make_reading([image]), device=device, directory=tmp_path / "out", kinds=["SC"]
     )
     picture = dcmread(by_kind(objects)["SC"][0])
     assert picture.PatientOrientation == ["L", "F"]
@@ -177,7 +178,7 @@ def test_a_fused_picture_shows_image_mark_and_warning(tmp_path: Path, device: De
 def test_key_objects_name_the_flagged_images_and_frames(tmp_path: Path, device: Device) -> None:
     path = sources.ultrasound(tmp_path, frames=4)
     reading = make_reading(image_readings(path, marked_frames=[2, 4]))
-    objects = write_results(reading, device=device, directory=tmp_path / "out", kinds=("KO",))
+    objects = write_results(reading, device=device, directory=tmp_path / "out", kinds=["KO"])
     document = dcmread(by_kind(objects)["KO"][0])
     (reference,) = [
         item
@@ -209,9 +210,7 @@ def test_when_one_object_fails_none_is_left(tmp_path: Path, device: Device) -> N
     del dataset.PixelData  # the header is whole: only the picture can't be made
     sources.write(dataset, path)
     with pytest.raises(ResultWriteError):
-        write_results(
-            make_reading(images), device=device, directory=tmp_path / "out", kinds=("SC",)
-        )
+        write_results(make_reading(images), device=device, directory=tmp_path / "out", kinds=["SC"])
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -243,6 +242,6 @@ def write_once(
     monkeypatch.setattr(multiframe, "DEFLATE_ABOVE_BYTES", limit)
     objects = write_results(make_reading(images), device=device, directory=folder)
     assert [result.kind for result in objects] == ["SEG", "SR"]
-    report = hd.sr.srread(objects[-1].path)
-    assert len(report.content.get_volumetric_roi_measurement_groups()) == 2
+    report = read_report(objects[-1].path)
+    assert len(measurements(report).get_volumetric_roi_measurement_groups()) == 2
     return hd.seg.segread(objects[0].path)

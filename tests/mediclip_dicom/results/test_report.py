@@ -15,13 +15,13 @@ from pydicom.sr.codedict import codes
 from mediclip_dicom.results import LEFT_OUT, Device, PreviousReport, Reading, write_results
 from tests.factories import sources
 from tests.factories.readings import image_readings, make_reading, without_marks
+from tests.factories.reports import measurements, read_report
 
 NORMALITY = hd.sr.CodedConcept("121402", "DCM", "Normality")
 
 
 def report_of(reading: Reading, device: Device, folder: Path) -> hd.sr.Comprehensive3DSR:
-    path = write_results(reading, device=device, directory=folder)[-1].path
-    return hd.sr.srread(path)
+    return read_report(write_results(reading, device=device, directory=folder)[-1].path)
 
 
 def texts(report: Dataset, name: str) -> list[str]:
@@ -44,13 +44,14 @@ def test_the_study_group_holds_the_score_the_verdict_and_the_algorithm(
 ) -> None:
     report = report_of(mr_reading, device, tmp_path / "out")
 
-    (group,) = report.content.get_image_measurement_groups()
+    (group,) = measurements(report).get_image_measurement_groups()
     (score,) = group.get_measurements()
     assert score.name.value == "ANOMALY_SCORE"
     assert score.name.scheme_designator == "99MEDICLIP"
     assert score.value == pytest.approx(0.95)
     assert score.unit.value == "1"
     (normality,) = group.get_qualitative_evaluations(NORMALITY)
+    assert isinstance(normality.value, hd.sr.CodedConcept)
     assert normality.value.value == "263654008"
     parameters = texts(report, "Algorithm Parameters")
     for expected in (
@@ -89,10 +90,10 @@ def test_a_finding_in_a_series_has_a_volumetric_group_with_its_measurements(
 ) -> None:
     reading = dataclasses.replace(mr_reading, p_value_of=lambda score: round(1 - score, 6))
     objects = write_results(reading, device=device, directory=tmp_path / "out")
-    seg, report = hd.seg.segread(objects[0].path), hd.sr.srread(objects[1].path)
-    groups = report.content.get_volumetric_roi_measurement_groups()
+    seg, report = hd.seg.segread(objects[0].path), read_report(objects[1].path)
+    groups = measurements(report).get_volumetric_roi_measurement_groups()
     assert len(groups) == 2
-    assert report.content.get_planar_roi_measurement_groups() == []
+    assert measurements(report).get_planar_roi_measurement_groups() == []
     volumes = []
     key = mr_reading.images[2].header.sop_instance_uid
     for number, group in enumerate(groups, start=1):
@@ -125,8 +126,8 @@ def test_a_finding_on_one_image_points_to_its_frame_of_the_segmentation(
     path = sources.computed_radiograph(tmp_path, ImagerPixelSpacing=[0.9, 0.9])
     reading = make_reading(image_readings(path))
     objects = write_results(reading, device=device, directory=tmp_path / "out")
-    seg, report = hd.seg.segread(objects[0].path), hd.sr.srread(objects[1].path)
-    groups = report.content.get_planar_roi_measurement_groups()
+    seg, report = hd.seg.segread(objects[0].path), read_report(objects[1].path)
+    groups = measurements(report).get_planar_roi_measurement_groups()
     assert len(groups) == 2
     for number, group in enumerate(groups, start=1):
         (item,) = hd.sr.utils.find_content_items(
@@ -176,7 +177,7 @@ def test_a_radiograph_of_unknown_spacing_has_regions_in_pixels(
 ) -> None:
     path = sources.computed_radiograph(tmp_path, ImagerPixelSpacing=None)
     report = report_of(make_reading(image_readings(path)), device, tmp_path / "out")
-    groups = report.content.get_planar_roi_measurement_groups()
+    groups = measurements(report).get_planar_roi_measurement_groups()
     assert groups
     for group in groups:
         assert group.get_measurements()[0].unit.value == "{pixels}"
@@ -197,7 +198,7 @@ def test_each_verdict_has_its_code(
     reading = dataclasses.replace(mr_reading, verdict=verdict)
     path = write_results(reading, device=device, directory=tmp_path / "out")[-1].path
     assert dciodvfy_errors(path) == []
-    (group,) = hd.sr.srread(path).content.get_image_measurement_groups()
+    (group,) = measurements(read_report(path)).get_image_measurement_groups()
     (normality,) = group.get_qualitative_evaluations(NORMALITY)
     assert normality.value.value == code
 
@@ -287,7 +288,7 @@ def test_our_device_is_observer_and_contributing_equipment(
         written = dcmread(result.path)
         uids = [item.get("DeviceUID") for item in written.ContributingEquipmentSequence]
         assert device.uid in uids
-    (context,) = hd.sr.srread(result.path).content.get_observer_contexts()
+    (context,) = measurements(read_report(result.path)).get_observer_contexts()
     assert context.observer_identifying_attributes.uid == device.uid
 
 

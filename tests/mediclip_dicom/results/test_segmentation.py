@@ -61,7 +61,7 @@ def test_an_mr_series_gets_one_segmentation_on_its_own_grid(
     for mask, image in zip(masks, (images[1], images[4]), strict=True):
         assert image.placement is not None
         assert image.map is not None
-        on_source = image.placement.to_source(image.map)
+        on_source = image.placement.to_source(image.read_map())
         # Findings are apart from each other, and together all that is marked.
         assert_marked(mask[:, :, :4].sum(axis=2), on_source)
         for band in bands(0.5)[1:]:
@@ -127,7 +127,7 @@ def test_a_radiograph_without_frame_of_reference_gets_a_valid_segmentation(
     assert image.placement is not None
     assert image.map is not None
     # The smaller region is a speck and in the segment of further regions, the last.
-    assert_marked(seg.pixel_array[[0, -1]].sum(axis=0), image.placement.to_source(image.map))
+    assert_marked(seg.pixel_array[[0, -1]].sum(axis=0), image.placement.to_source(image.read_map()))
 
 
 def test_two_views_of_one_series_get_two_segmentations_in_one_new_series(
