@@ -301,8 +301,8 @@ def fit_calibrated(
         groups: study index of each image; studies are the exchangeable units.
         backbone: the frozen towers.
         preset: every other choice.
-        folds: number of folds, at least 2; images of one study never part. By default 3, and 2
-            for fewer than 6 studies.
+        folds: number of folds, at least 2; images of one study never part. By default 3 for 6 to
+            12 studies, else 2.
         generator: the source of every draw.
         progress: called now and then.
         method: how image scores become a study score.

@@ -18,7 +18,7 @@ def thorax_study(seed: int, *, slices: int, lesion: bool = False) -> Tensor:
     Args:
         seed: of body shape, noise and the lesion's place.
         slices: number of axial slices.
-        lesion: put one sphere of soft tissue into a lung.
+        lesion: put one sphere of soft tissue into a lung, its centre on a slice.
     """
     rng = np.random.default_rng(seed)
     size = 2 * SIDE
@@ -27,7 +27,7 @@ def thorax_study(seed: int, *, slices: int, lesion: bool = False) -> Tensor:
     centre = (
         rng.choice([-1, 1]) * rng.uniform(0.25, 0.45),
         rng.uniform(-0.2, 0.2),
-        rng.uniform(-0.4, 0.4),
+        round(rng.uniform(-0.4, 0.4) * slices / 2) * 2 / slices,
     )
     images = []
     for index in range(slices):

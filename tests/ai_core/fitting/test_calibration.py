@@ -148,10 +148,11 @@ def test_a_study_may_be_scored_as_a_volume(images, tiny_backbone):
 
 
 @pytest.mark.parametrize(
-    ("studies", "folds"), [(2, 2), (3, 2), (4, 2), (5, 2), (6, 3), (16, 3), (99, 3)]
+    ("studies", "folds"), [(2, 2), (3, 2), (4, 2), (5, 2), (6, 3), (12, 3), (13, 2), (99, 2)]
 )
 def test_a_fold_holds_two_studies_where_that_can_be(studies, folds):
     assert choose_folds(studies) == folds
+    assert choose_folds(studies, most=2) == 2
 
 
 def test_there_is_one_score_per_study(base):

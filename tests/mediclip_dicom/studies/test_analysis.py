@@ -113,7 +113,8 @@ def test_a_lesion_scores_above_every_normal_and_its_place_is_marked(
     reading = reading_of(paths, detector, fitted_task, backbone, tmp_path)
     assert reading.verdict == Verdict.ABNORMAL
     assert reading.operating_point is not None
-    assert reading.p_value == 1 / (K + 1)
+    assert reading.p_value is not None
+    assert 0 < reading.p_value < 1 / (K + 1)  # by the tail: no counting of K reaches it
     for image in reading.images:
         assert image.placement is not None
         on_source = image.placement.to_source(image.read_map())
