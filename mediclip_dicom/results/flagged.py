@@ -144,7 +144,7 @@ def _fuse(
     task = f"{to_ascii(reading.task_name)[:40]} version {reading.task_version}"
     lines = [
         f"{task}: study {reading.verdict}",
-        "; ".join([f"{where}: {score}", *map(_label, findings)]),
+        "; ".join(filter(None, (f"{where}: {score}", _label(findings)))),
     ]
     if not reading.backbone_trained:
         lines.append("Untrained backbone: a demonstration without meaning")
@@ -158,8 +158,12 @@ def _fuse(
     )
 
 
-def _label(finding: Finding) -> str:
-    return f"finding {finding.number}: {describe_size(finding)}, {describe_slices(finding)}"
+def _label(findings: Sequence[Finding]) -> str:
+    """Name the findings of a picture; a single one with its size and slices."""
+    if len(findings) == 1:
+        finding = findings[0]
+        return f"finding {finding.number}: {describe_size(finding)}, {describe_slices(finding)}"
+    return f"findings {', '.join(str(f.number) for f in findings)}" if findings else ""
 
 
 def _decode(

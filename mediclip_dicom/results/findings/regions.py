@@ -22,6 +22,10 @@ GROWTH = 0.95
 """Low threshold of the hysteresis, as a share of the operating point: a region begins above the
 operating point and grows down to this."""
 
+OWN_SHARE = 0.8
+"""Share of the operating point that a pixel's own map has to reach for growth: without it a strong
+lesion would spread into the slices next to it through their average."""
+
 _NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 FloatMap = npt.NDArray[np.float32]
@@ -35,19 +39,21 @@ class Levels:
 
     Attributes:
         seed: operating point; a region holds at least one pixel strictly above it.
-        low: pixels above it belong, in the map smoothed along the stack.
+        low: pixels above it belong, in the map smoothed along the stack, ...
+        own: ... if they are above this in their own map, too.
         smoothed: whether seeds are looked for in the smoothed map, too. That is right only where
             the operating point was calibrated on smoothed maps.
     """
 
     seed: float
     low: float
+    own: float
     smoothed: bool = False
 
     @classmethod
     def at(cls, operating_point: float, *, smoothed: bool = False) -> Levels:
         """Make the levels of an operating point."""
-        return cls(operating_point, operating_point * GROWTH, smoothed)
+        return cls(operating_point, operating_point * GROWTH, operating_point * OWN_SHARE, smoothed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +242,9 @@ def _label(stack: Stack, levels: Levels, index: int) -> tuple[FloatMap, Labels]:
         return empty.astype(np.float32), empty
     on_source = np.clip(image.placement.to_source(seeds), 0.0, 1.0)
     grown = on_source if smooth is seeds else image.placement.to_source(smooth)
+    own = on_source if raw is seeds else image.placement.to_source(raw)
     # Maps are float32: a pixel at the operating point is not above it, whatever a double says.
-    member = (grown > np.float32(levels.low)) | (on_source > np.float32(levels.seed))
+    grows = (grown > np.float32(levels.low)) & (own > np.float32(levels.own))
+    member = grows | (on_source > np.float32(levels.seed))
     labels, _ = label_pieces(member, structure=_NEIGHBOURS, output=np.int32)
     return on_source, labels

@@ -134,6 +134,24 @@ def test_a_region_grows_below_the_operating_point_and_only_from_a_seed() -> None
     assert found.specks == found.further == 0
 
 
+def test_a_strong_lesion_does_not_spread_into_the_slices_next_to_it() -> None:
+    images = space(slices_of(5, step=4.0), [])
+    maps = [np.full((224, 224), 0.35, dtype=np.float32) for _ in images]
+    maps[2][60:90, 60:90] = 1.0
+    (finding,) = findings_of(with_maps(images, maps)).reported
+    assert finding.slices == 1
+    assert finding.size.volume_mm3 == pytest.approx(900 * 0.9 * 0.9 * 4)
+
+
+def test_a_slice_that_is_weaker_than_its_neighbours_does_not_part_a_lesion() -> None:
+    images = space(slices_of(5, step=4.0), [])
+    maps = [np.full((224, 224), 0.1, dtype=np.float32) for _ in images]
+    for anomaly_map, value in zip(maps[1:4], (0.7, 0.42, 0.7), strict=True):
+        anomaly_map[60:90, 60:90] = value
+    (finding,) = findings_of(with_maps(images, maps)).reported
+    assert finding.slices == 3
+
+
 def test_specks_are_counted_apart_and_further_findings_are_counted() -> None:
     balls = [Ellipsoid((-70 + 28 * (n % 6), -60 + 40 * (n // 6), 40), (8, 8, 8)) for n in range(14)]
     images = space(slices_of(33, step=2.5), balls)
