@@ -200,6 +200,7 @@ def test_each_verdict_has_its_code(
     assert dciodvfy_errors(path) == []
     (group,) = measurements(read_report(path)).get_image_measurement_groups()
     (normality,) = group.get_qualitative_evaluations(NORMALITY)
+    assert isinstance(normality.value, hd.sr.CodedConcept)
     assert normality.value.value == code
 
 
@@ -289,7 +290,9 @@ def test_our_device_is_observer_and_contributing_equipment(
         uids = [item.get("DeviceUID") for item in written.ContributingEquipmentSequence]
         assert device.uid in uids
     (context,) = measurements(read_report(result.path)).get_observer_contexts()
-    assert context.observer_identifying_attributes.uid == device.uid
+    observer = context.observer_identifying_attributes
+    assert isinstance(observer, hd.sr.DeviceObserverIdentifyingAttributes)
+    assert observer.uid == device.uid
 
 
 def test_dcmtk_reads_the_report_as_text(
