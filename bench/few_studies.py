@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import torch
-from scipy.stats import binom
+from scipy.stats import binom  # type: ignore[attr-defined]  # scipy ships no types
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 

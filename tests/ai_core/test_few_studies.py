@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from scipy.stats import binom
+from scipy.stats import binom  # type: ignore[attr-defined]  # scipy ships no types
 
 from ai_core import (
     DEFAULT,
