@@ -208,9 +208,9 @@ def test_a_click_on_a_segment_goes_to_the_slice_of_the_finding(
     met = json.loads(done)
     print(f"click on a segment: from {met['first']} to {met['jumped']}")
     (finding,) = find(reading).reported
-    number = finding.key_image.header.instance_number
-    assert not met["first"].startswith(f"I:{number}(")
-    assert met["jumped"].startswith(f"I:{number}(")
+    wanted = finding.key_image.header.instance_number
+    assert not met["first"].startswith(f"I:{wanted}(")
+    assert met["jumped"].startswith(f"I:{wanted}(")
     with Image.open(after) as picture:
         shown = np.asarray(picture.convert("RGB")).astype(int)
     assert is_warm(shown).mean() > 0.02
