@@ -148,7 +148,8 @@ def _measure(candidate: _Candidate, found: StackRegions, *, number: int) -> Find
     pieces = list(candidate.pieces)
     slices = found.slices[pieces]
     per_slice = np.bincount(slices, weights=found.pixels[pieces])
-    key = int(per_slice.argmax())
+    largest = np.flatnonzero(per_slice == per_slice.max())
+    key = int(largest[len(largest) // 2])  # of equal ones the middle
     _, labels = found.read(key)
     mask = labels == candidate.region
     row, column = np.nonzero(mask)

@@ -34,7 +34,7 @@ class Finding:
 
     Attributes:
         number: rank in the reading, from 1: by p-value, then size, then peak.
-        key_image: the frame with its largest cross-section.
+        key_image: the frame with its largest cross-section; of equal ones the middle.
         first: its first frame along the slice normal.
         last: its last frame; the same as `first` in a planar finding.
         slices: number of frames that hold a part of it.

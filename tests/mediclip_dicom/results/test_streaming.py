@@ -23,7 +23,7 @@ from mediclip_dicom.results.streaming import (
 )
 
 
-def an_object(frames: int, rows: int, columns: int, syntax: str) -> Dataset:
+def an_object(frames: int, rows: int, columns: int, syntax: UID) -> Dataset:
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = SegmentationStorage, "2.25.7"
     dataset.PatientName = "Test^Patient"
@@ -47,7 +47,7 @@ def groups_of(number: int) -> bytes:
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
 @pytest.mark.parametrize(("rows", "columns"), [(8, 16), (7, 5), (1, 1), (3, 3)])
-def test_what_is_written_is_what_pydicom_reads(syntax: str, rows: int, columns: int) -> None:
+def test_what_is_written_is_what_pydicom_reads(syntax: UID, rows: int, columns: int) -> None:
     frames = np.random.default_rng(0).random((5, rows, columns)) > 0.5
     file = io.BytesIO()
     source = FrameSource(tuple(groups_of(n) for n in range(5)), lambda: list(frames))
