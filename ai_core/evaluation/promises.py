@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
+from scipy.stats import binom  # type: ignore[attr-defined]
 
 from ai_core.evaluation.metrics import Bools, Floats
 from ai_core.operating_point import OperatingPoint, Rule

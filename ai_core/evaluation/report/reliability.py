@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean
 
 from matplotlib.figure import Figure
-from scipy.stats import binom
+from scipy.stats import binom  # type: ignore[attr-defined]
 
 from ai_core.evaluation.promises import BAND, RELIABILITY_RATES
 from ai_core.evaluation.report.table import method_title
