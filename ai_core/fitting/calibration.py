@@ -6,6 +6,7 @@ scored by the one head that was fitted without it. So calibration and use share 
 map, image score and aggregation, and no further head is fitted on all studies.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
@@ -31,6 +32,9 @@ MOST_FOLDS = 3
 FEW_STUDIES = 12
 """Studies up to which there are three folds: a head needs most of them. With more, two folds leave
 each head enough, and the mean of two heads is scored more like the one of a held-out normal."""
+
+_OWN_MEDIAN_SUFFICES = 4
+"""Normals of a fold from which on their distances from their own median stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,22 +170,35 @@ def _on_one_scale(by_fold: Sequence[Sequence[_Raw]]) -> tuple[NormalScore, ...]:
 
     That scale is the mean of the heads' log-odds. So a head's scale differs from it by the median
     of its own held-out normals less the mean of these medians. Where a fold holds one study out
-    alone, its median is no estimate, and all scores stay as they are.
+    alone, its median is no estimate, and all scores stay as they are. The distances of two or three
+    normals from their own median are too small, on average by the root of (n - 1) / n, and are
+    enlarged by as much; with more, the mean over heads, which scores a normal study less far out
+    than one head does, makes up for it.
     """
     medians = [median(one.x for one in fold) for fold in by_fold]
-    if any(len(fold) < 2 for fold in by_fold):
-        medians = [0.0 for _ in by_fold]
+    shifted = all(len(fold) >= 2 for fold in by_fold)
     common = fmean(medians)
     return tuple(
         sorted(
             (
-                NormalScore(one.study, to_score(one.x - shift + common), fold, one.image)
+                NormalScore(
+                    one.study,
+                    to_score((one.x - shift) * _spread(len(ones)) + common)
+                    if shifted
+                    else to_score(one.x),
+                    fold,
+                    one.image,
+                )
                 for fold, (ones, shift) in enumerate(zip(by_fold, medians, strict=True))
                 for one in ones
             ),
             key=lambda normal: normal.study,
         )
     )
+
+
+def _spread(held_out: int) -> float:
+    return math.sqrt(held_out / (held_out - 1)) if held_out < _OWN_MEDIAN_SUFFICES else 1.0
 
 
 @dataclass(frozen=True, slots=True)
