@@ -104,6 +104,12 @@ def _print_verdicts(run: "RunDetails") -> None:
     if run.verdicts:
         console.print(table)
     for verdict in run.verdicts:
+        if verdict.read_in_run_id is not None:
+            console.print(
+                f"{escape_markup(verdict.task)} read these images in run "
+                f"{verdict.read_in_run_id[:12]}; its objects are there",
+                highlight=False,
+            )
         if verdict.findings is not None and verdict.findings.reported:
             _print_findings(verdict.task, verdict.findings)
 
