@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ai_core import CalibratedFit, OperatingPoint, deciding_normal
-from mediclip_dicom.tasks.support import SupportSet
+from ai_core import OperatingPoint, deciding_normal
+
+if TYPE_CHECKING:
+    from ai_core import CalibratedFit
+    from mediclip_dicom.tasks.support import SupportSet
 
 Rule = Literal["counting", "tail"]
 
