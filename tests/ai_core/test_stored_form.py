@@ -67,6 +67,7 @@ def test_a_detector_stored_before_is_read(stored: bytes):
         precision="fp32",
         seed=7,
         support_sha256=("cd" * 32, "ef" * 32),
+        format_version=1,
     )
     tensors, again = unpack(stored)
     assert again == info
