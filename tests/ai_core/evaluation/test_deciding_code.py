@@ -58,6 +58,7 @@ NOT_DECIDING = {
     "ai_core.storage": "saving",
     "ai_core.stored": "saving",
     "ai_core.synthesis.settings": "a preset's values are in the identity",
+    "ai_core.series_smoothing": "findings in a series; no figure of pictures takes it",
 }
 """Modules, or packages with all of their modules, that no figure depends on; and why."""
 
