@@ -16,6 +16,7 @@ import threading
 from pydantic import BaseModel, ConfigDict
 
 from listener import ListenerError
+from mediclip_dicom.database import open_database
 from mediclip_dicom.engine import EngineClient
 from mediclip_dicom.errors import NodeError
 from mediclip_dicom.node.logs import configure_logging
@@ -55,8 +56,11 @@ def main() -> None:
     stopping = threading.Event()
     threading.Thread(target=_watch_parent, args=(stopping,), name="parent", daemon=True).start()
     try:
+        sessions = open_database(job.settings.database_url)
         spool = open_spool(job.settings, section=job.share.section)
-        reception = Reception(job.settings, spool, EngineClient(job.settings), share=job.share)
+        reception = Reception(
+            job.settings, sessions, spool, EngineClient(job.settings), share=job.share
+        )
         reception.start()
     except (NodeError, ListenerError, OSError) as error:
         print(Answer(failure=str(error)).model_dump_json(), file=answers, flush=True)

@@ -10,7 +10,6 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from listener import Lifecycle, RepeatingTimer
-from mediclip_dicom.database import open_database
 from mediclip_dicom.engine import EngineClient
 from mediclip_dicom.errors import DatabaseError
 from mediclip_dicom.node.listener_processes import ListenerProcesses
@@ -18,6 +17,7 @@ from mediclip_dicom.node.reception import Reception, commitment_provider
 from mediclip_dicom.studies import open_spool, reason_of, unread_studies
 
 if TYPE_CHECKING:
+    from mediclip_dicom.database import Sessions
     from mediclip_dicom.node.metrics import ListenerStatus
     from mediclip_dicom.settings import Settings
     from mediclip_dicom.studies import UnreadStudy
@@ -34,14 +34,15 @@ class ListenerRole(Lifecycle):
 
     Args:
         settings: the configuration.
+        sessions: of the application's database.
 
     Raises:
-        NodeError: the database can't be used.
+        DatabaseError: this Python's SQLite can't serve the workflow database.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, sessions: Sessions) -> None:
         self._settings = settings
-        self._sessions = open_database(settings.database_url)
+        self._sessions = sessions
         self._engine = EngineClient(settings)
         self.spool = open_spool(settings)
         # A report that a peer does not take is sent again by one process, whichever was asked.
@@ -52,7 +53,7 @@ class ListenerRole(Lifecycle):
         )
         self._receiver: Reception | ListenerProcesses
         if settings.node.processes == 1:
-            self._receiver = Reception(settings, self.spool, self._engine)
+            self._receiver = Reception(settings, sessions, self.spool, self._engine)
         else:
             self._receiver = ListenerProcesses(
                 settings, self.spool, on_process_end=self._unread.set

@@ -1,7 +1,7 @@
 """Maintenance role: periodic work for the whole node."""
 
 from listener import Lifecycle
-from mediclip_dicom.database import open_database
+from mediclip_dicom.database import Sessions
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies import Retention, open_spool
 
@@ -11,14 +11,12 @@ class MaintenanceRole(Lifecycle):
 
     Args:
         settings: the configuration.
-
-    Raises:
-        DatabaseError: the database can't be used.
+        sessions: of the application's database.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, sessions: Sessions) -> None:
         self._spool = open_spool(settings)
-        self._retention = Retention(settings, open_database(settings.database_url), self._spool)
+        self._retention = Retention(settings, sessions, self._spool)
 
     def start(self) -> None:
         """Start looking for studies that may be removed."""

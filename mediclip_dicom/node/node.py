@@ -53,21 +53,24 @@ class Node(Lifecycle):
         self._roles: list[Lifecycle] = []
         try:
             holds = {role: self._hold(role) for role in ALL_ROLES if role in roles}
+            sessions = open_database(settings.database_url)
             if Role.WORKER in holds:
                 from mediclip_dicom.node.worker_role import WorkerRole  # brings torch with it
 
-                self._roles.append(WorkerRole(settings, holds[Role.WORKER], backbone=backbone))
+                self._roles.append(
+                    WorkerRole(settings, sessions, holds[Role.WORKER], backbone=backbone)
+                )
             if Role.MAINTENANCE in holds:
-                self._roles.append(MaintenanceRole(settings))
+                self._roles.append(MaintenanceRole(settings, sessions))
             if Role.LISTENER in holds:
-                self._listener = ListenerRole(settings)
+                self._listener = ListenerRole(settings, sessions)
                 self._roles.append(self._listener)
             self._spool = open_spool(settings)
             self._monitor = Monitor(
                 settings.monitoring,
                 listener=None if self._listener is None else self._listener.status,
                 spool=self._spool,
-                sessions=open_database(settings.database_url),
+                sessions=sessions,
             )
         except BaseException:
             self._holds.close()

@@ -8,13 +8,13 @@ import structlog
 
 from listener import Arrivals, CommitmentProvider, Lifecycle, StorageSCP
 from listener.errors import SubscriberError, TLSError
-from mediclip_dicom.database import open_database
 from mediclip_dicom.delivery import Confirming, FindableResults, listener_settings, report_address
 from mediclip_dicom.errors import DatabaseError, NodeStartError
 from mediclip_dicom.studies import Completion
 
 if TYPE_CHECKING:
     from listener import AssociationEnd, Spool, StudyActivity
+    from mediclip_dicom.database import Sessions
     from mediclip_dicom.engine import EngineClient
     from mediclip_dicom.node.port_share import PortShare
     from mediclip_dicom.settings import Settings
@@ -27,17 +27,16 @@ class Reception(Lifecycle):
 
     Args:
         settings: the configuration.
+        sessions: of the application's database.
         spool: where instances become durable.
         engine: takes the requests; an answer to a sender never waits for it.
         share: ports, limits and counts in common with other processes; None: there are none.
-
-    Raises:
-        DatabaseError: the database can't be used.
     """
 
     def __init__(
         self,
         settings: Settings,
+        sessions: Sessions,
         spool: Spool,
         engine: EngineClient,
         *,
@@ -59,7 +58,7 @@ class Reception(Lifecycle):
             on_stored=self._arrivals.stored,
             on_association_end=self._arrivals.association_ended,
             commitment=commitment_provider(settings, spool),
-            on_commitment=Confirming(settings, open_database(settings.database_url)).note_report,
+            on_commitment=Confirming(settings, sessions).note_report,
             findable=FindableResults(settings),
             shared=None if share is None else share.limits,
             counts=None if share is None else share.counts,

@@ -4,7 +4,7 @@ import structlog
 
 from ai_core import Backbone
 from listener import Lifecycle
-from mediclip_dicom.database import open_database
+from mediclip_dicom.database import Sessions
 from mediclip_dicom.delivery import Confirming, Delivering
 from mediclip_dicom.engine import WorkflowEngine
 from mediclip_dicom.errors import TaskError
@@ -21,19 +21,24 @@ class WorkerRole(Lifecycle):
 
     Args:
         settings: the configuration.
+        sessions: of the application's database.
         hold: this process's hold of the role.
         backbone: one that is loaded already; None loads the one that the configuration names.
 
     Raises:
-        NodeError: the database or a task can't be used.
+        TaskError: a task was fitted on another backbone.
         ai_core.DetectorError: the backbone can't be had.
     """
 
     def __init__(
-        self, settings: Settings, hold: RoleHold, *, backbone: Backbone | None = None
+        self,
+        settings: Settings,
+        sessions: Sessions,
+        hold: RoleHold,
+        *,
+        backbone: Backbone | None = None,
     ) -> None:
         self._hold = hold
-        sessions = open_database(settings.database_url)
         backbone = backbone or open_backbone(settings.backbone)
         with sessions() as session:
             if incompatible := incompatible_versions(session, backbone):
