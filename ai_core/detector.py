@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ai_core.backbone import Backbone, Encoded
 from ai_core.detector_info import DetectorInfo
-from ai_core.errors import CorruptDetectorError, WeightsMismatchError
+from ai_core.errors import CorruptDetectorError, ImageInputError, WeightsMismatchError
 from ai_core.files import write_bytes
 from ai_core.fitting import (
     HeldOut,
@@ -22,13 +22,16 @@ from ai_core.fitting import (
     start_adapters,
     train_head,
 )
-from ai_core.image_score import score_tokens
-from ai_core.images import IMAGE_SIZE, check_images, check_support, image_digests
+from ai_core.image_score import merge_scope, merge_views, score_tokens
+from ai_core.images import IMAGE_SIZE, Views, check_images, check_support, image_digests
 from ai_core.model import FoldHeads, Head, restore_head
 from ai_core.operating_point import Aggregate
 from ai_core.presets import DEFAULT, Preset
 from ai_core.progress import Progress, silent
 from ai_core.storage import pack, tensors_sha256, unpack
+
+ONE_VIEW = Views()
+"""An image as one detector input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,27 +105,30 @@ class Detector:
         groups: Sequence[int] | None = None,
         generator: torch.Generator,
         progress: Progress | None = None,
+        views: Views = ONE_VIEW,
     ) -> "Detector":
         """Fit a detector on k normal images; the same generator state gives the same bytes.
 
         Args:
-            images: the support set, float32 RGB in [0, 1], shape (k, 3, 224, 224), k at least 2.
+            images: the support set, float32 RGB in [0, 1], shape (k * views, 3, 224, 224), k at
+                least 2.
             backbone: the frozen towers.
             preset: every other choice.
             groups: study of each image, for images that belong together; by default each image
                 is a study of its own.
             generator: a CPU generator, the source of every draw; its initial seed is recorded.
             progress: called now and then, in this thread.
+            views: detector inputs that an image is shown in; `groups` names the study of each.
 
         Raises:
             ImageInputError: images of another shape, type or range.
             SupportSetError: too few images, or constant ones.
         """
-        check_support(images)
+        check_support(images, views=views.count)
         progress = progress or silent
         support = prepare_support(
             images,
-            groups=range(len(images)) if groups is None else groups,
+            groups=[at // views.count for at in range(len(images))] if groups is None else groups,
             backbone=backbone,
         )
         pool = make_pool(
@@ -145,17 +151,25 @@ class Detector:
         return self._backbone.batch_size
 
     @torch.no_grad()
-    def score(self, images: Tensor, *, batch_size: int | None = None) -> Scores:
+    def score(
+        self, images: Tensor, *, batch_size: int | None = None, views: Views = ONE_VIEW
+    ) -> Scores:
         """Score images, each independently of the others in its batch.
 
         Args:
-            images: float32 RGB in [0, 1], shape (N, 3, 224, 224); N may be 0.
+            images: float32 RGB in [0, 1], shape (N * views, 3, 224, 224); N may be 0.
             batch_size: images per call of the tower; what suits the device by default.
+            views: detector inputs that an image is shown in, as at the fit: the maps of an image's
+                views become one, and an image of which half of the views are out of scope is.
 
         Raises:
-            ImageInputError: images of another shape, type or range.
+            ImageInputError: images of another shape, type or range, or no whole number of images.
         """
         check_images(images)
+        if len(images) % views.count:
+            raise ImageInputError(
+                f"{len(images)} inputs are not images in {views.count} views each"
+            )
         step = batch_size or self._backbone.batch_size
         parts = [
             self.score_encoded(self._backbone.encode(batch, precision=self.info.precision))
@@ -167,10 +181,15 @@ class Detector:
                 scores=torch.zeros(0),
                 in_scope=torch.zeros(0, dtype=torch.bool),
             )
+        maps, scores = merge_views(
+            torch.cat([part.maps for part in parts]),
+            torch.cat([part.scores for part in parts]),
+            views=views,
+        )
         return Scores(
-            maps=torch.cat([part.maps for part in parts]),
-            scores=torch.cat([part.scores for part in parts]),
-            in_scope=torch.cat([part.in_scope for part in parts]),
+            maps=maps,
+            scores=scores,
+            in_scope=merge_scope(torch.cat([part.in_scope for part in parts]), views=views),
         )
 
     @torch.no_grad()
@@ -285,6 +304,7 @@ def fit_calibrated(
     method: Aggregate = "max",
     held_out: HeldOut | None = None,
     study_score: StudyScore | None = None,
+    views: Views = ONE_VIEW,
 ) -> CalibratedFit:
     """Fit a head without each fold, and score every study by the head that never saw it.
 
@@ -297,8 +317,8 @@ def fit_calibrated(
     leaves out every trace of its studies, and no synthetic image passes the frozen tower twice.
 
     Args:
-        images: normal images of all studies, float32 in [0, 1], shape (n, 3, 224, 224).
-        groups: study index of each image; studies are the exchangeable units.
+        images: normal images of all studies, float32 in [0, 1], shape (n * views, 3, 224, 224).
+        groups: study index of each of them; studies are the exchangeable units.
         backbone: the frozen towers.
         preset: every other choice.
         folds: number of folds, at least 2; images of one study never part. By default 3 for 6 to
@@ -311,6 +331,7 @@ def fit_calibrated(
             the ends of a series are in scope only if they were seen.
         study_score: makes the study score instead of ``method``, from all of a study's maps and
             image scores; a new study must be scored the same way.
+        views: detector inputs that an image is shown in; new images must be scored in the same.
 
     Raises:
         CalibrationError: fewer than 2 folds, or too few studies for them.
@@ -344,6 +365,7 @@ def fit_calibrated(
         method=method,
         held_out=held_out,
         study_score=study_score,
+        views=views,
     )
     info = _describe_fit(images, backbone=backbone, preset=preset, generator=generator)
     detector = Detector(fitted.heads, backbone=backbone, info=info)

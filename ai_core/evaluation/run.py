@@ -15,6 +15,7 @@ from ai_core.evaluation.data import (
     FRAME,
     Dataset,
     Item,
+    Look,
     Report,
     TokenFile,
     encode_items,
@@ -34,7 +35,8 @@ from ai_core.evaluation.promises import (
 )
 from ai_core.evaluation.report import choose_examples, save_examples
 from ai_core.evaluation.rows import Row, RunFolder
-from ai_core.images import IMAGE_SIZE, Mode
+from ai_core.image_score import merge_scope, merge_views
+from ai_core.images import IMAGE_SIZE, Mode, Views
 from ai_core.progress import FitProgress
 
 
@@ -68,7 +70,7 @@ def run_plan(
         EvaluationError, PictureError: data from which no figure can be made.
     """
     fits = plan.fits()
-    identities = Identities(backbone, subset=plan.subset, rate=plan.rate)
+    identities = Identities(backbone, subset=plan.subset, rate=plan.rate, look=plan.look)
     cells = [(fit, {d.name: identities.of(fit, d) for d in fit.tested}) for fit in fits]
     total = sum(len(wanted) for _, wanted in cells)
     shelf = _TokenCache(plan, backbone=backbone, cache=cache, report=report)
@@ -80,10 +82,12 @@ def run_plan(
         if not missing:
             continue
         with _stopwatch() as fit_seconds:
-            fitted = _fit(fit, backbone=backbone, report=report)
+            fitted = _fit(fit, look=plan.look, backbone=backbone, report=report)
         for dataset in missing:
             tested = shelf.get(dataset, fit.method.geometry)
-            measured = _measure(fitted, tested, device=backbone.device, report=report)
+            measured = _measure(
+                fitted, tested, views=plan.look.views, device=backbone.device, report=report
+            )
             if _is_shown(fit, dataset, plan):
                 save_examples(folder.path, dataset.name, measured.examples)
             row = _row(
@@ -166,6 +170,7 @@ class _TokenCache:
             tokens = encode_items(
                 items,
                 geometry=geometry,
+                look=self._plan.look,
                 backbone=self._backbone,
                 folder=self._cache,
                 report=self._report,
@@ -178,23 +183,26 @@ class _TokenCache:
         return self._kept[key]
 
 
-def _fit(fit: Fit, *, backbone: Backbone, report: Report) -> Fitted:
+def _fit(fit: Fit, *, look: Look, backbone: Backbone, report: Report) -> Fitted:
     def progress(state: FitProgress) -> None:
         report(f"fit: {state.stage}", state.step, state.steps)
 
     images = torch.zeros(0, 3, IMAGE_SIZE, IMAGE_SIZE)
     if fit.support:
-        images = read_support(fit.support, geometry=fit.method.geometry)
+        images = read_support(fit.support, geometry=fit.method.geometry, look=look)
     return fit.method.fit(
         images,
-        units_of(fit.support),
+        [unit for unit in units_of(fit.support) for _ in range(look.views.count)],
         backbone=backbone,
         generator=torch.Generator().manual_seed(fit.seed),
         progress=progress,
+        views=look.views,
     )
 
 
-def _measure(fitted: Fitted, tested: _Tested, *, device: torch.device, report: Report) -> _Measured:
+def _measure(
+    fitted: Fitted, tested: _Tested, *, views: Views, device: torch.device, report: Report
+) -> _Measured:
     total = len(tested.items)
     place = {index: n for n, index in enumerate(tested.measurable)}
     wanted = choose_examples(tested.items)
@@ -206,10 +214,11 @@ def _measure(fitted: Fitted, tested: _Tested, *, device: torch.device, report: R
     for tokens in tested.tokens.batches(device):
         with _stopwatch() as elapsed:
             found = fitted.score(tokens)
+            image_maps, image_scores = merge_views(found.maps, found.scores, views=views)
         seconds += elapsed()
-        end = start + len(tokens)
-        framed = to_frame(found.maps, tested.tokens.placements[start:end]).numpy()
-        scores[start:end] = found.scores.numpy()
+        end = start + len(image_scores)
+        framed = to_frame(image_maps, tested.tokens.placements[start:end]).numpy()
+        scores[start:end] = image_scores.numpy()
         highest[start:end] = framed.max(axis=(1, 2))
         for index, one in enumerate(framed, start=start):
             if index in place:
@@ -221,7 +230,9 @@ def _measure(fitted: Fitted, tested: _Tested, *, device: torch.device, report: R
     return _Measured(
         scores=scores,
         highest=highest,
-        in_scope=fitted.in_scope(tested.tokens.embedding.to(device)).cpu().numpy(),
+        in_scope=merge_scope(
+            fitted.in_scope(tested.tokens.embedding.to(device)).cpu(), views=views
+        ).numpy(),
         maps=maps,
         examples=examples,
         seconds=seconds,

@@ -18,8 +18,8 @@ from ai_core.backbone import Backbone, Encoded
 from ai_core.errors import CalibrationError
 from ai_core.fitting.fit import make_pool, support_bank, support_scope, train_head
 from ai_core.fitting.support import Support, prepare_support
-from ai_core.image_score import score_held_out
-from ai_core.images import check_support
+from ai_core.image_score import merge_views, score_held_out
+from ai_core.images import Views, check_support
 from ai_core.model import FoldHeads, Head, PatchBank, farthest_distance
 from ai_core.normal_tail import log_odds, to_score
 from ai_core.operating_point import Aggregate, aggregate
@@ -112,6 +112,7 @@ def cross_fit(
     method: Aggregate,
     held_out: HeldOut | None,
     study_score: StudyScore | None = None,
+    views: Views,
 ) -> CalibratedHeads:
     """Fit a head without each fold, and score its studies by it; see `fit_calibrated`.
 
@@ -119,6 +120,7 @@ def cross_fit(
         CalibrationError: fewer than 2 folds, or too few studies for them.
         ImageInputError, SupportSetError: as `Detector.fit`.
     """
+    check_support(images, views=views.count)
     plan = _Plan.make(images, groups, folds=folds, backbone=backbone, generator=generator)
     fit = _Fit(plan, backbone, preset, generator, progress)
     heads: list[Head] = []
@@ -131,7 +133,10 @@ def cross_fit(
             others = plan.support.part(plan.support.groups != study).encoded.embedding
             maps, scores = [], []
             for encoded in _encoded_study(fit, study, held_out):
-                found = score_held_out(heads[-1], encoded.tokens, preset=preset, study=study)
+                found = merge_views(
+                    *score_held_out(heads[-1], encoded.tokens, preset=preset, study=study),
+                    views=views,
+                )
                 if study_score is not None:
                     maps.append(found[0])
                 scores.append(found[1])
@@ -217,7 +222,6 @@ class _Plan:
         backbone: Backbone,
         generator: torch.Generator,
     ) -> "_Plan":
-        check_support(images)
         if len(groups) != len(images):
             raise CalibrationError(f"{len(images)} images, but {len(groups)} study indices")
         studies = sorted(set(groups))

@@ -1,5 +1,8 @@
+from .body import (
+    body_box,
+    join_boxes,
+)
 from .checks import (
-    IMAGE_SIZE,
     check_images,
     check_support,
     image_digests,
@@ -29,8 +32,13 @@ from .picture_files import (
     read_picture,
 )
 from .placement import (
+    IMAGE_SIZE,
+    Box,
     Mode,
     Placement,
+)
+from .views import (
+    Views,
 )
 
 __all__ = [
@@ -41,6 +49,7 @@ __all__ = [
     "PICTURE_SUFFIXES",
     "TEXT",
     "Bools",
+    "Box",
     "Colour",
     "ColourBar",
     "Floats",
@@ -51,11 +60,14 @@ __all__ = [
     "Panel",
     "PanelRow",
     "Placement",
+    "Views",
     "between_percentiles",
+    "body_box",
     "check_images",
     "check_support",
     "heat_colours",
     "image_digests",
+    "join_boxes",
     "read_picture",
     "save_sheet",
     "tile",

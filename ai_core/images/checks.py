@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from ai_core.errors import ImageInputError, SupportSetError
-
-IMAGE_SIZE = 224
-"""Side of an image in pixels, as in the paper."""
+from ai_core.images.placement import IMAGE_SIZE
 
 MINIMUM_SUPPORT = 2
 """Below this, nothing can be held out and CutPaste has no second image."""
@@ -45,22 +43,27 @@ def check_images(images: Tensor) -> Tensor:
     return images
 
 
-def check_support(images: Tensor) -> Tensor:
+def check_support(images: Tensor, *, views: int = 1) -> Tensor:
     """Return a support set unchanged if a detector can be fitted on it.
 
     Args:
-        images: k normal images, float32 RGB, shape (k, 3, 224, 224), values in [0, 1].
+        images: k normal images, float32 RGB, shape (k * views, 3, 224, 224), values in [0, 1].
+        views: detector inputs that each image is shown in; a view alone may lack any structure.
 
     Raises:
-        ImageInputError: as `check_images`.
+        ImageInputError: as `check_images`, or inputs that are no whole number of images.
         SupportSetError: fewer than 2 images, or images without any structure.
     """
     check_images(images)
-    if images.shape[0] < MINIMUM_SUPPORT:
+    if images.shape[0] % views:
+        raise ImageInputError(f"{images.shape[0]} inputs are not images in {views} views each")
+    images_in_all = images.shape[0] // views
+    if images_in_all < MINIMUM_SUPPORT:
         raise SupportSetError(
-            f"a support set needs at least {MINIMUM_SUPPORT} normal images, got {images.shape[0]}"
+            f"a support set needs at least {MINIMUM_SUPPORT} normal images, got {images_in_all}"
         )
-    constant = images.flatten(1).amax(1) == images.flatten(1).amin(1)
+    values = images.reshape(images_in_all, -1)
+    constant = values.amax(1) == values.amin(1)
     if bool(constant.any()):
         raise SupportSetError(
             f"support images {_indices(constant)} are constant (one single value); leave them out"

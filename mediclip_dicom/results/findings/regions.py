@@ -203,10 +203,7 @@ def _neighbour(stack: Stack, index: int, *, of: int) -> FloatMap | None:
     found = image.read_map()
     if image.placement is None:
         return None
-    scale = (
-        image.placement.height / image.header.rows,
-        image.placement.width / image.header.columns,
-    )
+    scale = image.placement.scale
     moved = tuple(
         round((there - here) * per_pixel)
         for there, here, per_pixel in zip(stack.shifts[index], stack.shifts[of], scale, strict=True)
