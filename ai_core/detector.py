@@ -24,7 +24,7 @@ from ai_core.fitting import (
 )
 from ai_core.image_score import score_tokens
 from ai_core.images import IMAGE_SIZE, check_images, check_support, image_digests
-from ai_core.model import FoldHeads, Head, restore_head
+from ai_core.model import FoldHeads, Head, NearestPatches, restore_head
 from ai_core.operating_point import Aggregate
 from ai_core.presets import DEFAULT, Preset
 from ai_core.progress import Progress, silent
@@ -199,6 +199,25 @@ class Detector:
             tokens: as `Encoded.tokens`, shape (N, blocks, patches, width), N at least 1.
         """
         return score_tokens(self._head, tokens, preset=self.info.preset)
+
+    @torch.no_grad()
+    def nearest_patches(
+        self, tokens: Tensor, places: Tensor, *, without: int | None = None
+    ) -> NearestPatches | None:
+        """Find the normal patch of the support set nearest to each of some patches of an image.
+
+        Args:
+            tokens: of the image, as `Encoded.tokens`, shape (1, blocks, patches, width).
+            places: row and column of each patch in the grid of patches, int64, shape (P, 2); pixel
+                y of the map lies in row ``y * grid // 224``.
+            without: a study of the support set whose own patches don't count.
+
+        Returns:
+            Study, support image, place and distance of each; None where the preset keeps no patch
+            bank, or where an earlier version saved the detector.
+        """
+        bank = self._head.patch_bank
+        return None if bank is None else bank.nearest(tokens, places, without=without)
 
     def to_bytes(self) -> bytes:
         """Return the detector as one safetensors blob, without the backbone."""

@@ -18,6 +18,7 @@ from .losses import (
     medical_anomaly_loss,
 )
 from .patch_bank import (
+    NearestPatches,
     PatchBank,
     coreset,
     distances_to_bank,
@@ -49,6 +50,7 @@ __all__ = [
     "Head",
     "LearnablePrompts",
     "LogMaps",
+    "NearestPatches",
     "PatchBank",
     "PatchBankSettings",
     "PromptSettings",

@@ -13,6 +13,8 @@ from ai_core.model.settings import PatchBankSettings
 
 _ADAPTERS = "adapters."
 _HEADS = "heads."
+_PROVENANCE = ("owners", "images", "patches")
+"""Tensors of a patch bank that detectors saved by earlier versions lack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,6 @@ class FoldHeads:
     def to_tensors(self) -> dict[str, Tensor]:
         """Return every tensor under the name that it has in a saved detector."""
         tensors = _shared_tensors(self.heads[0])
-        if self.patch_bank is not None and self.patch_bank.owners is not None:
-            tensors["memory.owners"] = self.patch_bank.owners
         for number, head in enumerate(self.heads):
             tensors |= {
                 f"{_HEADS}{number}.{name}": value for name, value in head.own_tensors().items()
@@ -83,6 +83,8 @@ def _shared_tensors(head: Head) -> dict[str, Tensor]:
             "memory.mean": head.patch_bank.distance_mean,
             "memory.deviation": head.patch_bank.distance_deviation,
         }
+        provenance = {name: getattr(head.patch_bank, name) for name in _PROVENANCE}
+        tensors |= {f"memory.{name}": of for name, of in provenance.items() if of is not None}
     return tensors
 
 
@@ -115,7 +117,11 @@ def restore_head(
             bank=tensors["memory.bank"].to(device),
             distance_mean=tensors["memory.mean"].to(device),
             distance_deviation=tensors["memory.deviation"].to(device),
-            owners=tensors["memory.owners"].to(device) if "memory.owners" in tensors else None,
+            **{
+                name: tensors[f"memory.{name}"].to(device)
+                for name in _PROVENANCE
+                if f"memory.{name}" in tensors
+            },
         )
 
     def restore(prefix: str) -> Head:

@@ -29,6 +29,27 @@ _FARTHEST = 2.0
 
 
 @dataclass(frozen=True, slots=True)
+class NearestPatches:
+    """Normal patches nearest to P patches of an image, on the CPU.
+
+    Attributes:
+        entries: their positions in the bank, int64, shape (P,).
+        studies: study that each came from, int64, shape (P,).
+        images: index of its image in the support set, in the order given to the fit, int64,
+            shape (P,).
+        places: row and column in the patch grid of that image, int64, shape (P, 2).
+        distances: distance to it in the bank's features, float32, shape (P,); 2 where no entry
+            counts, and then the other values mean nothing.
+    """
+
+    entries: Tensor
+    studies: Tensor
+    images: Tensor
+    places: Tensor
+    distances: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class PatchBank:
     """Normal patch tokens, with the distances that normal patches of other studies have to them.
 
@@ -40,6 +61,10 @@ class PatchBank:
         distance_deviation: standard deviation of these distances, shape ().
         owners: study that each entry came from, int64, shape (m,); None in a detector that was
             saved before banks knew it.
+        images: index of the support image that each entry came from, int64, shape (m,); None as
+            above.
+        patches: index of each entry in the patch grid of its image, row by row, int64, shape (m,);
+            None as above.
     """
 
     settings: PatchBankSettings
@@ -47,6 +72,8 @@ class PatchBank:
     distance_mean: Tensor
     distance_deviation: Tensor
     owners: Tensor | None = None
+    images: Tensor | None = None
+    patches: Tensor | None = None
 
     def deviation(self, tokens: Tensor, *, without: int | None = None) -> Tensor:
         """Compute each patch's distance in standard deviations above normal, (N, patches).
@@ -59,14 +86,46 @@ class PatchBank:
             without: a study whose own entries don't count.
         """
         features = patch_features(tokens, self.settings)
-        allowed = None
-        if without is not None and self.owners is not None:
-            allowed = self.owners != without
-        distances = nearest_distances(features.flatten(0, 1), self.bank, allowed=allowed)
+        distances = nearest_distances(
+            features.flatten(0, 1), self.bank, allowed=self._allowed(without)
+        )
         distances = distances.view(features.shape[:2])
         return _LINEAR * torch.asinh(
             (distances - self.distance_mean) / (_LINEAR * self.distance_deviation)
         )
+
+    def nearest(
+        self, tokens: Tensor, places: Tensor, *, without: int | None = None
+    ) -> NearestPatches | None:
+        """Find the normal patch nearest to each of some patches of one image.
+
+        Args:
+            tokens: of the image, as `Encoded.tokens`, shape (1, blocks, patches, width).
+            places: row and column of each patch in the patch grid, int64, shape (P, 2).
+            without: a study whose own entries don't count.
+
+        Returns:
+            Where they come from; None in a detector that was saved before banks knew it.
+        """
+        if self.owners is None or self.images is None or self.patches is None:
+            return None
+        features = patch_features(tokens, self.settings)[0]
+        side = math.isqrt(len(features))
+        chosen = features[(places[:, 0] * side + places[:, 1]).to(features.device)]
+        entries, distances = nearest_entries(chosen, self.bank, allowed=self._allowed(without))
+        patches = self.patches[entries].cpu()
+        return NearestPatches(
+            entries=entries.cpu(),
+            studies=self.owners[entries].cpu(),
+            images=self.images[entries].cpu(),
+            places=torch.stack([patches // side, patches % side], dim=1),
+            distances=distances.cpu(),
+        )
+
+    def _allowed(self, without: int | None) -> Tensor | None:
+        if without is None or self.owners is None:
+            return None
+        return self.owners != without
 
 
 def fit_patch_bank(
@@ -87,7 +146,8 @@ def fit_patch_bank(
     owners = groups.repeat_interleave(features.shape[1])
     patches = features.flatten(0, 1)
     chosen = coreset(patches, size=settings.size, generator=generator)
-    bank, owners = patches[chosen.to(patches.device)], owners[chosen].to(patches.device)
+    device = patches.device
+    bank, owners = patches[chosen.to(device)], owners[chosen].to(device)
     distances = torch.cat(
         [
             nearest_distances(of_image, bank, allowed=owners != group)
@@ -101,6 +161,8 @@ def fit_patch_bank(
         distance_mean=mean,
         distance_deviation=deviation.clamp_min(1e-6),
         owners=owners,
+        images=(chosen // features.shape[1]).to(device),
+        patches=(chosen % features.shape[1]).to(device),
     )
 
 
@@ -161,6 +223,28 @@ def nearest_distances(patches: Tensor, bank: Tensor, *, allowed: Tensor | None =
     nearest = torch.cat([find(part, bank, halves) for part in torch.split(patches, _AT_ONCE)])
     squares = patches.square().sum(1) - 2 * nearest
     return torch.where(nearest.isneginf(), _FARTHEST, squares.clamp_min(0).sqrt())
+
+
+def nearest_entries(
+    patches: Tensor, bank: Tensor, *, allowed: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Find the entry of the bank (m, D) nearest to each vector (P, D), and its distance.
+
+    Args:
+        patches: what is looked up; a few, for all are held against all at once.
+        bank: what is there, of any float type.
+        allowed: as in `nearest_distances`.
+
+    Returns:
+        Positions in the bank, int64, shape (P,), and distances, float32, shape (P,).
+    """
+    distances = torch.cdist(
+        patches[None], bank.float()[None], compute_mode="donot_use_mm_for_euclid_dist"
+    )[0]
+    if allowed is not None:
+        distances = distances.masked_fill(~allowed, _FARTHEST if not allowed.any() else torch.inf)
+    found = distances.min(1)
+    return found.indices, found.values
 
 
 def _nearest(patches: Tensor, bank: Tensor, halves: Tensor) -> Tensor:
