@@ -250,7 +250,7 @@ def test_the_nearest_normal_patch_of_a_support_study_is_of_another_and_as_far_as
 def test_nothing_is_near_where_no_entry_counts():
     tokens = random_tokens(2)
     bank = fit_patch_bank(tokens, torch.arange(2), settings=ALL, generator=seeded(0))
-    alone = replace(bank, owners=torch.zeros_like(bank.owners))
+    alone = replace(bank, owners=torch.zeros(18, dtype=torch.int64))
     found = alone.nearest(tokens[:1], torch.tensor([[0, 0]]), without=0)
     assert found is not None
     assert found.distances.tolist() == [2.0]
@@ -261,6 +261,7 @@ def test_entries_of_a_coreset_keep_their_image_and_place():
     bank = fit_patch_bank(tokens, GROUPS, settings=replace(ALL, size=10), generator=seeded(0))
     joined = join_blocks(tokens)
     torch.testing.assert_close(bank.bank, joined[bank.images, bank.patches].half())
+    assert bank.owners is not None
     assert torch.equal(bank.owners, GROUPS[bank.images])
 
 
