@@ -16,8 +16,9 @@ from torch import Tensor
 
 from ai_core.backbone import Backbone, Encoded
 from ai_core.errors import CalibrationError
+from ai_core.fitting.blend import with_blend
 from ai_core.fitting.fit import make_pool, support_bank, support_scope, train_head
-from ai_core.fitting.support import Support, prepare_support
+from ai_core.fitting.support import Support, encode_images, prepare_support
 from ai_core.image_score import merge_views, score_held_out
 from ai_core.images import Views, check_support
 from ai_core.model import FoldHeads, Head, PatchBank, farthest_distance
@@ -76,6 +77,9 @@ HeldOut = Callable[[int], Iterable[Tensor] | None]
 """Returns all images of a study by its index, in batches as `Detector.score` takes them; None where
 the support set holds them all already."""
 
+HeldOutPlaces = Callable[[int], Tensor]
+"""Returns the places of all images of a study along their series, in the order of `HeldOut`."""
+
 StudyScore = Callable[[int, Tensor, Tensor], float]
 """Makes a study's score from its index, the maps of its images, shape (n, 224, 224), and their
 image scores, shape (n,): for studies that are scored as volumes."""
@@ -112,6 +116,8 @@ def cross_fit(
     method: Aggregate,
     held_out: HeldOut | None,
     study_score: StudyScore | None = None,
+    series_places: Tensor | None = None,
+    held_out_places: HeldOutPlaces | None = None,
     views: Views,
 ) -> CalibratedHeads:
     """Fit a head without each fold, and score its studies by it; see `fit_calibrated`.
@@ -121,20 +127,38 @@ def cross_fit(
         ImageInputError, SupportSetError: as `Detector.fit`.
     """
     check_support(images, views=views.count)
-    plan = _Plan.make(images, groups, folds=folds, backbone=backbone, generator=generator)
+    plan = _Plan.make(
+        images,
+        groups,
+        folds=folds,
+        backbone=backbone,
+        generator=generator,
+        series_places=series_places,
+    )
     fit = _Fit(plan, backbone, preset, generator, progress)
-    heads: list[Head] = []
+    heads = with_blend(
+        [fit.head(fold) for fold in range(plan.count)],
+        support=plan.support,
+        folds=plan.folds,
+        preset=preset,
+    )
     raw: list[list[_Raw]] = []
     farthest = 0.0
     for fold in range(plan.count):
-        heads.append(fit.head(fold))
         raw.append([])
         for study in plan.studies_of(fold):
             others = plan.support.part(plan.support.groups != study).encoded.embedding
             maps, scores = [], []
-            for encoded in _encoded_study(fit, study, held_out):
+            for encoded, places in _encoded_study(fit, study, held_out, held_out_places):
                 found = merge_views(
-                    *score_held_out(heads[-1], encoded.tokens, preset=preset, study=study),
+                    *score_held_out(
+                        heads[fold],
+                        encoded.tokens,
+                        preset=preset,
+                        study=study,
+                        number=fold,
+                        series_places=places,
+                    ),
                     views=views,
                 )
                 if study_score is not None:
@@ -221,6 +245,7 @@ class _Plan:
         folds: int,
         backbone: Backbone,
         generator: torch.Generator,
+        series_places: Tensor | None,
     ) -> "_Plan":
         if len(groups) != len(images):
             raise CalibrationError(f"{len(images)} images, but {len(groups)} study indices")
@@ -233,7 +258,9 @@ class _Plan:
         turns = torch.randperm(len(studies), generator=generator) % folds
         fold_of = dict(zip(studies, turns.tolist(), strict=True))
         return cls(
-            support=prepare_support(images, groups=groups, backbone=backbone),
+            support=prepare_support(
+                images, groups=groups, backbone=backbone, series_places=series_places
+            ),
             folds=torch.tensor([fold_of[group] for group in groups]),
             count=folds,
         )
@@ -295,13 +322,22 @@ class _Fit:
         return head
 
 
-def _encoded_study(fit: _Fit, study: int, held_out: HeldOut | None) -> Iterator[Encoded]:
+def _encoded_study(
+    fit: _Fit, study: int, held_out: HeldOut | None, held_out_places: HeldOutPlaces | None
+) -> Iterator[tuple[Encoded, Tensor | None]]:
+    """Yield a study's encoded images, batch by batch, with their places along the series."""
     batches = held_out(study) if held_out is not None else None
     if batches is None:
-        yield fit.plan.support.part(fit.plan.support.groups == study).encoded
+        own = fit.plan.support.part(fit.plan.support.groups == study)
+        yield own.encoded, own.series_places
         return
+    places = None if held_out_places is None else held_out_places(study)
+    done = 0
     for batch in batches:
-        yield fit.backbone.encode(batch)
+        end = done + len(batch)
+        encoded = encode_images(batch, backbone=fit.backbone)
+        yield encoded, None if places is None else places[done:end]
+        done = end
 
 
 def _named(progress: Progress, stage: str) -> Progress:

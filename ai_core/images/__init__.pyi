@@ -4,6 +4,7 @@ from .body import (
 )
 from .checks import (
     check_images,
+    check_series_places,
     check_support,
     image_digests,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "between_percentiles",
     "body_box",
     "check_images",
+    "check_series_places",
     "check_support",
     "heat_colours",
     "image_digests",

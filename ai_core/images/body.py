@@ -34,8 +34,8 @@ def body_box(rgb: npt.NDArray[np.float32]) -> Box:
         (36, 52, 48, 76)
     """
     (cells,) = body_cells(torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None])
-    rows = _extent(cells.any(axis=1), length=rgb.shape[0])
-    columns = _extent(cells.any(axis=0), length=rgb.shape[1])
+    rows = _extent(np.any(cells, axis=1), length=rgb.shape[0])
+    columns = _extent(np.any(cells, axis=0), length=rgb.shape[1])
     return rows[0], columns[0], rows[1] - rows[0], columns[1] - columns[0]
 
 

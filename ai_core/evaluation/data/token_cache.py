@@ -138,7 +138,8 @@ def _encode(
             pictures = [read_item(item, geometry=geometry, look=look) for item in chosen]
             began = time.perf_counter()
             at = start * views
-            for part in torch.cat([one.views for one in pictures]).split(backbone.batch_size):
+            inputs = torch.cat([one.views for one in pictures])
+            for part in torch.split(inputs, backbone.batch_size):
                 encoded = backbone.encode(part)
                 tokens[at : at + len(part)] = encoded.tokens.cpu().numpy()
                 at += len(part)

@@ -174,7 +174,7 @@ def _left_out_scores(
     if len(set(owner.tolist())) < 2:
         return None
     best: dict[int, float] = {}
-    for patches, unit in zip(joined.split(views.count), units[:: views.count], strict=True):
+    for patches, unit in zip(torch.split(joined, views.count), units[:: views.count], strict=True):
         distances = nearest_distances(patches.flatten(0, 1), bank, allowed=owner != unit)
         distances = distances.view(patches.shape[:2])
         _, score = merge_views(_upsampled(distances), _highest(distances).cpu(), views=views)
