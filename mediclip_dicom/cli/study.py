@@ -10,6 +10,7 @@ from mediclip_dicom.cli.display import (
     escape_markup,
     local_time,
     make_table,
+    p_value_text,
     score_text,
     verdict_text,
 )
@@ -99,7 +100,7 @@ def _print_verdicts(run: "RunDetails") -> None:
             verdict_text(verdict.verdict),
             score_text(verdict.score),
             score_text(verdict.operating_point),
-            score_text(verdict.p_value),
+            p_value_text(verdict.p_value, extrapolated=verdict.extrapolated),
         )
     if run.verdicts:
         console.print(table)
@@ -138,7 +139,7 @@ def _print_findings(task: str, findings: "FindingRows") -> None:
             row.slices,
             f"{row.key_sop_uid} frame {row.key_frame}, row {row.row}, column {row.column}",
             score_text(row.peak),
-            score_text(row.p_value),
+            p_value_text(row.p_value, extrapolated=row.extrapolated),
         )
     console.print(table)
     if findings.further or findings.specks:

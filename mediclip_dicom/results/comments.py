@@ -31,6 +31,12 @@ def comments(reading: Reading, findings: Findings) -> Iterator[str]:
             f"Verdict: {Verdict(reading.verdict).value}. Anomaly score of the study "
             f"{reading.score:.4g}{_p_value(reading.p_value)}."
         )
+    if reading.extrapolated(reading.p_value):
+        yield (
+            f"p-values below 1/{reading.k + 1} = {1 / (reading.k + 1):.2g} are extrapolated: "
+            f"{reading.k} normal studies can't count so low, and the shape of their highest scores "
+            "gives the figure."
+        )
     yield from _series(reading)
     if not reading.backbone_trained:
         yield "The vision backbone is untrained: a demonstration without clinical meaning."

@@ -143,7 +143,7 @@ def _fuse(
         where += f", frame {image.frame_number}"
     task = f"{to_ascii(reading.task_name)[:40]} version {reading.task_version}"
     lines = [
-        f"{task}: study {reading.verdict}",
+        f"{task}: study {reading.verdict}{_p_value(reading)}",
         "; ".join(filter(None, (f"{where}: {score}", _label(findings)))),
     ]
     if not reading.backbone_trained:
@@ -156,6 +156,13 @@ def _fuse(
         caption=Caption(lines, orientation),
         marks=[Mark(str(finding.number), finding.box) for finding in findings],
     )
+
+
+def _p_value(reading: Reading) -> str:
+    if reading.p_value is None:
+        return ""
+    mark = " (extrapolated)" if reading.extrapolated(reading.p_value) else ""
+    return f", p = {reading.p_value:.2g}{mark}"
 
 
 def _label(findings: Sequence[Finding]) -> str:

@@ -37,7 +37,8 @@ def describe(finding: Finding) -> str:
         parts.append(f"centre at ({x:.0f}, {y:.0f}, {z:.0f}) mm in the patient")
     parts.append(f"peak score {finding.peak:.3g}")
     if finding.p_value is not None:
-        parts.append(f"p = {finding.p_value:.2g}")
+        mark = " (extrapolated)" if finding.extrapolated else ""
+        parts.append(f"p = {finding.p_value:.2g}{mark}")
     return ", ".join(parts) + "."
 
 
@@ -92,4 +93,5 @@ def _p_value(reading: Reading) -> str:
     if reading.p_value is None:
         return ""
     rate = f"{reading.false_positive_rate:.3%}".rstrip("%").rstrip("0").rstrip(".")
-    return f", p = {reading.p_value:.2g} ({rate} % operating point, {reading.k} normals)"
+    mark = "; extrapolated" if reading.extrapolated(reading.p_value) else ""
+    return f", p = {reading.p_value:.2g} ({rate} % operating point, {reading.k} normals{mark})"

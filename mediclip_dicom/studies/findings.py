@@ -31,6 +31,7 @@ class FindingRow:
         centre_mm: centre in patient coordinates; None without a plane.
         peak: highest score of the map in it.
         p_value: p-value of its score; None where the version has none.
+        extrapolated: whether the p-value is below 1 / (k + 1), which counting can't reach.
     """
 
     number: int
@@ -50,6 +51,7 @@ class FindingRow:
     centre_mm: tuple[float, float, float] | None
     peak: float
     p_value: float | None
+    extrapolated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def findings_from_json(text: str | None) -> FindingRows | None:
 def _from_stored(row: dict[str, object]) -> FindingRow:
     centre = row.pop("centre_mm")
     known = {name: row.get(name) for name in _NAMES}
+    known["extrapolated"] = bool(known["extrapolated"])  # absent in the first rows of 0.2
     place = tuple(centre) if isinstance(centre, Iterable) else None
     return FindingRow(**known, centre_mm=place)  # type: ignore[arg-type]
 
@@ -115,4 +118,5 @@ def _row(finding: Finding) -> FindingRow:
         centre_mm=finding.centre_mm,
         peak=finding.peak,
         p_value=finding.p_value,
+        extrapolated=finding.extrapolated,
     )

@@ -71,7 +71,12 @@ def find(reading: Reading) -> Findings:
     specks = len(candidates) - (len(large) or len(reported))
     return Findings(
         reported=tuple(
-            _measure(candidate, regions[candidate.stack], number=number)
+            _measure(
+                candidate,
+                regions[candidate.stack],
+                number=number,
+                extrapolated=reading.extrapolated(candidate.p_value),
+            )
             for number, candidate in enumerate(reported, start=1)
         ),
         further=len(large) - len(reported) if large else 0,
@@ -142,7 +147,9 @@ def _candidates(found: StackRegions, stack: int, reading: Reading) -> list[_Cand
     return candidates
 
 
-def _measure(candidate: _Candidate, found: StackRegions, *, number: int) -> Finding:
+def _measure(
+    candidate: _Candidate, found: StackRegions, *, number: int, extrapolated: bool
+) -> Finding:
     """Measure a region on the frame with its largest cross-section."""
     stack = found.stack
     pieces = list(candidate.pieces)
@@ -184,6 +191,7 @@ def _measure(candidate: _Candidate, found: StackRegions, *, number: int) -> Find
         size=size,
         peak=candidate.peak,
         p_value=candidate.p_value,
+        extrapolated=extrapolated,
         stack=candidate.stack,
         region=candidate.region,
     )

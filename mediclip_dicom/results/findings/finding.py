@@ -46,6 +46,7 @@ class Finding:
         peak: highest value of the map in it.
         p_value: p-value of its score: the image score of its best frame, not above its own peak.
             None where the reading has no p-values.
+        extrapolated: whether the p-value is below 1 / (k + 1), which counting can't reach.
         stack: index of its stack in the reading's findings.
         region: its region in that stack.
     """
@@ -62,6 +63,7 @@ class Finding:
     size: Size
     peak: float
     p_value: float | None
+    extrapolated: bool = False
     stack: int
     region: int
 

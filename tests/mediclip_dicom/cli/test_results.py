@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom import dcmread
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
 
+from mediclip_dicom.database import TaskVerdict
 from tests.factories.command_line import Cli
 from tests.factories.studies import PATIENT_ID, study_uid
 from tests.factories.tasks import TASK
@@ -73,6 +76,19 @@ def test_study_show_lists_the_findings(cli: Cli, task_config: Path, read_study: 
     assert said.code == 0
     assert f"findings of {TASK}" in said.text
     assert "slice" in said.text
+
+
+def test_study_show_marks_p_values_that_no_counting_reaches(
+    cli: Cli, task_config: Path, read_study: list[Path], fitted_sessions: sessionmaker[Session]
+) -> None:
+    """The task's four normals can count down to 0.2; its false-positive rate is 0.25."""
+    for p_value, marked in ((0.21, False), (0.2, False), (0.15, True)):
+        with fitted_sessions.begin() as session:
+            verdict = session.scalars(select(TaskVerdict)).one()
+            verdict.p_value = p_value
+        said = cli("--config", task_config, "study", "show", study_uid(50))
+        (line,) = [line for line in said.out.splitlines() if f"{p_value:.4f}" in line]
+        assert ("extrapolated" in line) == marked
 
 
 @pytest.mark.parametrize("command", ["render", "export"])
