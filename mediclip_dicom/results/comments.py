@@ -10,7 +10,7 @@ from mediclip_dicom.results.bands import bands
 from mediclip_dicom.results.findings import GROWTH, SPECK_MM, Findings
 from mediclip_dicom.results.identity import to_ascii
 from mediclip_dicom.results.reading import LEFT_OUT, ImageReading, Reading
-from mediclip_dicom.results.wording import describe, sentence
+from mediclip_dicom.results.wording import describe, describe_normal, sentence
 
 
 def comments(reading: Reading, findings: Findings) -> Iterator[str]:
@@ -18,6 +18,8 @@ def comments(reading: Reading, findings: Findings) -> Iterator[str]:
     yield sentence(reading, findings)
     for finding in findings.reported:
         yield describe(finding)
+        if (normal := findings.compared_with(finding.number)) is not None:
+            yield describe_normal(normal, k=reading.k)
     yield from _counts(findings)
     read = sum(image.skipped is None for image in reading.images)
     yield (

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ai_core import Verdict
+from mediclip_dicom.results.comparison import NormalPatch
 from mediclip_dicom.results.findings.finding import Finding, Size
 from mediclip_dicom.results.findings.measure import diameters
 from mediclip_dicom.results.findings.regions import Levels, StackRegions, find_regions
@@ -35,6 +37,8 @@ class Findings:
         reported: the first of them by rank, numbered from 1.
         further: number of findings that are counted only.
         specks: number of regions that are smaller than a finding.
+        compared: nearest normal patch of each reported finding, in their order; None where they
+            were not looked up, or the task version can't.
         regions: regions of each stack, in the order of the reading.
         marked: frames with a part of a region, in the order of the reading.
     """
@@ -44,6 +48,12 @@ class Findings:
     specks: int
     regions: tuple[StackRegions, ...]
     marked: tuple[ImageReading, ...]
+    compared: tuple[NormalPatch, ...] | None = None
+
+    def compared_with(self, number: int) -> NormalPatch | None:
+        """Return the nearest normal patch of a finding, if it is known."""
+        patches = (patch for patch in self.compared or () if patch.finding == number)
+        return next(patches, None)
 
 
 def find(reading: Reading) -> Findings:
@@ -157,9 +167,10 @@ def _measure(
     per_slice = np.bincount(slices, weights=found.pixels[pieces])
     largest = np.flatnonzero(per_slice == per_slice.max())
     key = int(largest[len(largest) // 2])  # of equal ones the middle
-    _, labels = found.read(key)
+    values, labels = found.read(key)
     mask = labels == candidate.region
     row, column = np.nonzero(mask)
+    peak_row, peak_column = _peak_place(values, row, column)
     pixel_size = stack.pixel_size
     size = Size(
         volume_mm3=candidate.size if stack.volumetric and pixel_size is not None else None,
@@ -188,6 +199,8 @@ def _measure(
         row=round(float(row.mean())) + 1,
         column=round(float(column.mean())) + 1,
         box=(int(row.min()) + 1, int(column.min()) + 1, int(row.max()) + 1, int(column.max()) + 1),
+        peak_row=peak_row + 1,
+        peak_column=peak_column + 1,
         size=size,
         peak=candidate.peak,
         p_value=candidate.p_value,
@@ -195,6 +208,20 @@ def _measure(
         stack=candidate.stack,
         region=candidate.region,
     )
+
+
+def _peak_place(
+    values: npt.NDArray[np.float32], row: npt.NDArray[np.intp], column: npt.NDArray[np.intp]
+) -> tuple[int, int]:
+    """Return the pixel of the highest value, from 0; of equal ones the nearest to their middle.
+
+    A map is cut at its image score, so that its highest pixels tie.
+    """
+    inside = values[row, column]
+    highest = inside == inside.max()
+    row, column = row[highest], column[highest]
+    nearest = int(((row - row.mean()) ** 2 + (column - column.mean()) ** 2).argmin())
+    return int(row[nearest]), int(column[nearest])
 
 
 def _centre(found: StackRegions, pieces: Sequence[int]) -> tuple[float, float, float] | None:

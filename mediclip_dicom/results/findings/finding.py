@@ -42,6 +42,8 @@ class Finding:
         row: row of the centre on the key image, from 1.
         column: column of the centre on the key image, from 1.
         box: first row, first column, last row and last column on the key image, from 1.
+        peak_row: row of its highest value on the key image, from 1.
+        peak_column: column of its highest value on the key image, from 1.
         size: its measurements.
         peak: highest value of the map in it.
         p_value: p-value of its score: the image score of its best frame, not above its own peak.
@@ -60,6 +62,8 @@ class Finding:
     row: int
     column: int
     box: tuple[int, int, int, int]
+    peak_row: int
+    peak_column: int
     size: Size
     peak: float
     p_value: float | None
