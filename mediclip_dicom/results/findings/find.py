@@ -12,8 +12,9 @@ import numpy.typing as npt
 from ai_core import Verdict
 from mediclip_dicom.results.comparison import NormalPatch
 from mediclip_dicom.results.findings.finding import Finding, Size
+from mediclip_dicom.results.findings.levels import Levels
 from mediclip_dicom.results.findings.measure import diameters
-from mediclip_dicom.results.findings.regions import Levels, StackRegions, find_regions
+from mediclip_dicom.results.findings.regions import StackRegions, find_regions
 from mediclip_dicom.results.findings.stacks import stacks_of
 from mediclip_dicom.results.reading import ImageReading, Reading
 
@@ -26,6 +27,12 @@ SPECK_MM = 4.0
 SPECK_SHARE = 0.0002
 """Share of an image below which a region is a speck where the pixels' size is unknown."""
 
+PATCH = 14
+"""Side in pixels of the smallest patch that a tower sees in its input; nothing smaller is
+resolved. A bump of a single patch covers less than half of it at its level, a lesion more."""
+
+_LEAST_CROSS_SECTION, _LEAST_OF_LONG, _LEAST_LENGTH = PATCH**2 / 2, PATCH**2 / 8, PATCH / 2
+
 _NO_SPACING = "the image has no pixel spacing"
 
 
@@ -36,7 +43,8 @@ class Findings:
     Attributes:
         reported: the first of them by rank, numbered from 1.
         further: number of findings that are counted only.
-        specks: number of regions that are smaller than a finding.
+        specks: number of regions that are smaller than a finding: than `SPECK_MM`, or than the
+            detector resolves.
         compared: nearest normal patch of each reported finding, in their order; None where they
             were not looked up, or the task version can't.
         regions: regions of each stack, in the order of the reading.
@@ -67,10 +75,10 @@ def find(reading: Reading) -> Findings:
     """
     if reading.verdict != Verdict.ABNORMAL or reading.operating_point is None:
         return Findings((), 0, 0, (), ())
-    levels = Levels.at(reading.operating_point, smoothed=reading.smoothed)
     regions: list[StackRegions] = []
     candidates: list[_Candidate] = []
     for stack in stacks_of(reading.images):
+        levels = Levels.of(stack, reading.operating_point, smoothed=reading.smoothed)
         found = find_regions(stack, levels)
         if found.count:
             candidates += _candidates(found, len(regions), reading)
@@ -151,10 +159,29 @@ def _candidates(found: StackRegions, stack: int, reading: Reading) -> list[_Cand
                 size=size,
                 peak=peak,
                 p_value=None if reading.p_value_of is None else reading.p_value_of(score),
-                speck=size < smallest,
+                speck=size < smallest or not _resolved(found, pieces),
             )
         )
     return candidates
+
+
+def _resolved(found: StackRegions, pieces: npt.NDArray[np.intp]) -> bool:
+    """Return whether a region is as large as the detector can resolve, in its largest slice.
+
+    Half a patch will do; an eighth where it is at least half a patch's side long along the normal.
+    """
+    image = found.stack.images[0]
+    placement = image.placement
+    if placement is None:
+        raise ValueError("a stack holds scored frames only")
+    down, across = placement.height / placement.rows, placement.width / placement.columns
+    slices, at = np.unique(found.slices[pieces], return_inverse=True)
+    area = down * across * float(np.bincount(at, weights=found.pixels[pieces]).max())
+    if found.stack.volumetric and found.stack.pixel_size is not None:
+        length = sum(found.stack.thickness[n] for n in slices) / found.stack.pixel_size[0] * down
+        if length >= _LEAST_LENGTH and area >= _LEAST_OF_LONG:
+            return True
+    return area >= _LEAST_CROSS_SECTION
 
 
 def _measure(
@@ -203,6 +230,7 @@ def _measure(
         peak_column=peak_column + 1,
         size=size,
         peak=candidate.peak,
+        floor=found.floor_of(candidate.region),
         p_value=candidate.p_value,
         extrapolated=extrapolated,
         stack=candidate.stack,

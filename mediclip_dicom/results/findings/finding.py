@@ -46,6 +46,7 @@ class Finding:
         peak_column: column of its highest value on the key image, from 1.
         size: its measurements.
         peak: highest value of the map in it.
+        floor: level of the map down to which it has grown.
         p_value: p-value of its score: the image score of its best frame, not above its own peak.
             None where the reading has no p-values.
         extrapolated: whether the p-value is below 1 / (k + 1), which counting can't reach.
@@ -66,6 +67,7 @@ class Finding:
     peak_column: int
     size: Size
     peak: float
+    floor: float
     p_value: float | None
     extrapolated: bool = False
     stack: int
