@@ -15,7 +15,11 @@ from ai_core.presets import Preset
 
 @torch.no_grad()
 def score_tokens(
-    head: Head | FoldHeads, tokens: Tensor, *, preset: Preset
+    head: Head | FoldHeads,
+    tokens: Tensor,
+    *,
+    preset: Preset,
+    series_places: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Compute reported maps and image scores from patch tokens.
 
@@ -29,21 +33,29 @@ def score_tokens(
         head: the fitted head, or the heads of the folds.
         tokens: as `Encoded.tokens`, shape (N, blocks, patches, width), N at least 1.
         preset: the choices that the heads were fitted with.
+        series_places: place of each image along its series, see `Detector.score`.
 
     Returns:
         Maps, shape (N, 224, 224), and scores, shape (N,), float32 on the CPU.
     """
     if isinstance(head, FoldHeads):
-        return _cut_maps(head.heads, tokens, preset=preset, without=None)
-    maps = _log_maps(head, tokens, preset=preset)
-    deviation = None if head.patch_bank is None else head.patch_bank.deviation(tokens)
+        return _cut_maps(
+            head.heads, tokens, preset=preset, series_places=series_places, without=None
+        )
+    maps, bank = _log_maps(head, tokens, preset=preset), head.patch_bank
+    deviation = None if bank is None else bank.deviation(tokens, series_places=series_places)
     reported = reported_map(maps, preset=preset, deviation=deviation)
     return reported.cpu(), image_scores(reported, preset=preset).cpu()
 
 
 @torch.no_grad()
 def score_held_out(
-    head: Head, tokens: Tensor, *, preset: Preset, study: int
+    head: Head,
+    tokens: Tensor,
+    *,
+    preset: Preset,
+    study: int,
+    series_places: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Compute maps and scores of a support study's images as those of a new study are computed.
 
@@ -52,19 +64,29 @@ def score_held_out(
         tokens: of the study's images, shape (N, blocks, patches, width), N at least 1.
         preset: the choices that the head was fitted with.
         study: its index; its own entries of the patch bank don't count.
+        series_places: place of each image along its series, see `Detector.score`.
 
     Returns:
         As `score_tokens`, of this one head.
     """
-    return _cut_maps((head,), tokens, preset=preset, without=study)
+    return _cut_maps((head,), tokens, preset=preset, series_places=series_places, without=study)
 
 
 def _cut_maps(
-    heads: Sequence[Head], tokens: Tensor, *, preset: Preset, without: int | None
+    heads: Sequence[Head],
+    tokens: Tensor,
+    *,
+    preset: Preset,
+    series_places: Tensor | None,
+    without: int | None,
 ) -> tuple[Tensor, Tensor]:
     bank = heads[0].patch_bank
     maps = _mean_maps(heads, tokens, preset=preset)
-    deviation = None if bank is None else bank.deviation(tokens, without=without)
+    deviation = (
+        None
+        if bank is None
+        else bank.deviation(tokens, series_places=series_places, without=without)
+    )
     reported = reported_map(maps, preset=preset, deviation=deviation)
     scores = image_scores(reported, preset=preset)
     return torch.minimum(reported, scores[:, None, None]).cpu(), scores.cpu()

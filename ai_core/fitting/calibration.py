@@ -76,6 +76,9 @@ HeldOut = Callable[[int], Iterable[Tensor] | None]
 """Returns all images of a study by its index, in batches as `Detector.score` takes them; None where
 the support set holds them all already."""
 
+HeldOutPlaces = Callable[[int], Tensor]
+"""Returns the places of all images of a study along their series, in the order of `HeldOut`."""
+
 StudyScore = Callable[[int, Tensor, Tensor], float]
 """Makes a study's score from its index, the maps of its images, shape (n, 224, 224), and their
 image scores, shape (n,): for studies that are scored as volumes."""
@@ -112,6 +115,8 @@ def cross_fit(
     method: Aggregate,
     held_out: HeldOut | None,
     study_score: StudyScore | None = None,
+    series_places: Tensor | None = None,
+    held_out_places: HeldOutPlaces | None = None,
 ) -> CalibratedHeads:
     """Fit a head without each fold, and score its studies by it; see `fit_calibrated`.
 
@@ -119,7 +124,14 @@ def cross_fit(
         CalibrationError: fewer than 2 folds, or too few studies for them.
         ImageInputError, SupportSetError: as `Detector.fit`.
     """
-    plan = _Plan.make(images, groups, folds=folds, backbone=backbone, generator=generator)
+    plan = _Plan.make(
+        images,
+        groups,
+        folds=folds,
+        backbone=backbone,
+        generator=generator,
+        series_places=series_places,
+    )
     fit = _Fit(plan, backbone, preset, generator, progress)
     heads: list[Head] = []
     raw: list[list[_Raw]] = []
@@ -130,8 +142,10 @@ def cross_fit(
         for study in plan.studies_of(fold):
             others = plan.support.part(plan.support.groups != study).encoded.embedding
             maps, scores = [], []
-            for encoded in _encoded_study(fit, study, held_out):
-                found = score_held_out(heads[-1], encoded.tokens, preset=preset, study=study)
+            for encoded, places in _encoded_study(fit, study, held_out, held_out_places):
+                found = score_held_out(
+                    heads[-1], encoded.tokens, preset=preset, study=study, series_places=places
+                )
                 if study_score is not None:
                     maps.append(found[0])
                 scores.append(found[1])
@@ -216,6 +230,7 @@ class _Plan:
         folds: int,
         backbone: Backbone,
         generator: torch.Generator,
+        series_places: Tensor | None,
     ) -> "_Plan":
         check_support(images)
         if len(groups) != len(images):
@@ -229,7 +244,9 @@ class _Plan:
         turns = torch.randperm(len(studies), generator=generator) % folds
         fold_of = dict(zip(studies, turns.tolist(), strict=True))
         return cls(
-            support=prepare_support(images, groups=groups, backbone=backbone),
+            support=prepare_support(
+                images, groups=groups, backbone=backbone, series_places=series_places
+            ),
             folds=torch.tensor([fold_of[group] for group in groups]),
             count=folds,
         )
@@ -291,13 +308,21 @@ class _Fit:
         return head
 
 
-def _encoded_study(fit: _Fit, study: int, held_out: HeldOut | None) -> Iterator[Encoded]:
+def _encoded_study(
+    fit: _Fit, study: int, held_out: HeldOut | None, held_out_places: HeldOutPlaces | None
+) -> Iterator[tuple[Encoded, Tensor | None]]:
+    """Yield a study's encoded images, batch by batch, with their places along the series."""
     batches = held_out(study) if held_out is not None else None
     if batches is None:
-        yield fit.plan.support.part(fit.plan.support.groups == study).encoded
+        own = fit.plan.support.part(fit.plan.support.groups == study)
+        yield own.encoded, own.series_places
         return
+    places = None if held_out_places is None else held_out_places(study)
+    done = 0
     for batch in batches:
-        yield fit.backbone.encode(batch)
+        end = done + len(batch)
+        yield fit.backbone.encode(batch), None if places is None else places[done:end]
+        done = end
 
 
 def _named(progress: Progress, stage: str) -> Progress:

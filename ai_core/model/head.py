@@ -13,7 +13,7 @@ from ai_core.model.settings import PatchBankSettings
 
 _ADAPTERS = "adapters."
 _HEADS = "heads."
-_PROVENANCE = ("owners", "images", "patches")
+_PROVENANCE = ("owners", "images", "patches", "series_places")
 """Tensors of a patch bank that detectors saved by earlier versions lack."""
 
 

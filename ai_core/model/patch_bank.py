@@ -24,6 +24,9 @@ _AT_ONCE = 2048
 _SKETCH = 64
 """Random directions in which the coreset measures distances."""
 
+MIDDLE_OF_SERIES = 0.5
+"""Place along a series of an image that has none, where the support set's images have one."""
+
 _FARTHEST = 2.0
 """Distance to a bank of which nothing counts: the largest between unit vectors."""
 
@@ -65,6 +68,8 @@ class PatchBank:
             above.
         patches: index of each entry in the patch grid of its image, row by row, int64, shape (m,);
             None as above.
+        series_places: place of each entry's image along its series, float32, shape (m,); None
+            where the support set was given without, and then no place along a series counts.
     """
 
     settings: PatchBankSettings
@@ -74,8 +79,11 @@ class PatchBank:
     owners: Tensor | None = None
     images: Tensor | None = None
     patches: Tensor | None = None
+    series_places: Tensor | None = None
 
-    def deviation(self, tokens: Tensor, *, without: int | None = None) -> Tensor:
+    def deviation(
+        self, tokens: Tensor, *, series_places: Tensor | None = None, without: int | None = None
+    ) -> Tensor:
         """Compute each patch's distance in standard deviations above normal, (N, patches).
 
         Beyond `_LINEAR` deviations it grows as a logarithm: a very uniform support set has tiny
@@ -83,9 +91,10 @@ class PatchBank:
 
         Args:
             tokens: as `Encoded.tokens`, shape (N, blocks, patches, width).
+            series_places: place of each image along its series, see `Detector.score`.
             without: a study whose own entries don't count.
         """
-        features = patch_features(tokens, self.settings)
+        features = self._features(tokens, series_places)
         distances = nearest_distances(
             features.flatten(0, 1), self.bank, allowed=self._allowed(without)
         )
@@ -95,13 +104,19 @@ class PatchBank:
         )
 
     def nearest(
-        self, tokens: Tensor, places: Tensor, *, without: int | None = None
+        self,
+        tokens: Tensor,
+        places: Tensor,
+        *,
+        series_places: Tensor | None = None,
+        without: int | None = None,
     ) -> NearestPatches | None:
         """Find the normal patch nearest to each of some patches of one image.
 
         Args:
             tokens: of the image, as `Encoded.tokens`, shape (1, blocks, patches, width).
             places: row and column of each patch in the patch grid, int64, shape (P, 2).
+            series_places: place of the image along its series, shape (1,), see `Detector.score`.
             without: a study whose own entries don't count.
 
         Returns:
@@ -109,7 +124,7 @@ class PatchBank:
         """
         if self.owners is None or self.images is None or self.patches is None:
             return None
-        features = patch_features(tokens, self.settings)[0]
+        features = self._features(tokens, series_places)[0]
         side = math.isqrt(len(features))
         chosen = features[(places[:, 0] * side + places[:, 1]).to(features.device)]
         entries, distances = nearest_entries(chosen, self.bank, allowed=self._allowed(without))
@@ -122,6 +137,13 @@ class PatchBank:
             distances=distances.cpu(),
         )
 
+    def _features(self, tokens: Tensor, series_places: Tensor | None) -> Tensor:
+        if self.series_places is None:
+            return patch_features(tokens, self.settings)
+        if series_places is None:
+            series_places = torch.full((len(tokens),), MIDDLE_OF_SERIES)
+        return patch_features(tokens, self.settings, series_places=series_places)
+
     def _allowed(self, without: int | None) -> Tensor | None:
         if without is None or self.owners is None:
             return None
@@ -129,7 +151,12 @@ class PatchBank:
 
 
 def fit_patch_bank(
-    tokens: Tensor, groups: Tensor, *, settings: PatchBankSettings, generator: torch.Generator
+    tokens: Tensor,
+    groups: Tensor,
+    *,
+    settings: PatchBankSettings,
+    generator: torch.Generator,
+    series_places: Tensor | None = None,
 ) -> PatchBank:
     """Fill a bank from a support set.
 
@@ -139,15 +166,18 @@ def fit_patch_bank(
             counts as a study.
         settings: how much is kept, and of what.
         generator: on the CPU; draws candidates and sketch.
+        series_places: place of each image along its series, in [0, 1] or NaN, shape (k,); None
+            where no place along a series counts.
     """
     if bool((groups == groups[0]).all()):
         groups = torch.arange(len(groups))
-    features = patch_features(tokens, settings)
+    features = patch_features(tokens, settings, series_places=series_places)
     owners = groups.repeat_interleave(features.shape[1])
     patches = features.flatten(0, 1)
     chosen = coreset(patches, size=settings.size, generator=generator)
     device = patches.device
     bank, owners = patches[chosen.to(device)], owners[chosen].to(device)
+    images = chosen // features.shape[1]
     distances = torch.cat(
         [
             nearest_distances(of_image, bank, allowed=owners != group)
@@ -161,20 +191,26 @@ def fit_patch_bank(
         distance_mean=mean,
         distance_deviation=deviation.clamp_min(1e-6),
         owners=owners,
-        images=(chosen // features.shape[1]).to(device),
+        images=images.to(device),
         patches=(chosen % features.shape[1]).to(device),
+        series_places=None if series_places is None else series_places.float()[images].to(device),
     )
 
 
-def patch_features(tokens: Tensor, settings: PatchBankSettings) -> Tensor:
+def patch_features(
+    tokens: Tensor, settings: PatchBankSettings, *, series_places: Tensor | None = None
+) -> Tensor:
     """Compute the features that patches are compared by, float32, shape (N, patches, features).
 
     The square of the distance between two patches is 2 - 2 cos of their tokens, and, by
-    ``place_weight``, 2 w d² more, where d is their distance in the image, whose side is 1.
+    ``place_weight``, 2 w d² more, where d is their distance in the image, whose side is 1. With
+    places along the series d is their distance in the volume, whose sides are 1.
 
     Args:
         tokens: as `Encoded.tokens`, shape (N, blocks, patches, width).
         settings: says which blocks, and how much the place counts.
+        series_places: place of each image along its series, in [0, 1], shape (N,); NaN, for an
+            image without, counts as the middle.
     """
     middle = tokens.shape[1] // 2
     unit = join_blocks(tokens if settings.blocks == "all" else tokens[:, middle : middle + 1])
@@ -182,8 +218,11 @@ def patch_features(tokens: Tensor, settings: PatchBankSettings) -> Tensor:
         return unit
     side = math.isqrt(unit.shape[1])
     steps = torch.arange(side, device=unit.device) / side
-    places = torch.cartesian_prod(steps, steps) * math.sqrt(2 * settings.place_weight)
-    return torch.cat([unit, places.expand(len(unit), -1, -1)], dim=-1)
+    places = torch.cartesian_prod(steps, steps).expand(len(unit), -1, -1)
+    if series_places is not None:
+        along = series_places.to(unit).nan_to_num(MIDDLE_OF_SERIES)
+        places = torch.cat([places, along[:, None, None].expand(-1, side**2, 1)], dim=-1)
+    return torch.cat([unit, places * math.sqrt(2 * settings.place_weight)], dim=-1)
 
 
 def join_blocks(tokens: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from mediclip_dicom.imaging.series import (
     reading_order,
     sample_evenly,
 )
+from mediclip_dicom.imaging.series_places import series_places
 
 __all__ = [
     "ENHANCED_SOP_CLASSES",
@@ -47,4 +48,5 @@ __all__ = [
     "reading_order",
     "rounded_position",
     "sample_evenly",
+    "series_places",
 ]

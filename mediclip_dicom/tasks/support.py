@@ -1,6 +1,7 @@
 """Support set of a task: k normal studies."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -23,6 +24,7 @@ from mediclip_dicom.imaging import (
     iter_input_frames,
     read_picture,
     sample_evenly,
+    series_places,
 )
 from mediclip_dicom.tasks.routing import Route
 from mediclip_dicom.tasks.sources import REPEATED, StudyFiles, StudySource
@@ -74,6 +76,21 @@ class SupportStudy:
         while batch := list(islice(frames, size)):
             yield torch.stack(batch)
 
+    def series_places(self) -> torch.Tensor:
+        """Return the place of each of its frames along its series, NaN where a frame has none.
+
+        Returns:
+            float32 in [0, 1], shape (frames,), in the order of `batches`.
+        """
+        places = series_places(image.header for image in self.images)
+        return torch.tensor(
+            [
+                places.get((image.header.sop_instance_uid, number), math.nan)
+                for image in self.images
+                for number in range(1, image.header.number_of_frames + 1)
+            ]
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class SupportSet:
@@ -85,6 +102,8 @@ class SupportSet:
         items: UIDs and digest of each image.
         studies: the k studies, each with all its images.
         left_out: files that were not used, with the reason.
+        series_places: place of each image along its series, float32 in [0, 1], shape (N,); None
+            where an image has none: then the detector takes no account of places along a series.
     """
 
     images: torch.Tensor
@@ -92,6 +111,7 @@ class SupportSet:
     items: tuple[SupportImage, ...]
     studies: tuple[SupportStudy, ...]
     left_out: tuple[SkippedFile, ...]
+    series_places: torch.Tensor | None = None
 
     def image_at(self, study: int, position: int) -> tuple[str, str, int]:
         """Return study, image and frame of an image that was scored in the calibration.
@@ -123,6 +143,7 @@ class _Candidate:
     path: Path
     pixels: torch.Tensor
     item: SupportImage
+    series_place: float | None = None
 
 
 def read_support_set(
@@ -177,7 +198,13 @@ def read_support_set(
             if batch
         ),
         left_out=left_out,
+        series_places=_all_or_none(candidate.series_place for batch in kept for candidate in batch),
     )
+
+
+def _all_or_none(places: Iterable[float | None]) -> torch.Tensor | None:
+    known = list(places)
+    return None if None in known else torch.tensor(known, dtype=torch.float32)
 
 
 def _without_blanks_and_repeats(
@@ -209,6 +236,7 @@ def _read_study(
     images: Sequence[SourceImage], *, mode: Mode, window: Window | None, count: int
 ) -> list[_Candidate]:
     frames_each = max(1, count // len(images))
+    places = series_places(image.header for image in images)
     candidates = []
     for image in sample_evenly(images, count):
         number_of_frames = image.header.number_of_frames
@@ -227,7 +255,8 @@ def _read_study(
                 frame=frame.frame,
                 digest=_digest(pixels),
             )
-            candidates.append(_Candidate(image.path, torch.from_numpy(pixels), item))
+            place = places.get((header.sop_instance_uid, frame.frame))
+            candidates.append(_Candidate(image.path, torch.from_numpy(pixels), item, place))
     return candidates
 
 

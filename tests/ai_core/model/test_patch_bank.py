@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ai_core import DEFAULT, Detector
+from ai_core import DEFAULT, Detector, ImageInputError
 from ai_core.image_score import reported_map
 from ai_core.model import PatchBankSettings
 from ai_core.model import patch_bank as patch_bank_module
@@ -250,7 +250,7 @@ def test_the_nearest_normal_patch_of_a_support_study_is_of_another_and_as_far_as
 def test_nothing_is_near_where_no_entry_counts():
     tokens = random_tokens(2)
     bank = fit_patch_bank(tokens, torch.arange(2), settings=ALL, generator=seeded(0))
-    alone = replace(bank, owners=torch.zeros_like(bank.owners))
+    alone = replace(bank, owners=torch.zeros(18, dtype=torch.int64))
     found = alone.nearest(tokens[:1], torch.tensor([[0, 0]]), without=0)
     assert found is not None
     assert found.distances.tolist() == [2.0]
@@ -261,6 +261,7 @@ def test_entries_of_a_coreset_keep_their_image_and_place():
     bank = fit_patch_bank(tokens, GROUPS, settings=replace(ALL, size=10), generator=seeded(0))
     joined = join_blocks(tokens)
     torch.testing.assert_close(bank.bank, joined[bank.images, bank.patches].half())
+    assert bank.owners is not None
     assert torch.equal(bank.owners, GROUPS[bank.images])
 
 
@@ -285,3 +286,87 @@ def test_a_saved_detector_knows_its_nearest_patches_and_one_of_before_does_not(
     assert old.nearest_patches(tokens, places) is None
     assert old.sha256 == tensors_sha256(older)
     assert torch.equal(old.score(support).maps, again.score(support).maps)
+
+
+def test_the_place_along_the_series_counts_as_rows_and_columns_do():
+    tokens = random_tokens(2)
+    settings = PatchBankSettings(place_weight=3.0)
+    features = patch_features(tokens, settings, series_places=torch.tensor([0.2, 0.7]))
+    joined = join_blocks(tokens)
+    here, there = (0, 5), (1, 7)
+    cosine = float(joined[here] @ joined[there])
+    apart = (1 / 3) ** 2 + (1 / 3) ** 2 + 0.5**2
+    distance = float((features[here] - features[there]).norm())
+    assert distance == pytest.approx((2 - 2 * (cosine - 3.0 * apart)) ** 0.5, rel=1e-5)
+
+
+def test_the_same_patch_deviates_more_at_another_place_along_the_series():
+    tokens = random_tokens(4)
+    ends = torch.tensor([0.0, 1.0, 0.0, 1.0])
+    bank = fit_patch_bank(
+        tokens,
+        GROUPS,
+        settings=replace(ALL, place_weight=3.0),
+        generator=seeded(0),
+        series_places=ends,
+    )
+    here, there = (bank.deviation(tokens, series_places=at) for at in (ends, 1 - ends))
+    assert bool((there > here).all())
+    unknown = bank.deviation(tokens, series_places=torch.full((4,), torch.nan))
+    middle = bank.deviation(tokens, series_places=torch.full((4,), 0.5))
+    assert torch.equal(unknown, middle)
+    assert torch.equal(bank.deviation(tokens), middle)
+
+
+@pytest.fixture(scope="module")
+def placed(tiny_backbone, support) -> Detector:
+    preset = quicker(
+        replace(DEFAULT, memory=PatchBankSettings(place_weight=3.0)),
+        pool_images=8,
+        updates=2,
+        batch=4,
+    )
+    return Detector.fit(
+        support,
+        backbone=tiny_backbone,
+        preset=preset,
+        generator=seeded(1),
+        series_places=torch.linspace(0, 1, len(support)),
+    )
+
+
+def test_a_detector_fitted_with_places_along_the_series_scores_by_them(
+    placed, tiny_backbone, support
+):
+    again = Detector.from_bytes(placed.to_bytes(), backbone=tiny_backbone)
+    places = torch.linspace(0, 1, len(support))
+    own = again.score(support, series_places=places)
+    assert torch.equal(own.maps, placed.score(support, series_places=places).maps)
+    one_by_one = again.score(support, series_places=places, batch_size=1)
+    torch.testing.assert_close(one_by_one.scores, own.scores, rtol=1e-4, atol=1e-5)
+    assert bool(
+        (again.score(support, series_places=1 - places).scores[[0, -1]] > own.scores[[0, -1]]).all()
+    )
+    halfway = torch.full((len(support),), 0.5)
+    assert torch.equal(again.score(support).maps, again.score(support, series_places=halfway).maps)
+
+
+def test_a_detector_fitted_without_places_along_the_series_takes_no_account_of_them(
+    with_patch_bank, support
+):
+    places = torch.linspace(0, 1, len(support))
+    found = with_patch_bank.score(support, series_places=places)
+    assert torch.equal(found.maps, with_patch_bank.score(support).maps)
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        (torch.tensor([0.5]), "one for each image"),
+        (torch.full((6,), 1.5), r"in \[0, 1\]"),
+        (torch.ones(6, dtype=torch.int64), "of floats"),
+    ],
+)
+def test_places_that_are_none_are_refused(placed, support, places, message):
+    with pytest.raises(ImageInputError, match=message):
+        placed.score(support[:6], series_places=places)
