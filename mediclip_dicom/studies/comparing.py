@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone, Detector
 from ai_core.model import NearestPatches
-from mediclip_dicom.imaging import INPUT_SIZE, iter_input_frames
-from mediclip_dicom.results import Finding, Findings, ImageReading, NormalPatch, PatchPlace
+from mediclip_dicom.imaging import INPUT_SIZE, iter_input_frames, series_places
+from mediclip_dicom.results import Finding, Findings, ImageReading, NormalPatch, PatchPlace, Reading
 from mediclip_dicom.tasks import SupportPicture, TaskVersionInfo, read_support_pictures
 
 
 def compare_findings(
     sessions: sessionmaker[Session],
+    reading: Reading,
     findings: Findings,
     *,
     version: TaskVersionInfo,
@@ -31,7 +32,8 @@ def compare_findings(
 
     Args:
         sessions: of the database, which holds the pictures of the support images.
-        findings: those of a reading.
+        reading: the reading; its other images tell the place of a key image along its series.
+        findings: those of the reading.
         version: the task version that read the study.
         detector: its detector.
         backbone: the tower that the detector was fitted on.
@@ -40,13 +42,19 @@ def compare_findings(
         A patch for each reported finding, in their order; None where the version does not know
         where the patches of its bank come from.
     """
+    headers = {image.header.sop_instance_uid: image.header for image in reading.images}
+    along = series_places(headers.values())
     found: list[tuple[Finding, NearestPatches, int, PatchPlace, int]] = []
     for image, pixels in _decode(findings, version):
         here = [f for f in findings.reported if f.key_image.frame_key == image.frame_key]
         encoded = backbone.encode(torch.from_numpy(pixels)[None], precision=detector.info.precision)
         grid = math.isqrt(encoded.tokens.shape[2])
         peaks = [_patch_of(finding, grid=grid) for finding in here]
-        nearest = detector.nearest_patches(encoded.tokens, torch.tensor(peaks))
+        nearest = detector.nearest_patches(
+            encoded.tokens,
+            torch.tensor(peaks),
+            series_places=torch.tensor([along.get(image.frame_key, math.nan)]),
+        )
         if nearest is None:
             return None
         found += [

@@ -88,6 +88,7 @@ class Scoring:
                 findings,
                 compared=compare_findings(
                     self._sessions,
+                    reading,
                     findings,
                     version=version,
                     detector=self._detectors.get(version_id),

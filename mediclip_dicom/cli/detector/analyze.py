@@ -55,6 +55,7 @@ def analyze_files(settings: Settings, paths: list[Path], *, task_name: str, out:
         found = find(reading)
         compared = compare_findings(
             sessions,
+            reading,
             found,
             version=version,
             detector=detectors.get(version.id),

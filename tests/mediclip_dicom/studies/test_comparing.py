@@ -79,7 +79,7 @@ def test_a_finding_is_compared_with_the_nearest_patch_of_the_support_set(
     reading = reading_of(mr_study(tmp_path, 32, lesion=True), detector, fitted_task, tmp_path)
     findings = find(reading)
     compared = compare_findings(
-        fitted_sessions, findings, version=version, detector=detector, backbone=backbone
+        fitted_sessions, reading, findings, version=version, detector=detector, backbone=backbone
     )
     assert compared is not None
     assert [patch.finding for patch in compared] == [f.number for f in findings.reported]
@@ -117,7 +117,7 @@ def test_a_normal_image_as_a_finding_is_compared_with_itself(
     reading = dataclasses.replace(reading, verdict="abnormal", operating_point=0.01)
     findings = find(reading)
     compared = compare_findings(
-        fitted_sessions, findings, version=version, detector=detector, backbone=backbone
+        fitted_sessions, reading, findings, version=version, detector=detector, backbone=backbone
     )
     assert compared
     own = {
@@ -143,9 +143,10 @@ def test_a_detector_that_does_not_know_where_its_patches_come_from_compares_noth
     for name in ("memory.images", "memory.patches"):  # as it was saved before 28 November 2026
         del tensors[name]
     old = Detector.from_bytes(pack(tensors, info), backbone=backbone)
-    findings = find(reading_of(mr_study(tmp_path, 32, lesion=True), old, fitted_task, tmp_path))
+    reading = reading_of(mr_study(tmp_path, 32, lesion=True), old, fitted_task, tmp_path)
+    findings = find(reading)
     assert findings.reported
     compared = compare_findings(
-        fitted_sessions, findings, version=version, detector=old, backbone=backbone
+        fitted_sessions, reading, findings, version=version, detector=old, backbone=backbone
     )
     assert compared is None
