@@ -22,6 +22,7 @@ from ai_core.fitting import (
     prepare_support,
     start_adapters,
     train_head,
+    with_blend,
 )
 from ai_core.image_score import score_tokens
 from ai_core.images import (
@@ -147,6 +148,7 @@ class Detector:
             generator=generator,
             progress=progress,
         )
+        (head,) = with_blend((head,), support=support, folds=None, preset=preset)
         info = _describe_fit(images, backbone=backbone, preset=preset, generator=generator)
         return cls(head, backbone=backbone, info=info)
 
@@ -284,6 +286,7 @@ class Detector:
                     backbone, info.preset, generator=torch.Generator()
                 ),
                 patch_bank=info.preset.memory,
+                blend=info.preset.blend,
                 device=backbone.device,
             )
         except (KeyError, RuntimeError) as error:

@@ -1,5 +1,6 @@
 """The k-shot fit: support set, pool of synthetic features, training and calibration."""
 
+from ai_core.fitting.blend import with_blend
 from ai_core.fitting.calibration import (
     MOST_FOLDS,
     CalibratedHeads,
@@ -28,4 +29,5 @@ __all__ = [
     "prepare_support",
     "start_adapters",
     "train_head",
+    "with_blend",
 ]

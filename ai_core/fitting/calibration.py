@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ai_core.backbone import Backbone, Encoded
 from ai_core.errors import CalibrationError
+from ai_core.fitting.blend import with_blend
 from ai_core.fitting.fit import make_pool, support_bank, support_scope, train_head
 from ai_core.fitting.support import Support, prepare_support
 from ai_core.image_score import score_held_out
@@ -133,18 +134,27 @@ def cross_fit(
         series_places=series_places,
     )
     fit = _Fit(plan, backbone, preset, generator, progress)
-    heads: list[Head] = []
+    heads = with_blend(
+        [fit.head(fold) for fold in range(plan.count)],
+        support=plan.support,
+        folds=plan.folds,
+        preset=preset,
+    )
     raw: list[list[_Raw]] = []
     farthest = 0.0
     for fold in range(plan.count):
-        heads.append(fit.head(fold))
         raw.append([])
         for study in plan.studies_of(fold):
             others = plan.support.part(plan.support.groups != study).encoded.embedding
             maps, scores = [], []
             for encoded, places in _encoded_study(fit, study, held_out, held_out_places):
                 found = score_held_out(
-                    heads[-1], encoded.tokens, preset=preset, study=study, series_places=places
+                    heads[fold],
+                    encoded.tokens,
+                    preset=preset,
+                    study=study,
+                    number=fold,
+                    series_places=places,
                 )
                 if study_score is not None:
                     maps.append(found[0])

@@ -70,6 +70,8 @@ class PatchBank:
             None as above.
         series_places: place of each entry's image along its series, float32, shape (m,); None
             where the support set was given without, and then no place along a series counts.
+        whitening: matrix that whitens the features, float32, shape (width, width); None where the
+            settings don't whiten.
     """
 
     settings: PatchBankSettings
@@ -80,6 +82,7 @@ class PatchBank:
     images: Tensor | None = None
     patches: Tensor | None = None
     series_places: Tensor | None = None
+    whitening: Tensor | None = None
 
     def deviation(
         self, tokens: Tensor, *, series_places: Tensor | None = None, without: int | None = None
@@ -139,10 +142,12 @@ class PatchBank:
 
     def _features(self, tokens: Tensor, series_places: Tensor | None) -> Tensor:
         if self.series_places is None:
-            return patch_features(tokens, self.settings)
-        if series_places is None:
+            series_places = None
+        elif series_places is None:
             series_places = torch.full((len(tokens),), MIDDLE_OF_SERIES)
-        return patch_features(tokens, self.settings, series_places=series_places)
+        return patch_features(
+            tokens, self.settings, series_places=series_places, whitening=self.whitening
+        )
 
     def _allowed(self, without: int | None) -> Tensor | None:
         if without is None or self.owners is None:
@@ -171,7 +176,8 @@ def fit_patch_bank(
     """
     if bool((groups == groups[0]).all()):
         groups = torch.arange(len(groups))
-    features = patch_features(tokens, settings, series_places=series_places)
+    whitening = whitening_matrix(_unit_features(tokens, settings)) if settings.whiten else None
+    features = patch_features(tokens, settings, series_places=series_places, whitening=whitening)
     owners = groups.repeat_interleave(features.shape[1])
     patches = features.flatten(0, 1)
     chosen = coreset(patches, size=settings.size, generator=generator)
@@ -194,11 +200,16 @@ def fit_patch_bank(
         images=images.to(device),
         patches=(chosen % features.shape[1]).to(device),
         series_places=None if series_places is None else series_places.float()[images].to(device),
+        whitening=whitening,
     )
 
 
 def patch_features(
-    tokens: Tensor, settings: PatchBankSettings, *, series_places: Tensor | None = None
+    tokens: Tensor,
+    settings: PatchBankSettings,
+    *,
+    series_places: Tensor | None = None,
+    whitening: Tensor | None = None,
 ) -> Tensor:
     """Compute the features that patches are compared by, float32, shape (N, patches, features).
 
@@ -211,9 +222,11 @@ def patch_features(
         settings: says which blocks, and how much the place counts.
         series_places: place of each image along its series, in [0, 1], shape (N,); NaN, for an
             image without, counts as the middle.
+        whitening: matrix that the tokens are multiplied by first, see `whitening_matrix`.
     """
-    middle = tokens.shape[1] // 2
-    unit = join_blocks(tokens if settings.blocks == "all" else tokens[:, middle : middle + 1])
+    unit = _unit_features(tokens, settings)
+    if whitening is not None:
+        unit = unit @ whitening
     if not settings.place_weight:
         return unit
     side = math.isqrt(unit.shape[1])
@@ -223,6 +236,33 @@ def patch_features(
         along = series_places.to(unit).nan_to_num(MIDDLE_OF_SERIES)
         places = torch.cat([places, along[:, None, None].expand(-1, side**2, 1)], dim=-1)
     return torch.cat([unit, places * math.sqrt(2 * settings.place_weight)], dim=-1)
+
+
+def _unit_features(tokens: Tensor, settings: PatchBankSettings) -> Tensor:
+    middle = tokens.shape[1] // 2
+    return join_blocks(tokens if settings.blocks == "all" else tokens[:, middle : middle + 1])
+
+
+def whitening_matrix(features: Tensor) -> Tensor:
+    """Compute the inverse root of the covariance of patches, float32, shape (D, D).
+
+    Their mean variance is added to each, so that a direction in which normal patches hardly
+    differ counts more than others, but not without bound. The matrix is scaled to a mean square
+    of 1, so that distances stay comparable to those of unit vectors.
+
+    Args:
+        features: of normal patches, shape (k, patches, D).
+    """
+    # on the CPU in float64: the same bytes whatever the device, and seconds at most
+    patches = features.flatten(0, 1).cpu().double()
+    centred = patches - patches.mean(0)
+    covariance = centred.T @ centred / (len(patches) - 1)
+    variance = covariance.trace() / len(covariance)
+    values, vectors = torch.linalg.eigh(covariance)
+    scales = (values.clamp_min(0) + variance).rsqrt()
+    scales = scales / scales.square().mean().sqrt()
+    matrix: Tensor = (vectors * scales) @ vectors.T
+    return matrix.to(features)
 
 
 def join_blocks(tokens: Tensor) -> Tensor:
