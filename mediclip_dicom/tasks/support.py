@@ -2,8 +2,8 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -11,16 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ai_core import PictureError
-from mediclip_dicom.errors import SupportSetReadError
+from ai_core import PictureError, Views, body_box
+from mediclip_dicom.errors import SupportSetReadError, UnsupportedReason
 from mediclip_dicom.imaging import (
     INPUT_SIZE,
+    Box,
     InputFrame,
-    Mode,
     Placement,
+    Preparation,
     SkippedFile,
     SourceImage,
-    Window,
+    find_boxes,
     iter_input_frames,
     read_picture,
     sample_evenly,
@@ -28,6 +29,8 @@ from mediclip_dicom.imaging import (
 )
 from mediclip_dicom.tasks.routing import Route
 from mediclip_dicom.tasks.sources import REPEATED, StudyFiles, StudySource
+
+ONE_VIEW = Views()
 
 BLANK = "blank: every pixel has one value"
 
@@ -48,15 +51,15 @@ class SupportStudy:
 
     Attributes:
         images: in reading order; empty for a picture file, which is its study's only image.
-        mode: "pad" or "stretch", as they are placed.
-        window: the task's own window, or None.
+        preparation: windows, crop and tiles of the task.
         taken: number of its frames in the support set.
+        boxes: box around the body by SOP Instance UID, where the task crops.
     """
 
     images: tuple[SourceImage, ...]
-    mode: Mode
-    window: Window | None
+    preparation: Preparation
     taken: int
+    boxes: Mapping[str, Box] = field(default_factory=dict)
 
     @property
     def sampled(self) -> bool:
@@ -64,23 +67,30 @@ class SupportStudy:
         return sum(image.header.number_of_frames for image in self.images) > self.taken
 
     def batches(self, size: int) -> Iterator[torch.Tensor]:
-        """Decode all its frames, float32, shape (up to size, 3, 224, 224), in [0, 1].
+        """Decode all its frames into batches of detector inputs, float32 in [0, 1].
+
+        A batch holds whole frames, at least one: its shape is (frames * views, 3, 224, 224).
+
+        Args:
+            size: inputs in a batch, unless one frame has more views.
 
         Raises:
             SupportSetReadError: a frame can't be decoded.
         """
         frames = (
             torch.from_numpy(_usable(frame))
-            for frame in iter_input_frames(self.images, mode=self.mode, window=self.window)
+            for frame in iter_input_frames(
+                self.images, preparation=self.preparation, boxes=self.boxes
+            )
         )
-        while batch := list(islice(frames, size)):
-            yield torch.stack(batch)
+        while batch := list(islice(frames, max(1, size // self.preparation.views.count))):
+            yield torch.cat(batch)
 
     def series_places(self) -> torch.Tensor:
-        """Return the place of each of its frames along its series, NaN where a frame has none.
+        """Return the place of each detector input along its series, NaN where it has none.
 
         Returns:
-            float32 in [0, 1], shape (frames,), in the order of `batches`.
+            float32 in [0, 1], shape (frames * views,), in the order of `batches`.
         """
         places = series_places(image.header for image in self.images)
         return torch.tensor(
@@ -88,6 +98,7 @@ class SupportStudy:
                 places.get((image.header.sop_instance_uid, number), math.nan)
                 for image in self.images
                 for number in range(1, image.header.number_of_frames + 1)
+                for _ in range(self.preparation.views.count)
             ]
         )
 
@@ -97,13 +108,14 @@ class SupportSet:
     """Normal images that a task is fitted on.
 
     Attributes:
-        images: float32, shape (N, 3, 224, 224), in [0, 1].
-        groups: for each image the index of its study, 0 to k - 1.
-        items: UIDs and digest of each image.
+        images: float32, shape (N * views, 3, 224, 224), in [0, 1].
+        groups: for each of them the index of its study, 0 to k - 1.
+        items: UIDs and digest of each of the N images.
         studies: the k studies, each with all its images.
         left_out: files that were not used, with the reason.
-        series_places: place of each image along its series, float32 in [0, 1], shape (N,); None
-            where an image has none: then the detector takes no account of places along a series.
+        series_places: place of each detector input along its series, float32 in [0, 1], shape
+            (N * views,); None where one has none: then places along a series don't count.
+        views: detector inputs of an image.
     """
 
     images: torch.Tensor
@@ -112,6 +124,7 @@ class SupportSet:
     studies: tuple[SupportStudy, ...]
     left_out: tuple[SkippedFile, ...]
     series_places: torch.Tensor | None = None
+    views: Views = ONE_VIEW
 
     def image_at(self, study: int, position: int) -> tuple[str, str, int]:
         """Return study, image and frame of an image that was scored in the calibration.
@@ -126,7 +139,8 @@ class SupportSet:
                 if position < header.number_of_frames:
                     return header.study_instance_uid, header.sop_instance_uid, position + 1
                 position -= header.number_of_frames
-        own = [item for item, group in zip(self.items, self.groups, strict=True) if group == study]
+        groups = self.groups[:: self.views.count]
+        own = [item for item, group in zip(self.items, groups, strict=True) if group == study]
         item = own[position]
         return item.study, item.image, item.frame
 
@@ -138,7 +152,7 @@ class SupportSet:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """Decoded image that may join the support set; `pixels` is (3, 224, 224)."""
+    """Decoded image that may join the support set; `pixels` is (views, 3, 224, 224)."""
 
     path: Path
     pixels: torch.Tensor
@@ -150,8 +164,7 @@ def read_support_set(
     source: StudySource,
     *,
     route: Route,
-    mode: Mode,
-    window: Window | None,
+    preparation: Preparation,
     images_per_study: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> SupportSet:
@@ -162,8 +175,7 @@ def read_support_set(
     Args:
         source: studies as DICOM images, or as picture files (each a study of its own).
         route: only DICOM images that the task would read are taken.
-        mode: "pad" or "stretch", as the preset says.
-        window: the task's own window, or None.
+        preparation: geometry of the preset; windows, crop and tiles of the task.
         images_per_study: at most so many frames of a study, evenly over its slices.
         progress: called with (studies read, studies in all).
 
@@ -173,13 +185,17 @@ def read_support_set(
     found = source.search(route)
     studies: list[StudyFiles] = []
     batches: list[list[_Candidate]] = []
+    boxes: list[Mapping[str, Box]] = []
     for entry in found.studies:
         files = source.fetch(entry)
         studies.append(files)
+        boxes.append(find_boxes(files.images, preparation))
         batches.append(
-            [_read_picture(files.picture, mode=mode)]
+            [_read_picture(files.picture, preparation=preparation)]
             if files.picture is not None
-            else _read_study(files.images, mode=mode, window=window, count=images_per_study)
+            else _read_study(
+                files.images, preparation=preparation, boxes=boxes[-1], count=images_per_study
+            )
         )
         if progress:
             progress(len(batches), len(found.studies))
@@ -189,16 +205,27 @@ def read_support_set(
     if not kept:
         raise SupportSetReadError(_nothing_usable(found.files, left_out))
     return SupportSet(
-        images=torch.stack([candidate.pixels for batch in kept for candidate in batch]),
-        groups=tuple(index for index, batch in enumerate(kept) for _ in batch),
+        images=torch.cat([candidate.pixels for batch in kept for candidate in batch]),
+        groups=tuple(
+            index
+            for index, batch in enumerate(kept)
+            for candidate in batch
+            for _ in candidate.pixels
+        ),
         items=tuple(candidate.item for batch in kept for candidate in batch),
         studies=tuple(
-            SupportStudy(images=files.images, mode=mode, window=window, taken=len(batch))
-            for files, batch in zip(studies, usable, strict=True)
+            SupportStudy(files.images, preparation, taken=len(batch), boxes=own)
+            for files, batch, own in zip(studies, usable, boxes, strict=True)
             if batch
         ),
         left_out=left_out,
-        series_places=_all_or_none(candidate.series_place for batch in kept for candidate in batch),
+        series_places=_all_or_none(
+            candidate.series_place
+            for batch in kept
+            for candidate in batch
+            for _ in candidate.pixels
+        ),
+        views=preparation.views,
     )
 
 
@@ -233,7 +260,11 @@ def _without_blanks_and_repeats(
 
 
 def _read_study(
-    images: Sequence[SourceImage], *, mode: Mode, window: Window | None, count: int
+    images: Sequence[SourceImage],
+    *,
+    preparation: Preparation,
+    boxes: Mapping[str, Box],
+    count: int,
 ) -> list[_Candidate]:
     frames_each = max(1, count // len(images))
     places = series_places(image.header for image in images)
@@ -244,7 +275,7 @@ def _read_study(
             int(position) + 1
             for position in (np.arange(frames_each) + 0.5) * number_of_frames / frames_each
         }
-        for frame in iter_input_frames([image], mode=mode, window=window):
+        for frame in iter_input_frames([image], preparation=preparation, boxes=boxes):
             if frame.frame not in wanted:
                 continue
             pixels = _usable(frame)
@@ -262,6 +293,11 @@ def _read_study(
 
 def _usable(frame: InputFrame) -> npt.NDArray[np.float32]:
     if frame.pixels is None:
+        if (frame.skipped or "").startswith(UnsupportedReason.NO_HOUNSFIELD_UNITS.value):
+            raise SupportSetReadError(
+                f"{frame.image.path}: {frame.skipped}; take a window in numbers or none, or other "
+                "images"
+            )
         raise SupportSetReadError(
             f"{frame.image.path} can't be decoded ({frame.skipped}); take it out of the "
             "support set or repair it"
@@ -269,13 +305,25 @@ def _usable(frame: InputFrame) -> npt.NDArray[np.float32]:
     return frame.pixels
 
 
-def _read_picture(path: Path, *, mode: Mode) -> _Candidate:
+def _read_picture(path: Path, *, preparation: Preparation) -> _Candidate:
+    if preparation.windows:
+        raise SupportSetReadError(
+            f"{path} is a picture, whose values have no unit: the window "
+            f"{preparation.windows[0]} can't be applied; register the task from DICOM images, or "
+            "without a window"
+        )
     try:
         rgb = read_picture(path)
     except PictureError as error:
         raise SupportSetReadError(str(error)) from error
-    placement = Placement(rows=rgb.shape[0], columns=rgb.shape[1], size=INPUT_SIZE, mode=mode)
-    pixels = placement.to_input(rgb)
+    placement = Placement(
+        rows=rgb.shape[0],
+        columns=rgb.shape[1],
+        size=INPUT_SIZE,
+        mode=preparation.mode,
+        box=body_box(rgb) if preparation.crop else None,
+    )
+    pixels = preparation.views.cut(placement.to_input(rgb, times=preparation.tiles))
     digest = _digest(pixels)
     # A file's name may hold a patient's; the digest names the picture as well.
     item = SupportImage(study=digest, image=digest, frame=1, digest=digest)

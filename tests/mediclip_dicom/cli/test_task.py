@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import presets
 from mediclip_dicom.database import TaskVersion
+from mediclip_dicom.imaging import Preparation
 from mediclip_dicom.tasks import (
     Calibration,
     DetectorStore,
@@ -166,8 +167,7 @@ def test_every_version_is_shown_with_its_own_facts(
     support: SupportSet = read_support_set(
         FolderSource(fitted_task.normals),
         route=Route("MR"),
-        mode="pad",
-        window=None,
+        preparation=Preparation("pad"),
         images_per_study=1,
     )
     point = replace(version.operating_point, false_positive_rate=0.05)
