@@ -38,6 +38,11 @@ def score_text(score: float | None) -> str:
     return "" if score is None else f"{score:.4f}"
 
 
+def p_value_text(p_value: float | None, *, extrapolated: bool) -> str:
+    """Format a p-value, marked where it is below what counting the normals can reach."""
+    return score_text(p_value) + (" extrapolated" if extrapolated else "")
+
+
 def verdict_text(verdict: str) -> str:
     """Format a verdict in its colour, as Rich markup."""
     style = VERDICT_STYLES.get(verdict)

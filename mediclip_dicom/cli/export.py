@@ -8,20 +8,25 @@ from pathlib import Path
 
 import numpy as np
 
-from mediclip_dicom.results import Reading, find
+from mediclip_dicom.results import Findings, Reading
 from mediclip_dicom.studies import FindingRow, finding_rows
 
+_NORMAL = ("number", "study", "image", "frame", "distance")
+"""Columns of the nearest normal patch, after "normal_"; its place has two more."""
 
-def write_export(readings: Iterable[Reading], objects: Iterable[Path], out: Path) -> None:
+
+def write_export(
+    readings: Iterable[tuple[Reading, Findings]], objects: Iterable[Path], out: Path
+) -> None:
     """Copy the objects, and write scores, findings and maps of every reading into the folder."""
     folder = out / "objects"
     folder.mkdir(parents=True, exist_ok=True)
     for path in objects:
         shutil.copyfile(path, folder / path.name)
-    for reading in readings:
+    for reading, findings in readings:
         name = f"{reading.task_name}-v{reading.task_version}"
         _write_scores(reading, out / f"{name}-scores.csv")
-        _write_findings(reading, out / f"{name}-findings.csv")
+        _write_findings(findings, out / f"{name}-findings.csv")
         _write_maps(reading, out / f"{name}-maps.npz")
 
 
@@ -43,15 +48,23 @@ def _write_scores(reading: Reading, path: Path) -> None:
             )
 
 
-def _write_findings(reading: Reading, path: Path) -> None:
+def _write_findings(findings: Findings, path: Path) -> None:
     """Write a row for each reported finding; columns are those of `FindingRow`."""
-    names = [field.name for field in fields(FindingRow) if field.name != "centre_mm"]
+    names = [f.name for f in fields(FindingRow) if f.name not in ("centre_mm", "normal")]
+    centre = ["centre_x_mm", "centre_y_mm", "centre_z_mm"]
+    normal = [*(f"normal_{name}" for name in _NORMAL), "normal_row", "normal_column"]
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow([*names, "centre_x_mm", "centre_y_mm", "centre_z_mm"])
-        for row in finding_rows(find(reading)).reported:
-            values = (getattr(row, name) for name in names)
-            rows.writerow(map(_cell, (*values, *(row.centre_mm or ("", "", "")))))
+        rows.writerow([*names, *centre, *normal])
+        for row in finding_rows(findings).reported:
+            values = [getattr(row, name) for name in names]
+            values += row.centre_mm or [""] * len(centre)
+            if row.normal is None:
+                values += [""] * len(normal)
+            else:
+                values += [getattr(row.normal, name) for name in _NORMAL]
+                values += [index + 1 for index in row.normal.place]
+            rows.writerow(map(_cell, values))
 
 
 def _cell(value: object) -> object:

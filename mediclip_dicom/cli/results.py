@@ -1,5 +1,6 @@
 """`mediclip-dicom queue`, `render` and `export`: results of studies, waiting or stored."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,22 +68,27 @@ def render(
 ) -> None:
     """Draw the fused picture of a study: its most anomalous image, the map over it, the scale.
 
-    The study is one that the node has read. The picture names no patient.
+    Findings of the image are shown beside the normal patches of the support set that are nearest to
+    them. The study is one that the node has read. The picture names no patient.
     """
     from PIL import Image
 
-    from mediclip_dicom.results import draw_fused, find
+    from mediclip_dicom.results import draw_fused
 
     readings, _ = _stored(settings_of(context), study, task=task)
-    reading = readings[0]
-    findings = find(reading)
+    reading, findings = readings[0]
     image = _leading(reading) if finding is None else _key_image(findings, finding)
-    picture = draw_fused(reading, image, findings=findings)
+    picture = draw_fused(reading, image, findings=findings, only=finding)
     out.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).save(out)
     console.print(
         f"{escape_markup(out)}: {reading.verdict}. Not for diagnostic use.", highlight=False
     )
+    if finding is not None and findings.compared_with(finding) is None:
+        console.print(
+            "compared with: not known for this task version; register the task again to see what "
+            "normal looks like there"
+        )
 
 
 def export(
@@ -109,18 +115,21 @@ def export(
 
 def _stored(
     settings: "Settings", study: str, *, task: str | None
-) -> tuple[tuple["Reading", ...], tuple[Path, ...]]:
+) -> tuple[tuple[tuple["Reading", "Findings"], ...], tuple[Path, ...]]:
     """Read the newest readings of a study, one for each task, and the files of its objects."""
     from mediclip_dicom.database import open_database
-    from mediclip_dicom.studies import newest_reading, stored_reading
+    from mediclip_dicom.results import find
+    from mediclip_dicom.studies import newest_reading, stored_comparisons, stored_reading
 
+    readings = []
     with open_database(settings.database_url)() as session:
         found = newest_reading(session, study, task=task)
-        readings = tuple(
-            stored_reading(session, settings, run_id, version_id)
-            for run_id, version_id in found.sources
-        )
-    return readings, tuple(settings.storage.results / path for path in found.objects)
+        for run_id, version_id in found.sources:
+            reading = stored_reading(session, settings, run_id, version_id)
+            findings = find(reading)
+            compared = stored_comparisons(session, run_id, version_id, findings)
+            readings.append((reading, dataclasses.replace(findings, compared=compared)))
+    return tuple(readings), tuple(settings.storage.results / path for path in found.objects)
 
 
 def _key_image(findings: "Findings", number: int) -> "ImageReading":

@@ -10,6 +10,7 @@ from mediclip_dicom.cli.display import (
     escape_markup,
     local_time,
     make_table,
+    p_value_text,
     score_text,
     verdict_text,
 )
@@ -99,7 +100,7 @@ def _print_verdicts(run: "RunDetails") -> None:
             verdict_text(verdict.verdict),
             score_text(verdict.score),
             score_text(verdict.operating_point),
-            score_text(verdict.p_value),
+            p_value_text(verdict.p_value, extrapolated=verdict.extrapolated),
         )
     if run.verdicts:
         console.print(table)
@@ -138,11 +139,43 @@ def _print_findings(task: str, findings: "FindingRows") -> None:
             row.slices,
             f"{row.key_sop_uid} frame {row.key_frame}, row {row.row}, column {row.column}",
             score_text(row.peak),
-            score_text(row.p_value),
+            p_value_text(row.p_value, extrapolated=row.extrapolated),
         )
     console.print(table)
+    _print_normals(findings)
     if findings.further or findings.specks:
         console.print(f"{findings.further} further findings, {findings.specks} specks")
+
+
+def _print_normals(findings: "FindingRows") -> None:
+    """Print the nearest normal patch of each finding, or that it is not known."""
+    if all(row.normal is None for row in findings.reported):
+        console.print(
+            "compared with: not known for this task version; register the task again to see the "
+            "nearest normal patch of each finding"
+        )
+        return
+    table = make_table(
+        "compared with the nearest normal patch",
+        "finding",
+        "normal study",
+        "image",
+        "patch (row, column)",
+        "distance",
+    )
+    for row in findings.reported:
+        if (normal := row.normal) is None:
+            continue
+        frame = f" frame {normal.frame}" if normal.frame > 1 else ""
+        place = f"{normal.place[0] + 1}, {normal.place[1] + 1} of {normal.grid}"
+        table.add_row(
+            str(row.number),
+            f"{normal.number} ({escape_markup(normal.study)})",
+            f"{escape_markup(normal.image)}{frame}",
+            f"{place}; finding at {normal.peak[0] + 1}, {normal.peak[1] + 1}",
+            f"{normal.distance:.2f}",
+        )
+    console.print(table)
 
 
 def _print_results(run: "RunDetails") -> None:

@@ -144,7 +144,11 @@ class TaskVersion(Base):
 
 
 class SupportItem(Base):
-    """Image of a support set: its origin and digest, never its pixels."""
+    """Image of a support set: its origin and digest, and the picture that the detector saw.
+
+    `picture` is a PNG of 224 x 224 pixels without metadata, which is shown beside findings; NULL in
+    versions of releases that kept none.
+    """
 
     __tablename__ = "support_item"
 
@@ -154,6 +158,7 @@ class SupportItem(Base):
     image: Mapped[str] = mapped_column(String(256))
     frame: Mapped[int]
     digest: Mapped[str] = mapped_column(DIGEST)
+    picture: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     task_version: Mapped[TaskVersion] = relationship(back_populates="support_items")
 
 

@@ -2,6 +2,7 @@
 
 from ai_core import Verdict
 from mediclip_dicom.results.bands import Band, bands
+from mediclip_dicom.results.comparison import NormalPatch, PatchPlace
 from mediclip_dicom.results.device import Device, node_device
 from mediclip_dicom.results.findings import Finding, Findings, find
 from mediclip_dicom.results.flagged import draw_fused
@@ -26,6 +27,8 @@ __all__ = [
     "Finding",
     "Findings",
     "ImageReading",
+    "NormalPatch",
+    "PatchPlace",
     "PreviousReport",
     "Reading",
     "ResultObject",

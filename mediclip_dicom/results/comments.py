@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from ai_core import Verdict
 from mediclip_dicom.results.bands import bands
-from mediclip_dicom.results.findings import GROWTH, SPECK_MM, Findings
+from mediclip_dicom.results.findings import PEAK_SHARE, SPECK_MM, Findings
 from mediclip_dicom.results.identity import to_ascii
 from mediclip_dicom.results.reading import LEFT_OUT, ImageReading, Reading
-from mediclip_dicom.results.wording import describe, sentence
+from mediclip_dicom.results.wording import describe, describe_normal, sentence
 
 
 def comments(reading: Reading, findings: Findings) -> Iterator[str]:
@@ -18,6 +18,8 @@ def comments(reading: Reading, findings: Findings) -> Iterator[str]:
     yield sentence(reading, findings)
     for finding in findings.reported:
         yield describe(finding)
+        if (normal := findings.compared_with(finding.number)) is not None:
+            yield describe_normal(normal, k=reading.k)
     yield from _counts(findings)
     read = sum(image.skipped is None for image in reading.images)
     yield (
@@ -30,6 +32,12 @@ def comments(reading: Reading, findings: Findings) -> Iterator[str]:
         yield (
             f"Verdict: {Verdict(reading.verdict).value}. Anomaly score of the study "
             f"{reading.score:.4g}{_p_value(reading.p_value)}."
+        )
+    if reading.extrapolated(reading.p_value):
+        yield (
+            f"p-values below 1/{reading.k + 1} = {1 / (reading.k + 1):.2g} are extrapolated: "
+            f"{reading.k} normal studies can't count so low, and the shape of their highest scores "
+            "gives the figure."
         )
     yield from _series(reading)
     if not reading.backbone_trained:
@@ -55,7 +63,8 @@ def _counts(findings: Findings) -> Iterator[str]:
     if findings.specks:
         yield (
             f"{findings.specks} marked regions are smaller than a sphere, or in a single image a "
-            f"disc, of {SPECK_MM:g} mm and are not counted as findings."
+            f"disc, of {SPECK_MM:g} mm, or smaller than the detector resolves, and are not counted "
+            "as findings."
         )
 
 
@@ -66,8 +75,8 @@ def _levels(reading: Reading) -> str:
     return (
         f"Operating point {reading.operating_point:.4g}, meant to mark at most "
         f"{reading.false_positive_rate:.3g} of normal studies. A finding begins above it and grows "
-        f"down to {reading.operating_point * GROWTH:.4g} (in the map averaged over neighbouring "
-        f"slices). The higher bands of the map begin above {edges}."
+        f"down to {PEAK_SHARE:.0%} of its own peak in log-odds above the median of its series, but "
+        f"never stops above the operating point. The higher bands of the map begin above {edges}."
     )
 
 

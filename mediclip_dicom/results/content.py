@@ -29,6 +29,7 @@ from mediclip_dicom.results.finding_groups import (
     Group,
     finding_group,
     image_library,
+    p_value_origin,
 )
 from mediclip_dicom.results.findings import Findings
 from mediclip_dicom.results.identity import (
@@ -123,7 +124,8 @@ def _study_group(
         algorithm_id=algorithm,
         measurements=measurements or None,
         qualitative_evaluations=[
-            QualitativeEvaluation(_NORMALITY, _NORMALITY_VALUES[Verdict(reading.verdict)])
+            QualitativeEvaluation(_NORMALITY, _NORMALITY_VALUES[Verdict(reading.verdict)]),
+            *p_value_origin(extrapolated=reading.extrapolated(reading.p_value)),
         ],
         source_images=None
         if leading is None

@@ -12,6 +12,7 @@ from highdicom.sr import (
     Measurement,
     MeasurementsAndQualitativeEvaluations,
     PlanarROIMeasurementsAndQualitativeEvaluations,
+    QualitativeEvaluation,
     ReferencedSegment,
     ReferencedSegmentationFrame,
     RelationshipTypeValues,
@@ -36,6 +37,10 @@ from mediclip_dicom.results.segmentation import (
 PRIVATE_SCHEME = "99MEDICLIP"
 PEAK = CodedConcept("PEAK_SCORE", PRIVATE_SCHEME, "Highest anomaly score in the region")
 P_VALUE = CodedConcept("P_VALUE", PRIVATE_SCHEME, "p-value against the normal studies")
+P_VALUE_ORIGIN = CodedConcept("P_VALUE_ORIGIN", PRIVATE_SCHEME, "Origin of the p-value")
+EXTRAPOLATED = CodedConcept(
+    "EXTRAPOLATED", PRIVATE_SCHEME, "Extrapolated below 1 / (number of normal studies + 1)"
+)
 NO_UNITS = CodedConcept("1", "UCUM", "no units")
 _PIXELS = CodedConcept("{pixels}", "UCUM", "pixels")
 _SOURCE = CodedConcept("260753009", "SCT", "Source")
@@ -58,6 +63,7 @@ def finding_group(reading: Reading, finding: Finding, segment: FindingSegment | 
     )
     finding_type, category = concept(reading.type), concept(reading.category)
     measurements = list(_measurements(finding))
+    evaluations = p_value_origin(extrapolated=finding.extrapolated) or None
     key = finding.key_image.header
     if segment is None:
         return MeasurementsAndQualitativeEvaluations(
@@ -65,6 +71,7 @@ def finding_group(reading: Reading, finding: Finding, segment: FindingSegment | 
             finding_type=finding_type,
             finding_category=category,
             measurements=measurements,
+            qualitative_evaluations=evaluations,
             source_images=[
                 SourceImageForMeasurementGroup(
                     key.sop_class_uid, key.sop_instance_uid, finding.key_image.frame_numbers
@@ -83,6 +90,7 @@ def finding_group(reading: Reading, finding: Finding, segment: FindingSegment | 
             finding_type=finding_type,
             finding_category=category,
             measurements=measurements,
+            qualitative_evaluations=evaluations,
         )
     return PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking,
@@ -91,6 +99,11 @@ def finding_group(reading: Reading, finding: Finding, segment: FindingSegment | 
         finding_category=category,
         measurements=measurements,
     )
+
+
+def p_value_origin(*, extrapolated: bool) -> list[QualitativeEvaluation]:
+    """Make the item that marks an extrapolated p-value; none for a p-value that was counted."""
+    return [QualitativeEvaluation(P_VALUE_ORIGIN, EXTRAPOLATED)] if extrapolated else []
 
 
 def image_library(images: Iterable[ImageReading]) -> ContainerContentItem:

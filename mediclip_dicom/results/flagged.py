@@ -13,6 +13,8 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
 from mediclip_dicom.imaging import iter_frames
+from mediclip_dicom.results.beside import Pair, put_beside
+from mediclip_dicom.results.comparison import NormalPatch
 from mediclip_dicom.results.device import Device
 from mediclip_dicom.results.findings import Finding, Findings
 from mediclip_dicom.results.identity import (
@@ -81,7 +83,12 @@ def save_pictures(
         picture: Dataset = hd.sc.SCImage.from_ref_dataset(
             ref_dataset=source,
             pixel_array=_fuse(
-                reading, image, rgb, orientation=orientation, findings=_shown_on(findings, image)
+                reading,
+                image,
+                rgb,
+                orientation=orientation,
+                findings=_shown_on(findings, image),
+                compared=_compared(findings, image),
             ),
             photometric_interpretation="RGB",
             bits_allocated=8,
@@ -103,13 +110,21 @@ def save_pictures(
         save("SC", picture)
 
 
-def draw_fused(reading: Reading, image: ImageReading, *, findings: Findings | None = None) -> RGB:
+def draw_fused(
+    reading: Reading,
+    image: ImageReading,
+    *,
+    findings: Findings | None = None,
+    only: int | None = None,
+) -> RGB:
     """Draw the fused picture of one frame of a reading, its pixels read from the source.
 
     Args:
         reading: the reading.
         image: one of its scored frames.
-        findings: those of which this is the key image get a box and their number.
+        findings: those of which this is the key image get a box and their number, and are shown
+            beside their nearest normal patches where these are known.
+        only: number of the only finding that is shown beside its nearest normal patch.
 
     Raises:
         UndecodableFrameError: the source can't be decoded any more.
@@ -117,8 +132,16 @@ def draw_fused(reading: Reading, image: ImageReading, *, findings: Findings | No
     """
     ((_, rgb),) = _decode([image], reading)
     orientation = _patient_orientation(image, read_source(image.path))
-    shown = () if findings is None else _shown_on(findings, image)
-    return _fuse(reading, image, rgb, orientation=orientation, findings=shown)
+    if findings is None:
+        return _fuse(reading, image, rgb, orientation=orientation)
+    return _fuse(
+        reading,
+        image,
+        rgb,
+        orientation=orientation,
+        findings=_shown_on(findings, image),
+        compared=[p for p in _compared(findings, image) if only in (None, p.finding)],
+    )
 
 
 def _shown_on(findings: Findings, image: ImageReading) -> tuple[Finding, ...]:
@@ -128,6 +151,12 @@ def _shown_on(findings: Findings, image: ImageReading) -> tuple[Finding, ...]:
     )
 
 
+def _compared(findings: Findings, image: ImageReading) -> list[NormalPatch]:
+    """List the nearest normal patches of the findings that a frame is the key image of."""
+    patches = (findings.compared_with(finding.number) for finding in _shown_on(findings, image))
+    return [patch for patch in patches if patch is not None]
+
+
 def _fuse(
     reading: Reading,
     image: ImageReading,
@@ -135,20 +164,24 @@ def _fuse(
     *,
     orientation: tuple[str, str] | None,
     findings: Sequence[Finding] = (),
+    compared: Sequence[NormalPatch] = (),
 ) -> RGB:
-    """Draw the fused picture of a frame with the verdict, its score and its findings above."""
+    """Draw the fused picture of a frame with the verdict, its score and its findings above.
+
+    Findings whose nearest normal patch is known are shown beside it, at the right.
+    """
     score = "not scored" if image.score is None else f"image score {image.score:.3g}"
     where = f"image {image.header.instance_number or '-'}"
     if image.frame_numbers is not None:
         where += f", frame {image.frame_number}"
     task = f"{to_ascii(reading.task_name)[:40]} version {reading.task_version}"
     lines = [
-        f"{task}: study {reading.verdict}",
+        f"{task}: study {reading.verdict}{_p_value(reading)}",
         "; ".join(filter(None, (f"{where}: {score}", _label(findings)))),
     ]
     if not reading.backbone_trained:
         lines.append("Untrained backbone: a demonstration without meaning")
-    return fuse(
+    fused = fuse(
         rgb,
         source_map(image),
         operating_point=reading.operating_point,
@@ -156,6 +189,18 @@ def _fuse(
         caption=Caption(lines, orientation),
         marks=[Mark(str(finding.number), finding.box) for finding in findings],
     )
+    if not compared or image.placement is None:
+        return fused
+    seen = np.moveaxis(image.placement.to_input(rgb), 0, -1)
+    found = np.rint(np.clip(seen, 0, 1) * 255).astype(np.uint8)
+    return put_beside(fused, [Pair(normal, found, reading.k) for normal in compared])
+
+
+def _p_value(reading: Reading) -> str:
+    if reading.p_value is None:
+        return ""
+    mark = " (extrapolated)" if reading.extrapolated(reading.p_value) else ""
+    return f", p = {reading.p_value:.2g}{mark}"
 
 
 def _label(findings: Sequence[Finding]) -> str:

@@ -186,6 +186,10 @@ class Reading:
         """Study Instance UID of the study that was read."""
         return self.images[0].header.study_instance_uid
 
+    def extrapolated(self, p_value: float | None) -> bool:
+        """Return whether a p-value is below 1 / (k + 1), which counting k normals can't reach."""
+        return p_value is not None and p_value < 1 / (self.k + 1)
+
     @property
     def leading_image(self) -> ImageReading | None:
         """Frame with the highest score, the first of them where several share it."""

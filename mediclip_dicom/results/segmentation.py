@@ -224,8 +224,8 @@ def _descriptions(series: ResultSeries, layout: Segments) -> Iterator[SegmentDes
         number += 1
         text = (
             f"Finding {finding.number}: {describe_size(finding)}, {describe_slices(finding)}. "
-            f"Connected pixels whose anomaly score is above {levels.low:.4g}, some of them above "
-            f"the operating point {levels.seed:.4g}."
+            f"Connected pixels whose anomaly score is above {finding.floor:.4g}, some of them "
+            f"above the operating point {levels.seed:.4g}."
         )
         yield _describe(
             series,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ai_core import Verdict
+from mediclip_dicom.results.comparison import NormalPatch
 from mediclip_dicom.results.findings import Finding, Findings
 from mediclip_dicom.results.reading import ImageReading, Reading
 
@@ -37,8 +38,20 @@ def describe(finding: Finding) -> str:
         parts.append(f"centre at ({x:.0f}, {y:.0f}, {z:.0f}) mm in the patient")
     parts.append(f"peak score {finding.peak:.3g}")
     if finding.p_value is not None:
-        parts.append(f"p = {finding.p_value:.2g}")
+        mark = " (extrapolated)" if finding.extrapolated else ""
+        parts.append(f"p = {finding.p_value:.2g}{mark}")
     return ", ".join(parts) + "."
+
+
+def describe_normal(normal: NormalPatch, *, k: int) -> str:
+    """Write the sentence on the nearest normal patch of a finding; no UID of another patient."""
+    return (
+        f"Finding {normal.finding} compared with normal: the nearest patch of the {k} normal "
+        f"studies is in study {normal.number}, image {normal.index + 1} of the support set, row "
+        f"{normal.place[0] + 1}, column {normal.place[1] + 1} of {normal.grid} x {normal.grid} "
+        f"patches (the finding: row {normal.peak[0] + 1}, column {normal.peak[1] + 1}), distance "
+        f"{normal.distance:.2f}."
+    )
 
 
 def describe_size(finding: Finding) -> str:
@@ -92,4 +105,5 @@ def _p_value(reading: Reading) -> str:
     if reading.p_value is None:
         return ""
     rate = f"{reading.false_positive_rate:.3%}".rstrip("%").rstrip("0").rstrip(".")
-    return f", p = {reading.p_value:.2g} ({rate} % operating point, {reading.k} normals)"
+    mark = "; extrapolated" if reading.extrapolated(reading.p_value) else ""
+    return f", p = {reading.p_value:.2g} ({rate} % operating point, {reading.k} normals{mark})"

@@ -1,6 +1,12 @@
 from .analysis import (
     score_images,
 )
+from .comparing import (
+    compare_findings,
+)
+from .comparisons import (
+    stored_comparisons,
+)
 from .completion import (
     Completion,
 )
@@ -11,6 +17,7 @@ from .content import (
 from .findings import (
     FindingRow,
     FindingRows,
+    NormalRow,
     finding_rows,
 )
 from .intake import (
@@ -71,6 +78,7 @@ __all__ = [
     "Grade",
     "Intake",
     "NewestReading",
+    "NormalRow",
     "OpenDelivery",
     "ResultRow",
     "Retention",
@@ -84,6 +92,7 @@ __all__ = [
     "UnreadStudy",
     "VerdictRow",
     "WaitingRun",
+    "compare_findings",
     "finding_rows",
     "get_study",
     "list_studies",
@@ -96,6 +105,7 @@ __all__ = [
     "reason_of",
     "score_images",
     "set_run_state",
+    "stored_comparisons",
     "stored_reading",
     "study_content",
     "unread_studies",

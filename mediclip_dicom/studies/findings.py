@@ -5,8 +5,36 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from mediclip_dicom.results import Finding, Findings, describe_size, describe_slices
+from mediclip_dicom.results import Finding, Findings, NormalPatch, describe_size, describe_slices
+
+
+@dataclass(frozen=True, slots=True)
+class NormalRow:
+    """Nearest normal patch of a finding as a list shows it; see `results.NormalPatch`.
+
+    Attributes:
+        number: place of its study among the normal studies, from 1.
+        study: Study Instance UID, or the digest of a picture file.
+        image: SOP Instance UID, or the digest again.
+        frame: frame of the image, from 1.
+        index: index of the image in the support set, from 0.
+        grid: patches along a side of the detector's input.
+        peak: row and column of the finding's patch, from 0.
+        place: row and column of the normal patch, from 0.
+        distance: between the two.
+    """
+
+    number: int
+    study: str
+    image: str
+    frame: int
+    index: int
+    grid: int
+    peak: tuple[int, int]
+    place: tuple[int, int]
+    distance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +59,8 @@ class FindingRow:
         centre_mm: centre in patient coordinates; None without a plane.
         peak: highest score of the map in it.
         p_value: p-value of its score; None where the version has none.
+        extrapolated: whether the p-value is below 1 / (k + 1), which counting can't reach.
+        normal: nearest normal patch; None where the task version does not know it.
     """
 
     number: int
@@ -50,6 +80,8 @@ class FindingRow:
     centre_mm: tuple[float, float, float] | None
     peak: float
     p_value: float | None
+    extrapolated: bool = False
+    normal: NormalRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +96,11 @@ class FindingRows:
 def finding_rows(findings: Findings) -> FindingRows:
     """Take the facts of a reading's findings that a list shows."""
     return FindingRows(
-        tuple(_row(finding) for finding in findings.reported), findings.further, findings.specks
+        tuple(
+            _row(finding, findings.compared_with(finding.number)) for finding in findings.reported
+        ),
+        findings.further,
+        findings.specks,
     )
 
 
@@ -88,14 +124,22 @@ def findings_from_json(text: str | None) -> FindingRows | None:
 def _from_stored(row: dict[str, object]) -> FindingRow:
     centre = row.pop("centre_mm")
     known = {name: row.get(name) for name in _NAMES}
+    known["extrapolated"] = bool(known["extrapolated"])  # absent in the first rows of 0.2
     place = tuple(centre) if isinstance(centre, Iterable) else None
+    normal = row.get("normal")
+    known["normal"] = _normal_row(normal) if isinstance(normal, dict) else None
     return FindingRow(**known, centre_mm=place)  # type: ignore[arg-type]
+
+
+def _normal_row(stored: dict[str, Any]) -> NormalRow:
+    places = {name: tuple(stored[name]) for name in ("peak", "place")}
+    return NormalRow(**{**stored, **places})
 
 
 _NAMES = tuple(name for name in FindingRow.__dataclass_fields__ if name != "centre_mm")
 
 
-def _row(finding: Finding) -> FindingRow:
+def _row(finding: Finding, normal: NormalPatch | None) -> FindingRow:
     size, key = finding.size, finding.key_image
     return FindingRow(
         number=finding.number,
@@ -115,4 +159,8 @@ def _row(finding: Finding) -> FindingRow:
         centre_mm=finding.centre_mm,
         peak=finding.peak,
         p_value=finding.p_value,
+        extrapolated=finding.extrapolated,
+        normal=None
+        if normal is None
+        else NormalRow(**{name: getattr(normal, name) for name in NormalRow.__dataclass_fields__}),
     )

@@ -224,6 +224,9 @@ def _verdicts_of(session: Session, run_ids: Sequence[str]) -> dict[str, tuple[Ve
                 p_value=row.p_value,
                 read_in_run_id=row.read_in_run_id,
                 findings=findings_from_json(row.findings),
+                extrapolated=(
+                    row.p_value is not None and row.p_value < 1 / (row.task_version.k + 1)
+                ),
             )
         )
     return {run_id: tuple(verdicts) for run_id, verdicts in found.items()}

@@ -33,6 +33,7 @@ class VerdictRow:
         p_value: chance of a normal study to score as high, in (0, 1].
         read_in_run_id: earlier run whose reading is reused; None for a reading of this run.
         findings: its findings; None for a reading of a release that kept none.
+        extrapolated: whether the p-value is below 1 / (k + 1), which counting can't reach.
     """
 
     task: str
@@ -43,6 +44,7 @@ class VerdictRow:
     p_value: float | None
     read_in_run_id: str | None
     findings: FindingRows | None = None
+    extrapolated: bool = False
 
     @property
     def grade(self) -> Grade:

@@ -1,5 +1,7 @@
 """Scoring of a study run: scores, maps, verdicts and result objects."""
 
+from dataclasses import replace
+
 import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
@@ -8,6 +10,7 @@ from mediclip_dicom.database import ImageScore, ResultFile, RunState, TaskVerdic
 from mediclip_dicom.results import find, node_device, write_results
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.analysis import score_images
+from mediclip_dicom.studies.comparing import compare_findings
 from mediclip_dicom.studies.findings import finding_rows, findings_to_json
 from mediclip_dicom.studies.reading import load_images, maps_path, stored_reading
 from mediclip_dicom.studies.reuse import reuse_readings
@@ -78,7 +81,20 @@ class Scoring:
         set_run_state(self._sessions, run_id, RunState.WRITING)
         with self._sessions() as session:
             reading = stored_reading(session, self._settings, run_id, version_id)
+            version = get_version(session, version_id)
         findings = find(reading)
+        if findings.reported:
+            findings = replace(
+                findings,
+                compared=compare_findings(
+                    self._sessions,
+                    reading,
+                    findings,
+                    version=version,
+                    detector=self._detectors.get(version_id),
+                    backbone=self._detectors.backbone,
+                ),
+            )
         objects = write_results(
             reading,
             findings=findings,

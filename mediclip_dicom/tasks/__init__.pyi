@@ -34,6 +34,10 @@ from .support import (
     SupportStudy,
     read_support_set,
 )
+from .support_pictures import (
+    SupportPicture,
+    read_support_pictures,
+)
 from .versions import (
     ActiveTask,
     TaskDefinition,
@@ -62,6 +66,7 @@ __all__ = [
     "StudySearch",
     "StudySource",
     "SupportImage",
+    "SupportPicture",
     "SupportSet",
     "SupportStudy",
     "TaskDefinition",
@@ -79,6 +84,7 @@ __all__ = [
     "list_versions",
     "open_backbone",
     "read_images",
+    "read_support_pictures",
     "read_support_set",
     "register_from_paths",
     "register_from_source",

@@ -32,6 +32,7 @@ from mediclip_dicom.tasks.calibration import Calibration, describe_calibration
 from mediclip_dicom.tasks.routing import Route
 from mediclip_dicom.tasks.sources import FolderSource, StudySource
 from mediclip_dicom.tasks.support import SupportSet, SupportStudy, read_support_set
+from mediclip_dicom.tasks.support_pictures import encode_picture
 from mediclip_dicom.tasks.versions import TaskDefinition, TaskVersionInfo, version_info
 
 TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -239,8 +240,14 @@ def register_task(
             calibration=fitted.calibration.to_dict(),
             created_at=datetime.now(UTC),
             support_items=[
-                SupportItem(study=i.study, image=i.image, frame=i.frame, digest=i.digest)
-                for i in support.items
+                SupportItem(
+                    study=item.study,
+                    image=item.image,
+                    frame=item.frame,
+                    digest=item.digest,
+                    picture=encode_picture(pixels.numpy()),
+                )
+                for item, pixels in zip(support.items, support.images, strict=True)
             ],
         )
         session.add(version)

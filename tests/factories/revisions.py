@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -209,6 +210,12 @@ CALIBRATION = {
 }
 
 
+PICTURE = base64.b64decode(
+    b"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+)
+"""A PNG of one grey pixel."""
+
+
 def _support_items() -> Iterator[Row]:
     for n in range(8):
         yield {
@@ -218,6 +225,7 @@ def _support_items() -> Iterator[Row]:
             "image": f"1.2.826.0.2.{n}.1",
             "frame": n % 2 + 1,
             "digest": _digest(400 + n),
+            "picture": PICTURE if n == 5 else None,
         }
 
 

@@ -1,5 +1,6 @@
 """`mediclip-dicom analyze`: the objects of one study, without a PACS."""
 
+import dataclasses
 import hashlib
 import tempfile
 from datetime import UTC, datetime
@@ -17,9 +18,9 @@ from mediclip_dicom.cli.display import (
 from mediclip_dicom.database import open_database
 from mediclip_dicom.errors import AnalysisError
 from mediclip_dicom.imaging import SourceImage
-from mediclip_dicom.results import ResultObject, node_device, write_results
+from mediclip_dicom.results import ResultObject, find, node_device, write_results
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies import RevisionInfo, make_reading, score_images
+from mediclip_dicom.studies import RevisionInfo, compare_findings, make_reading, score_images
 from mediclip_dicom.tasks import DetectorStore, active_version, open_backbone, read_images
 
 
@@ -51,8 +52,21 @@ def analyze_files(settings: Settings, paths: list[Path], *, task_name: str, out:
                 number=1, content_digest=_digest(images), analysed_at=datetime.now(UTC)
             ),
         )
+        found = find(reading)
+        compared = compare_findings(
+            sessions,
+            reading,
+            found,
+            version=version,
+            detector=detectors.get(version.id),
+            backbone=detectors.backbone,
+        )
         objects = write_results(
-            reading, device=node_device(settings), directory=out, kinds=settings.result_kinds
+            reading,
+            findings=dataclasses.replace(found, compared=compared),
+            device=node_device(settings),
+            directory=out,
+            kinds=settings.result_kinds,
         )
     console.print(
         f"{verdict_text(reading.verdict)}: score {score_text(reading.score) or 'none'}, operating "

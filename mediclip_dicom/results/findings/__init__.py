@@ -2,11 +2,12 @@
 
 from mediclip_dicom.results.findings.find import REPORTED, SPECK_MM, Findings, find
 from mediclip_dicom.results.findings.finding import Finding, Size
-from mediclip_dicom.results.findings.regions import GROWTH, Levels, StackRegions, find_regions
+from mediclip_dicom.results.findings.levels import PEAK_SHARE, Levels
+from mediclip_dicom.results.findings.regions import StackRegions, find_regions
 from mediclip_dicom.results.findings.stacks import Stack, stacks_of
 
 __all__ = [
-    "GROWTH",
+    "PEAK_SHARE",
     "REPORTED",
     "SPECK_MM",
     "Finding",

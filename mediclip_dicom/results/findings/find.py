@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ai_core import Verdict
+from mediclip_dicom.results.comparison import NormalPatch
 from mediclip_dicom.results.findings.finding import Finding, Size
+from mediclip_dicom.results.findings.levels import Levels
 from mediclip_dicom.results.findings.measure import diameters
-from mediclip_dicom.results.findings.regions import Levels, StackRegions, find_regions
+from mediclip_dicom.results.findings.regions import StackRegions, find_regions
 from mediclip_dicom.results.findings.stacks import stacks_of
 from mediclip_dicom.results.reading import ImageReading, Reading
 
@@ -24,6 +27,12 @@ SPECK_MM = 4.0
 SPECK_SHARE = 0.0002
 """Share of an image below which a region is a speck where the pixels' size is unknown."""
 
+PATCH = 14
+"""Side in pixels of the smallest patch that a tower sees in its input; nothing smaller is
+resolved. A bump of a single patch covers less than half of it at its level, a lesion more."""
+
+_LEAST_CROSS_SECTION, _LEAST_OF_LONG, _LEAST_LENGTH = PATCH**2 / 2, PATCH**2 / 8, PATCH / 2
+
 _NO_SPACING = "the image has no pixel spacing"
 
 
@@ -34,7 +43,10 @@ class Findings:
     Attributes:
         reported: the first of them by rank, numbered from 1.
         further: number of findings that are counted only.
-        specks: number of regions that are smaller than a finding.
+        specks: number of regions that are smaller than a finding: than `SPECK_MM`, or than the
+            detector resolves.
+        compared: nearest normal patch of each reported finding, in their order; None where they
+            were not looked up, or the task version can't.
         regions: regions of each stack, in the order of the reading.
         marked: frames with a part of a region, in the order of the reading.
     """
@@ -44,6 +56,12 @@ class Findings:
     specks: int
     regions: tuple[StackRegions, ...]
     marked: tuple[ImageReading, ...]
+    compared: tuple[NormalPatch, ...] | None = None
+
+    def compared_with(self, number: int) -> NormalPatch | None:
+        """Return the nearest normal patch of a finding, if it is known."""
+        patches = (patch for patch in self.compared or () if patch.finding == number)
+        return next(patches, None)
 
 
 def find(reading: Reading) -> Findings:
@@ -57,10 +75,10 @@ def find(reading: Reading) -> Findings:
     """
     if reading.verdict != Verdict.ABNORMAL or reading.operating_point is None:
         return Findings((), 0, 0, (), ())
-    levels = Levels.at(reading.operating_point, smoothed=reading.smoothed)
     regions: list[StackRegions] = []
     candidates: list[_Candidate] = []
     for stack in stacks_of(reading.images):
+        levels = Levels.of(stack, reading.operating_point, smoothed=reading.smoothed)
         found = find_regions(stack, levels)
         if found.count:
             candidates += _candidates(found, len(regions), reading)
@@ -71,7 +89,12 @@ def find(reading: Reading) -> Findings:
     specks = len(candidates) - (len(large) or len(reported))
     return Findings(
         reported=tuple(
-            _measure(candidate, regions[candidate.stack], number=number)
+            _measure(
+                candidate,
+                regions[candidate.stack],
+                number=number,
+                extrapolated=reading.extrapolated(candidate.p_value),
+            )
             for number, candidate in enumerate(reported, start=1)
         ),
         further=len(large) - len(reported) if large else 0,
@@ -136,13 +159,34 @@ def _candidates(found: StackRegions, stack: int, reading: Reading) -> list[_Cand
                 size=size,
                 peak=peak,
                 p_value=None if reading.p_value_of is None else reading.p_value_of(score),
-                speck=size < smallest,
+                speck=size < smallest or not _resolved(found, pieces),
             )
         )
     return candidates
 
 
-def _measure(candidate: _Candidate, found: StackRegions, *, number: int) -> Finding:
+def _resolved(found: StackRegions, pieces: npt.NDArray[np.intp]) -> bool:
+    """Return whether a region is as large as the detector can resolve, in its largest slice.
+
+    Half a patch will do; an eighth where it is at least half a patch's side long along the normal.
+    """
+    image = found.stack.images[0]
+    placement = image.placement
+    if placement is None:
+        raise ValueError("a stack holds scored frames only")
+    down, across = placement.height / placement.rows, placement.width / placement.columns
+    slices, at = np.unique(found.slices[pieces], return_inverse=True)
+    area = down * across * float(np.bincount(at, weights=found.pixels[pieces]).max())
+    if found.stack.volumetric and found.stack.pixel_size is not None:
+        length = sum(found.stack.thickness[n] for n in slices) / found.stack.pixel_size[0] * down
+        if length >= _LEAST_LENGTH and area >= _LEAST_OF_LONG:
+            return True
+    return area >= _LEAST_CROSS_SECTION
+
+
+def _measure(
+    candidate: _Candidate, found: StackRegions, *, number: int, extrapolated: bool
+) -> Finding:
     """Measure a region on the frame with its largest cross-section."""
     stack = found.stack
     pieces = list(candidate.pieces)
@@ -150,9 +194,10 @@ def _measure(candidate: _Candidate, found: StackRegions, *, number: int) -> Find
     per_slice = np.bincount(slices, weights=found.pixels[pieces])
     largest = np.flatnonzero(per_slice == per_slice.max())
     key = int(largest[len(largest) // 2])  # of equal ones the middle
-    _, labels = found.read(key)
+    values, labels = found.read(key)
     mask = labels == candidate.region
     row, column = np.nonzero(mask)
+    peak_row, peak_column = _peak_place(values, row, column)
     pixel_size = stack.pixel_size
     size = Size(
         volume_mm3=candidate.size if stack.volumetric and pixel_size is not None else None,
@@ -181,12 +226,30 @@ def _measure(candidate: _Candidate, found: StackRegions, *, number: int) -> Find
         row=round(float(row.mean())) + 1,
         column=round(float(column.mean())) + 1,
         box=(int(row.min()) + 1, int(column.min()) + 1, int(row.max()) + 1, int(column.max()) + 1),
+        peak_row=peak_row + 1,
+        peak_column=peak_column + 1,
         size=size,
         peak=candidate.peak,
+        floor=found.floor_of(candidate.region),
         p_value=candidate.p_value,
+        extrapolated=extrapolated,
         stack=candidate.stack,
         region=candidate.region,
     )
+
+
+def _peak_place(
+    values: npt.NDArray[np.float32], row: npt.NDArray[np.intp], column: npt.NDArray[np.intp]
+) -> tuple[int, int]:
+    """Return the pixel of the highest value, from 0; of equal ones the nearest to their middle.
+
+    A map is cut at its image score, so that its highest pixels tie.
+    """
+    inside = values[row, column]
+    highest = inside == inside.max()
+    row, column = row[highest], column[highest]
+    nearest = int(((row - row.mean()) ** 2 + (column - column.mean()) ** 2).argmin())
+    return int(row[nearest]), int(column[nearest])
 
 
 def _centre(found: StackRegions, pieces: Sequence[int]) -> tuple[float, float, float] | None:

@@ -42,10 +42,14 @@ class Finding:
         row: row of the centre on the key image, from 1.
         column: column of the centre on the key image, from 1.
         box: first row, first column, last row and last column on the key image, from 1.
+        peak_row: row of its highest value on the key image, from 1.
+        peak_column: column of its highest value on the key image, from 1.
         size: its measurements.
         peak: highest value of the map in it.
+        floor: level of the map down to which it has grown.
         p_value: p-value of its score: the image score of its best frame, not above its own peak.
             None where the reading has no p-values.
+        extrapolated: whether the p-value is below 1 / (k + 1), which counting can't reach.
         stack: index of its stack in the reading's findings.
         region: its region in that stack.
     """
@@ -59,9 +63,13 @@ class Finding:
     row: int
     column: int
     box: tuple[int, int, int, int]
+    peak_row: int
+    peak_column: int
     size: Size
     peak: float
+    floor: float
     p_value: float | None
+    extrapolated: bool = False
     stack: int
     region: int
 

@@ -79,10 +79,47 @@ def test_the_first_sentence_says_it_all(
     )
     first, second, *_ = texts(report, "Comment")
     assert first == (
-        "Abnormal, p = 0.02 (10 % operating point, 16 normals). 2 findings; largest 0.88 cm3, "
-        "slice 3."
+        "Abnormal, p = 0.02 (10 % operating point, 16 normals; extrapolated). 2 findings; largest "
+        "0.88 cm3, slice 3."
     )
     assert second.startswith("Finding 1: 0.88 cm3, slice 3, 21 x 18 mm on image 3, ")
+
+
+@pytest.mark.parametrize(("p_value", "extrapolated"), [(0.12, False), (1 / 9, False), (0.1, True)])
+def test_a_p_value_that_no_counting_reaches_is_marked_in_words_and_in_codes(
+    tmp_path: Path,
+    device: Device,
+    mr_reading: Reading,
+    dciodvfy_errors: Callable[[Path], list[str]],
+    p_value: float,
+    extrapolated: bool,
+) -> None:
+    reading = dataclasses.replace(
+        mr_reading,
+        k=8,
+        p_value=p_value,
+        p_value_of=lambda score: p_value * (1 if score > 0.9 else 2),
+    )
+    path = write_results(reading, device=device, directory=tmp_path / "out")[-1].path
+    assert dciodvfy_errors(path) == []
+    report = read_report(path)
+    first, *others = texts(report, "Comment")
+    assert ("; extrapolated)" in first) == extrapolated
+    assert any("below 1/9 = 0.11 are extrapolated" in text for text in others) == extrapolated
+    strong, weak = (text for text in others if text.startswith("Finding "))
+    assert strong.endswith(" (extrapolated).") == extrapolated
+    assert "extrapolated" not in weak
+    origin = hd.sr.CodedConcept("P_VALUE_ORIGIN", "99MEDICLIP", "Origin of the p-value")
+    found = measurements(report)
+    groups = [
+        *found.get_image_measurement_groups(),
+        *found.get_volumetric_roi_measurement_groups(),
+    ]
+    codes_of = [
+        [item.value.value for item in group.get_qualitative_evaluations(origin)]  # type: ignore[union-attr]
+        for group in groups
+    ]
+    assert codes_of == ([["EXTRAPOLATED"]] * 2 if extrapolated else [[], []]) + [[]]
 
 
 def test_a_finding_in_a_series_has_a_volumetric_group_with_its_measurements(

@@ -12,7 +12,7 @@ import pytest
 
 from mediclip_dicom.imaging import Plane
 from mediclip_dicom.results import ImageReading
-from mediclip_dicom.results.findings import REPORTED, Findings, find
+from mediclip_dicom.results.findings import REPORTED, Findings, Levels, find
 from tests.factories import modalities, sources
 from tests.factories.readings import image_readings, make_reading
 from tests.factories.spaces import Ellipsoid, slices_of, space
@@ -126,7 +126,7 @@ def test_a_region_grows_below_the_operating_point_and_only_from_a_seed() -> None
     maps = [np.array(image.read_map()) for image in images]
     for anomaly_map in maps:
         anomaly_map[50:80, 50:80] = 0.49  # grows: it touches a seed
-        anomaly_map[60:70, 60:70] = 0.6
+        anomaly_map[60:70, 60:70] = 0.53
         anomaly_map[150:180, 150:180] = 0.49  # stays alone
     found = findings_of(with_maps(images, maps))
     (finding,) = found.reported
@@ -162,6 +162,51 @@ def test_specks_are_counted_apart_and_further_findings_are_counted() -> None:
     assert len(found.reported) == REPORTED
     assert found.further == 4
     assert found.specks == 2
+
+
+@pytest.mark.parametrize(
+    ("side", "slices", "found"),
+    [(9, 1, 0), (11, 1, 1), (9, 6, 0), (9, 8, 1), (4, 12, 0), (6, 12, 1)],
+)
+def test_a_region_that_the_detector_does_not_resolve_is_a_speck(
+    side: int, slices: int, found: int
+) -> None:
+    """A patch is 14 x 14, half of it 98 pixels; slices are as far apart as pixels are wide."""
+    images = space(slices_of(20, step=0.9), [Ellipsoid((50, 50, 9), (20, 20, 6))])
+    maps = [np.array(image.read_map()) for image in images]
+    for anomaly_map in maps[3 : 3 + slices]:
+        anomaly_map[30 : 30 + side, 30 : 30 + side] = 0.9
+    result = findings_of(with_maps(images, maps))
+    assert len(result.reported) == 1 + found
+    assert result.specks == 1 - found
+
+
+def test_a_region_grows_to_a_share_of_its_own_peak_above_what_is_normal() -> None:
+    """In log-odds, of 0.1 as what is normal: a weak region grows further down than a strong one."""
+    images = space(slices_of(5, step=2.5), [])
+    for peak, floor in ((0.52, 0.435), (0.55, 0.460), (0.59, 0.495), (0.7, 0.5), (0.99, 0.5)):
+        levels = Levels(seed=0.5, own=0.4, background=0.1)
+        assert levels.floor_of(peak) == pytest.approx(floor, abs=0.002)
+        maps = [np.array(image.read_map()) for image in images]
+        for anomaly_map in maps[1:4]:
+            anomaly_map[40:60, 40:60] = floor - 0.003
+            anomaly_map[60:80, 40:60] = peak
+            anomaly_map[80:100, 40:60] = floor + 0.003
+        (finding,) = findings_of(with_maps(images, maps)).reported
+        assert finding.floor == pytest.approx(floor, abs=0.002)
+        assert finding.size.pixels == pytest.approx(pixels_of(images[0], 800), rel=0.02)
+    smoothed = Levels(seed=0.5, own=0.4, background=0.1, smoothed=True)
+    assert smoothed.floor_of(0.9) == pytest.approx(0.825, abs=0.005)
+
+
+def test_two_lesions_that_a_weak_bridge_joins_are_two_findings() -> None:
+    """The bridge is below the operating point, and the level of both is above it."""
+    images = space(slices_of(5, step=2.5), [])
+    maps = [np.array(image.read_map()) for image in images]
+    for anomaly_map in maps[1:4]:
+        anomaly_map[60:80, 40:120] = 0.47
+        anomaly_map[60:80, 40:60] = anomaly_map[60:80, 100:120] = 0.9
+    assert len(findings_of(with_maps(images, maps)).reported) == 2
 
 
 def test_where_all_is_specks_the_first_is_reported() -> None:
