@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -36,17 +36,31 @@ class Movement:
         bright: mean distance between unit tokens with and without a bright lesion, 0 to 2.
         dark: likewise of dark ones.
         lesions: lesions that had room for both signs.
+        patches: patches that they cover by more than half.
     """
 
     contrast: float
     bright: float
     dark: float
     lesions: int
+    patches: int
 
     @property
     def ratio(self) -> float:
         """Bright over dark; 1 for a backbone that sees both alike."""
         return self.bright / self.dark
+
+
+def together(parts: Sequence[Movement]) -> Movement:
+    """Combine measurements of one contrast on several sets of pictures, by their patches."""
+    patches = sum(part.patches for part in parts)
+    return Movement(
+        contrast=parts[0].contrast,
+        bright=sum(part.bright * part.patches for part in parts) / patches,
+        dark=sum(part.dark * part.patches for part in parts) / patches,
+        lesions=sum(part.lesions for part in parts),
+        patches=patches,
+    )
 
 
 def token_distance(one: Tensor, other: Tensor) -> Tensor:
@@ -70,13 +84,13 @@ def token_movement(
         images: float32 RGB in [0, 1] of the backbone's size, shape (N, 3, H, W).
         contrast: of the lesions, in (0, 0.5).
         seed: of places and shapes.
-        settings: size and edge of the lesions; their contrast is not used.
+        settings: of the lesions but for their contrast; by default half of them are flat.
 
     Raises:
         PretrainingError: no picture has room for such lesions.
     """
     drawn = settings or LesionSettings()
-    drawn = LesionSettings(contrast=(contrast, contrast), radius=drawn.radius, edge=drawn.edge)
+    drawn = replace(drawn, contrast=(contrast, contrast))
     seeds = torch.randint(
         2**60, (len(images),), generator=torch.Generator().manual_seed(seed), dtype=torch.int64
     )
@@ -101,7 +115,7 @@ def token_movement(
             f"take pictures that are neither black nor white, or a lower contrast"
         )
     bright, dark = (sums / patches).tolist()
-    return Movement(contrast=contrast, bright=bright, dark=dark, lesions=lesions)
+    return Movement(contrast=contrast, bright=bright, dark=dark, lesions=lesions, patches=patches)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -120,23 +134,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         backbone = load_backbone(given.model, given.weights, device="cpu")
-        parts = {
-            split.stem: _pictures(split, name=given.list, root=given.root)
-            for split in given.pictures
-        }
-        parts["all"] = torch.cat(list(parts.values()))
         print(f"{'':12s}" + "".join(f"{contrast:>26.1f}" for contrast in CONTRASTS))
-        for name, images in parts.items():
-            found = [
-                token_movement(backbone, images, contrast=contrast, seed=given.seed)
-                for contrast in CONTRASTS
-            ]
-            cells = (f"{m.bright:.3f} / {m.dark:.3f} = {m.ratio:.2f}" for m in found)
-            print(f"{name:12s}" + "".join(f"{cell:>26s}" for cell in cells), flush=True)
+        rows = []
+        for split in given.pictures:
+            images = _pictures(split, name=given.list, root=given.root)
+            rows.append(
+                [
+                    token_movement(backbone, images, contrast=contrast, seed=given.seed)
+                    for contrast in CONTRASTS
+                ]
+            )
+            _print_row(split.stem, rows[-1])
+        _print_row("all", [together(column) for column in zip(*rows, strict=True)])
     except (DetectorError, OSError, ValueError, KeyError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _print_row(name: str, row: Sequence[Movement]) -> None:
+    cells = (f"{m.bright:.3f} / {m.dark:.3f} = {m.ratio:.2f}" for m in row)
+    print(f"{name:12s}" + "".join(f"{cell:>26s}" for cell in cells), flush=True)
 
 
 def _pictures(split: Path, *, name: str, root: Path) -> Tensor:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
 from ai_core.errors import PretrainingError
 from ai_core.pretraining.lesions import lesion_pairs, lesion_share
-from ai_core.pretraining.movement import token_movement
+from ai_core.pretraining.movement import Movement, main, together, token_movement
 from ai_core.pretraining.settings import LesionSettings, PretrainingSettings
 from ai_core.pretraining.views import make_views
 from tests.ai_core.conftest import seeded, textured
@@ -101,3 +103,25 @@ def test_tokens_move_farther_under_stronger_lesions(teacher):
 def test_pictures_without_room_are_told(teacher):
     with pytest.raises(PretrainingError, match="room"):
         token_movement(teacher, torch.zeros(2, 3, 224, 224), contrast=0.2)
+
+
+def test_sets_of_pictures_are_combined_by_their_patches():
+    one = Movement(contrast=0.2, bright=1.0, dark=0.5, lesions=2, patches=30)
+    other = Movement(contrast=0.2, bright=0.2, dark=0.5, lesions=1, patches=10)
+    assert together([one, other]) == Movement(
+        contrast=0.2, bright=pytest.approx(0.8), dark=0.5, lesions=3, patches=40
+    )
+
+
+def test_the_command_measures_the_pictures_of_a_split(images, tmp_path, capsys):
+    split = tmp_path / "mine.json"
+    names = sorted(path.name for path in images.glob("*.png"))[:2]
+    split.write_text(json.dumps({"dev_normal": names}))
+    command = ["--pictures", str(split), "--root", str(images)]
+    assert main(command) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[-2:]] == [
+        "mine",
+        "all",
+    ]
+    assert main([*command, "--list", "no_such_list"]) == 1
+    assert "no_such_list" in capsys.readouterr().err
