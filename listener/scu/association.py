@@ -154,6 +154,6 @@ def _raise_unless_established(
     if not events.ended_by_peer.is_set():
         raise PeerUnreachableError(f"{peer} did not answer the association request in time")
     raise AssociationAbortedError(
-        f"the association of {peer.calling_ae_title} with {peer} ended while it was negotiated: "
+        f"{peer} and {peer.calling_ae_title} parted while the association was negotiated: "
         f"{events.answer or 'the connection was closed'}"
     )
