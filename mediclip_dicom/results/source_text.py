@@ -83,7 +83,7 @@ def _hide(
         vr = vr_of(element) if isinstance(element, RawDataElement) else element.VR
         if vr == "SQ" and tag not in _FRAME_GROUPS and not tag.is_private:
             for item in dataset[tag].value:
-                own = item[_CHARACTER_SET] if _CHARACTER_SET in item else character_set
+                own = item.get(_CHARACTER_SET, character_set)
                 _hide(item, carried, character_set=own)
         elif isinstance(element, RawDataElement) and not tag.is_private:
             _hide_element(dataset, element, vr, carried, character_set=character_set)

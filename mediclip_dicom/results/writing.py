@@ -108,7 +108,7 @@ def _cause(error: Exception) -> str:
         return str(error)
     place = traceback.extract_tb(error.__traceback__)[-1]
     return (
-        f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}, which is a fault of "
+        f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}, a fault of "
         "the program or of a source's header; report it with these words"
     )
 
