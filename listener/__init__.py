@@ -7,6 +7,7 @@ Everything that other packages use is exported here; errors other than their bas
 from listener.access import AllowedPeer, PeerLimits, Permission
 from listener.arrivals import Arrivals, StudyActivity
 from listener.contexts import IMAGE_SOP_CLASSES, supported_contexts, transfer_syntaxes
+from listener.encoded_text import EncodedText
 from listener.errors import ListenerError
 from listener.lifecycle import Lifecycle, RepeatingTimer
 from listener.scp import (
@@ -66,6 +67,7 @@ __all__ = [
     "CommitmentReport",
     "Counts",
     "EchoResult",
+    "EncodedText",
     "FindQuery",
     "InstanceFile",
     "Lifecycle",

@@ -61,6 +61,23 @@ class Rejection(Enum):
         self.source = source
         self.reason = reason
 
+    @property
+    def explanation(self) -> str:
+        """Reason in words, for the log."""
+        return _EXPLANATIONS[self]
+
+
+_EXPLANATIONS = {
+    Rejection.CALLING_AE: "no peer with this calling AE title is allowed",
+    Rejection.ADDRESS: "the peer with this calling AE title is expected at another address",
+    Rejection.TLS_NEEDED: "the peer with this calling AE title must use TLS",
+    Rejection.CERTIFICATE_HOST: "the certificate is not for the host of this peer",
+    Rejection.CALLED_AE: "the called AE title is not the one of this node",
+    Rejection.PEER_LIMIT: "this peer has as many associations as it may have",
+    Rejection.NODE_LIMIT: "the node has as many associations as it may have",
+    Rejection.DISK_LOW: "the disk of the spool is nearly full",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class PeerLimits:

@@ -104,7 +104,7 @@ class UndecodableFrameError(NodeError):
     def __init__(self, *, sop_instance_uid: str, frame_number: int, reason: str) -> None:
         super().__init__(
             f"frame {frame_number} of SOP instance {sop_instance_uid} cannot be decoded: {reason}; "
-            "leave the image out, or ask the sender for another transfer syntax"
+            "leave the image out, or ask the sender to correct it or to use another transfer syntax"
         )
         self.sop_instance_uid = sop_instance_uid
         self.frame_number = frame_number

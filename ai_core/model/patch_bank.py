@@ -257,7 +257,8 @@ def whitening_matrix(features: Tensor) -> Tensor:
     patches = features.flatten(0, 1).cpu().double()
     centred = patches - patches.mean(0)
     covariance = centred.T @ centred / (len(patches) - 1)
-    variance = covariance.trace() / len(covariance)
+    # patches that are all alike have no variance: then nothing is whitened
+    variance = (covariance.trace() / len(covariance)).clamp_min(1e-12)
     values, vectors = torch.linalg.eigh(covariance)
     scales = (values.clamp_min(0) + variance).rsqrt()
     scales = scales / scales.square().mean().sqrt()

@@ -14,7 +14,7 @@ from ai_core.pretraining.exclusion import read_exclusion
 from ai_core.pretraining.pictures import gather_pictures
 from ai_core.pretraining.report import Report
 from ai_core.pretraining.run import CHECKPOINT_EVERY, pretrain
-from ai_core.pretraining.settings import PretrainingSettings
+from ai_core.pretraining.settings import CropSettings, PretrainingSettings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +37,9 @@ def _run(given: argparse.Namespace) -> None:
         crops_per_image=given.crops_per_image,
         shown=given.shown,
         whole_last=given.whole_last,
+        difference_weight=given.differences,
+        precision=given.precision,
+        crops=CropSettings(invert=given.invert),
     )
     report = _every(given.report_every)
     exclusion = read_exclusion(given.exclude, root=given.exclude_root)
@@ -111,6 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--crops-per-image", type=int, default=default.crops_per_image, help="0: new at each step")
     add("--shown", type=float, default=default.shown, help="share of patches seen of a crop")
     add("--whole-last", type=float, default=default.whole_last, help="updates that see them all")
+    add("--differences", type=float, default=default.difference_weight, help="weight; 0: none")
+    add("--invert", type=float, default=default.crops.invert, help="odds of black for white")
+    add("--precision", choices=("fp32", "bf16"), default=default.precision, help="the student's")
     add("--start", type=Path, metavar="FILE", help="weights of a student to begin with")
     add("--checkpoint-every", type=_positive, default=CHECKPOINT_EVERY, metavar="STEPS")
     add("--report-every", type=_positive, default=10, metavar="STEPS")

@@ -12,11 +12,11 @@ from torch import Tensor
 from ai_core.backbone import Backbone
 from ai_core.errors import PretrainingError
 from ai_core.files import write_bytes
-from ai_core.pretraining.augmentation import crops
 from ai_core.pretraining.distillation import TeacherFeatures, encode_by_teacher
 from ai_core.pretraining.pictures import Pictures
 from ai_core.pretraining.report import Report
 from ai_core.pretraining.settings import PretrainingSettings
+from ai_core.pretraining.views import make_views, views_of_crop
 
 FEATURES_FILE, MARK_FILE = "teacher-features.f16", "teacher-features.json"
 
@@ -55,12 +55,14 @@ class FixedCrops:
         self._device = teacher.device
         self._tokens_shape = (len(teacher.blocks), grid**2, teacher.width)
         self._tokens = int(np.prod(self._tokens_shape))
+        self._grid = grid
+        self._views = views_of_crop(settings)
         self._round = pictures.round
         count = len(self._round) * settings.crops_per_image
         generator = torch.Generator().manual_seed(settings.seed)
         self._seeds = torch.randint(2**62, (count,), generator=generator)
         path, mark = folder / FEATURES_FILE, folder / MARK_FILE
-        shape = (count, self._tokens + teacher.embed_dim)
+        shape = (count * self._views, self._tokens + teacher.embed_dim)
         identity = self._identity(teacher, grid)
         if not _is_marked(path, mark, identity=identity, size=2 * shape[0] * shape[1]):
             mark.unlink(missing_ok=True)
@@ -71,19 +73,35 @@ class FixedCrops:
     def __len__(self) -> int:
         return len(self._seeds)
 
-    def batch(self, entries: Tensor) -> tuple[Tensor, TeacherFeatures]:
-        """Return crops and the teacher's features by number, int64, shape (N,)."""
-        rows = torch.from_numpy(np.array(self._features[entries.numpy()], dtype=np.float32))
+    def batch(self, entries: Tensor) -> tuple[Tensor, TeacherFeatures, Tensor | None]:
+        """Return views, the teacher's features and the lesions' shares, as `make_views` does.
+
+        Args:
+            entries: numbers of crops, int64, shape (N,).
+        """
+        numbers = self._rows(entries).numpy()
+        rows = torch.from_numpy(np.array(self._features[numbers], dtype=np.float32))
         rows = rows.to(self._device)
         tokens = rows[:, : self._tokens].reshape(-1, *self._tokens_shape)
-        return self._crops(entries).to(self._device), TeacherFeatures(
-            tokens, rows[:, self._tokens :]
+        images, lesion = self._make(entries)
+        return (
+            images.to(self._device),
+            TeacherFeatures(tokens, rows[:, self._tokens :]),
+            None if lesion is None else lesion.to(self._device),
         )
 
-    def _crops(self, entries: Tensor) -> Tensor:
+    def _make(self, entries: Tensor) -> tuple[Tensor, Tensor | None]:
         chosen = self._round[entries // self._settings.crops_per_image]
-        images = self._pictures.batch(chosen)
-        return crops(images, seeds=self._seeds[entries], settings=self._settings.crops)
+        return make_views(
+            self._pictures.batch(chosen),
+            seeds=self._seeds[entries],
+            settings=self._settings,
+            grid=self._grid,
+        )
+
+    def _rows(self, entries: Tensor) -> Tensor:
+        """Return the file's rows of crops; a view has as many rows as there are crops."""
+        return torch.cat([view * len(self) + entries for view in range(self._views)])
 
     def _compute(
         self, path: Path, shape: tuple[int, int], *, teacher: Backbone, grid: int, report: Report
@@ -91,10 +109,12 @@ class FixedCrops:
         _reserve(path, 2 * shape[0] * shape[1])
         features = np.memmap(path, dtype=np.float16, mode="r+", shape=shape)
         for entries in torch.split(torch.arange(len(self)), _BATCH):
-            seen = encode_by_teacher(teacher, self._crops(entries), grid=grid)
+            seen = encode_by_teacher(teacher, self._make(entries)[0], grid=grid)
             rows = torch.cat([seen.tokens.flatten(1), seen.embedding], dim=1)
             largest = float(np.finfo(np.float16).max)
-            features[entries.numpy()] = rows.clamp(-largest, largest).cpu().half().numpy()
+            features[self._rows(entries).numpy()] = (
+                rows.clamp(-largest, largest).cpu().half().numpy()
+            )
             report(f"teacher: {int(entries[-1]) + 1} of {len(self)} crops")
         features.flush()
 
@@ -107,6 +127,7 @@ class FixedCrops:
             "pictures": self._pictures.sha256,
             "grid": grid,
             **{name: settings[name] for name in ("seed", "crops_per_image", "crops")},
+            "lesions": settings["lesions"] if self._views > 1 else None,
         }
 
 

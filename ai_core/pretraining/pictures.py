@@ -160,7 +160,7 @@ def _gather(
             repeated += 1
         else:
             try:
-                taken[digest] = _Taken(_read(file), turns)
+                taken[digest] = _Taken(read_square(file), turns)
             except PictureError:
                 unreadable += 1
     return SourceCount(
@@ -188,7 +188,12 @@ def _files(source: Path, *, root: Path | None) -> list[Path]:
     )
 
 
-def _read(file: Path) -> Tensor:
+def read_square(file: Path) -> Tensor:
+    """Read a picture file into the square, uint8, (1, 224, 224) if it is grey, else (3, 224, 224).
+
+    Raises:
+        PictureError: the file is damaged or no single picture.
+    """
     rgb = read_picture(file)
     rows, columns, _ = rgb.shape
     square = Placement(rows=rows, columns=columns, size=IMAGE_SIZE).to_input(rgb)

@@ -39,18 +39,19 @@ class LossRow:
     def to_list(self) -> list[float]:
         """Return the values as a checkpoint holds them."""
         losses = self.losses
-        return [self.step, losses.total, losses.tokens, losses.embedding, self.learning_rate]
+        parts = (losses.total, losses.tokens, losses.embedding, losses.difference)
+        return [self.step, *parts, self.learning_rate]
 
     @classmethod
     def from_list(cls, values: list[float]) -> "LossRow":
         """Invert `to_list`."""
-        step, total, tokens, embedding, rate = values
-        return cls(step=int(step), losses=Losses(total, tokens, embedding), learning_rate=rate)
+        step, *parts, rate = values
+        return cls(step=int(step), losses=Losses(*parts), learning_rate=rate)
 
 
 def write_losses(folder: Path, rows: list[LossRow]) -> None:
     """Write one row for each update."""
-    lines = ["step,loss,tokens,embedding,learning_rate"]
+    lines = ["step,loss,tokens,embedding,difference,learning_rate"]
     for row in rows:
         step, *values = row.to_list()
         lines.append(",".join([str(step), *(f"{value:.6g}" for value in values)]))

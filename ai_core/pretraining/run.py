@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from ai_core.backbone import Backbone
 from ai_core.errors import PretrainingError
-from ai_core.pretraining.augmentation import crops
 from ai_core.pretraining.distillation import (
     Distiller,
     Heads,
@@ -36,6 +35,7 @@ from ai_core.pretraining.state import (
     save_state,
 )
 from ai_core.pretraining.student import build_student, save_student, student_config
+from ai_core.pretraining.views import make_views, views_of_crop
 
 CHECKPOINT_EVERY = 100
 
@@ -146,17 +146,21 @@ class _Run:
         generator = torch.Generator().manual_seed(settings.seed)
         heads = Heads(visual, teacher, generator=generator)
         self._grid = _grid(visual)
-        self._standard = (
-            _part(found[0], "standard")
-            if found
-            else _standards(pictures, teacher=teacher, grid=self._grid, settings=settings)
-        )
+        images = None
+        if found is None:
+            images = _standard_pictures(pictures, settings)
+            seen = _seen(images, teacher=teacher, grid=self._grid)
+            self._standard = standards(seen)
+        else:
+            self._standard = _part(found[0], "standard")
         self._distiller = Distiller(
             visual.to(teacher.device),
             heads.to(teacher.device),
             standard={name: value.to(teacher.device) for name, value in self._standard.items()},
-            embedding_weight=settings.embedding_weight,
+            settings=settings,
         )
+        if start and images is not None:
+            self._distiller.fit_heads(images.to(teacher.device), seen)
         self._optimiser = make_optimiser(self._distiller, settings)
         self._generator = generator
         self._fixed = self._fix_crops() if settings.crops_per_image else None
@@ -173,10 +177,11 @@ class _Run:
         rate = learning_rate(self.step, settings)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
-        images, seen = self._batch(self._sampler.take(settings.batch))
-        patches = self._shown_patches(len(images))
-        total, of_tokens, of_embedding = self._distiller(images, seen, patches=patches)
-        losses = Losses(*(float(part.detach()) for part in (total, of_tokens, of_embedding)))
+        images, seen, lesion = self._batch(self._sampler.take(settings.batch))
+        patches = self._shown_patches(settings.batch)
+        parts = self._distiller(images, seen, patches=patches, lesion=lesion)
+        total = parts[0]
+        losses = Losses(*(float(part.detach()) for part in parts))
         if not math.isfinite(losses.total):
             raise PretrainingError(
                 f"the loss of update {self.step + 1} is {losses.total}; take a lower learning rate"
@@ -208,23 +213,30 @@ class _Run:
         }
         save_state(self._folder / STATE_FILE, tensors, description)
 
-    def _batch(self, entries: Tensor) -> tuple[Tensor, TeacherFeatures]:
+    def _batch(self, entries: Tensor) -> tuple[Tensor, TeacherFeatures, Tensor | None]:
         if self._fixed:
             return self._fixed.batch(entries)
         seeds = torch.randint(2**62, (len(entries),), generator=self._generator)
         chosen = self._pictures.batch(self._round[entries])
-        images = crops(chosen, seeds=seeds, settings=self._settings.crops)
-        return images.to(self._teacher.device), encode_by_teacher(
-            self._teacher, images, grid=self._grid
+        images, lesion = make_views(chosen, seeds=seeds, settings=self._settings, grid=self._grid)
+        device = self._teacher.device
+        return (
+            images.to(device),
+            encode_by_teacher(self._teacher, images, grid=self._grid),
+            None if lesion is None else lesion.to(device),
         )
 
     def _shown_patches(self, count: int) -> Tensor | None:
-        """Draw the patches that the student sees of each crop in this update; None for all."""
+        """Draw the patches that the student sees of each crop in this update; None for all.
+
+        They are the same in all views of a crop.
+        """
         settings = self._settings
         if settings.shown == 1 or self.step >= settings.steps * (1 - settings.whole_last):
             return None
         patches = self._grid**2
         order = torch.rand(count, patches, generator=self._generator).argsort(dim=1)
+        order = order.repeat(views_of_crop(settings), 1)
         return order[:, : max(1, round(settings.shown * patches))].to(self._teacher.device)
 
     @torch.no_grad()
@@ -274,19 +286,21 @@ class _Run:
             )
 
 
-def _standards(
-    pictures: Pictures, *, teacher: Backbone, grid: int, settings: PretrainingSettings
-) -> dict[str, Tensor]:
+def _standard_pictures(pictures: Pictures, settings: PretrainingSettings) -> Tensor:
     generator = torch.Generator().manual_seed(settings.seed)
-    chosen = torch.randperm(len(pictures), generator=generator)[: settings.standard_images]
+    return pictures.batch(
+        torch.randperm(len(pictures), generator=generator)[: settings.standard_images]
+    )
+
+
+def _seen(images: Tensor, *, teacher: Backbone, grid: int) -> TeacherFeatures:
     parts = [
-        encode_by_teacher(teacher, pictures.batch(batch), grid=grid)
-        for batch in torch.split(chosen, _STANDARD_BATCH)
+        encode_by_teacher(teacher, batch, grid=grid)
+        for batch in torch.split(images, _STANDARD_BATCH)
     ]
-    seen = TeacherFeatures(
+    return TeacherFeatures(
         torch.cat([part.tokens for part in parts]), torch.cat([part.embedding for part in parts])
     )
-    return standards(seen)
 
 
 def _grid(visual: Any) -> int:

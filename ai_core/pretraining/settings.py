@@ -1,7 +1,7 @@
 """Settings of a distillation; with teacher and pictures they determine its bytes."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ai_core.errors import PretrainingError
 
@@ -57,6 +57,31 @@ class CropSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LesionSettings:
+    """A drawn lesion, for the distillation of differences.
+
+    Attributes:
+        contrast: smallest and largest change of the values, either way.
+        flat: odds that the lesion's own texture is gone: its mean, changed by the contrast.
+        radius: smallest and largest half axis of the ellipse, as a share of the image's side.
+        edge: narrowest and widest transition, as a share of the half axes.
+    """
+
+    contrast: tuple[float, float] = (0.1, 0.3)
+    flat: float = 0.5
+    radius: tuple[float, float] = (0.04, 0.14)
+    edge: tuple[float, float] = (0.05, 0.25)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.flat <= 1:
+            raise PretrainingError(f"odds of flat lesions must be in [0, 1], not {self.flat}")
+        for name in ("contrast", "radius", "edge"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high < 0.5:
+                raise PretrainingError(f"a lesion's {name} must be in (0, 0.5), not {(low, high)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainingSettings:
     """A distillation.
 
@@ -70,13 +95,19 @@ class PretrainingSettings:
         average: decay of the weights' moving average, which is what is kept in the end.
         clip: largest norm of the gradient.
         embedding_weight: weight of the global embedding against the patch tokens.
+        difference_weight: weight of the differences that a lesion makes. With 0 there are no
+            lesions; else every crop comes three times: as it is, with a bright lesion, and with a
+            dark one in the same place.
         shown: share of its patches that the student gets to see of a crop, drawn anew for each;
             fewer make an update cheaper, and more of them fit into an hour.
         whole_last: share of the updates, at the end, in which it sees all of them.
         crops_per_image: fixed crops of a picture for each of its turns, whose teacher features are
             computed once and kept on disk; 0 for new crops, and the teacher's work, at every step.
         standard_images: pictures from which mean and deviation of the teacher's channels come.
+        precision: of the student's forward pass; with "bf16" its weights are still kept and
+            updated in float32.
         crops: how pictures are changed.
+        lesions: how they are drawn where differences count.
     """
 
     steps: int = 2000
@@ -88,17 +119,24 @@ class PretrainingSettings:
     average: float = 0.999
     clip: float = 1.0
     embedding_weight: float = 0.5
+    difference_weight: float = 0.0
     shown: float = 1.0
     whole_last: float = 0.1
     crops_per_image: int = 0
     standard_images: int = 128
+    precision: Literal["fp32", "bf16"] = "fp32"
     crops: CropSettings = field(default_factory=CropSettings)
+    lesions: LesionSettings = field(default_factory=LesionSettings)
 
     def __post_init__(self) -> None:
         if min(self.steps, self.batch, self.standard_images) < 1:
             raise PretrainingError("steps, batch and standard_images must be at least 1")
         if self.crops_per_image < 0 or self.seed < 0:
             raise PretrainingError("crops_per_image and seed must not be negative")
+        if min(self.embedding_weight, self.difference_weight) < 0:
+            raise PretrainingError("embedding_weight and difference_weight must not be negative")
+        if self.precision not in ("fp32", "bf16"):
+            raise PretrainingError(f'precision is "fp32" or "bf16", not {self.precision!r}')
         if min(self.learning_rate, self.clip) <= 0:
             raise PretrainingError("learning_rate and clip must be positive")
         if not (0 <= self.warmup < 1 and 0 <= self.average < 1):
@@ -109,8 +147,9 @@ class PretrainingSettings:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values as JSON holds them: tuples are lists."""
         values = asdict(self)
-        values["crops"] = {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in values["crops"].items()
-        }
+        for part in ("crops", "lesions"):
+            values[part] = {
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in values[part].items()
+            }
         return values

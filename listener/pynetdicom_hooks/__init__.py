@@ -1,6 +1,14 @@
 """Hooks into pynetdicom: the only package that imports its private modules and names."""
 
-from listener.pynetdicom_hooks.acceptor import caller_of, end_without_request, reject
+from listener.pynetdicom_hooks.acceptor import (
+    caller_of,
+    end_reason,
+    end_without_request,
+    has_asked,
+    note_end,
+    reject,
+    titles_of_request,
+)
 from listener.pynetdicom_hooks.c_store_messages import (
     InstanceReceiver,
     StoreResponse,
@@ -8,6 +16,7 @@ from listener.pynetdicom_hooks.c_store_messages import (
 )
 from listener.pynetdicom_hooks.commands import CommandSet
 from listener.pynetdicom_hooks.options import configure_libraries
+from listener.pynetdicom_hooks.reasons import escaped
 from listener.pynetdicom_hooks.requestor import RequestorEvents, RoleSelection
 from listener.pynetdicom_hooks.server import AssociationServer, ConnectionGate, ServerOptions
 
@@ -23,6 +32,11 @@ __all__ = [
     "StoreService",
     "caller_of",
     "configure_libraries",
+    "end_reason",
     "end_without_request",
+    "escaped",
+    "has_asked",
+    "note_end",
     "reject",
+    "titles_of_request",
 ]

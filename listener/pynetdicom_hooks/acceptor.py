@@ -10,22 +10,43 @@ from listener.tls import certificate_names
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
-    from pynetdicom.pdu_primitives import A_ASSOCIATE
 
     from listener.access import Rejection
+    from listener.pynetdicom_hooks.negotiation import Titles
+    from listener.pynetdicom_hooks.reactor import Reactor
 
 
 def caller_of(association: Association) -> Caller:
     """Return the caller that an A-ASSOCIATE-RQ names, with the names in its certificate."""
-    request = cast("A_ASSOCIATE", association.requestor.primitive)
     names = _tls_names(association)
+    titles = titles_of_request(association)
     return Caller(
-        ae_title=request.calling_ae_title,
-        called_ae_title=request.called_ae_title,
+        ae_title=titles.calling,
+        called_ae_title=titles.called,
         address=association.requestor.address,
         tls=names is not None,
         certificate_names=names,
     )
+
+
+def titles_of_request(association: Association) -> Titles:
+    """Return the AE titles of the request as the peer sent them, without padding."""
+    return cast("Reactor", association.dul).titles
+
+
+def end_reason(association: Association) -> str:
+    """Return why an association ended without a release, in words."""
+    return cast("Reactor", association.dul).end_reason
+
+
+def note_end(association: Association, reason: str) -> None:
+    """Record why we abort an association, before it is aborted."""
+    cast("Reactor", association.dul).note_end(reason)
+
+
+def has_asked(association: Association) -> bool:
+    """Whether the peer sent anything that could be a request."""
+    return cast("Reactor", association.dul).has_heard
 
 
 def reject(association: Association, rejection: Rejection) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_items import PDU_ITEM_TYPES, PresentationContextItemRQ
 
+from listener.pynetdicom_hooks.negotiation import Titles, repaired, titles_of
+
 if TYPE_CHECKING:
     from pynetdicom.presentation import PresentationContext
 
@@ -37,11 +39,25 @@ _known_context = lru_cache(maxsize=_CACHE_SIZE)(_ContextItem)
 
 
 class AssociationRequest(A_ASSOCIATE_RQ):
-    """Received A-ASSOCIATE-RQ (PS3.8 9.3.2).
+    """Received A-ASSOCIATE-RQ (PS3.8 9.3.2), repaired where a peer departs from the standard.
 
     A sender proposes the same contexts every time, an archive more than a hundred. pynetdicom makes
     six objects of each and checks its UIDs several times: a third of the time of an acceptance.
+
+    Attributes:
+        titles: AE titles as the peer sent them, without padding.
     """
+
+    titles = Titles()
+
+    def decode(self, bytestream: bytes) -> None:
+        """Decode the PDU.
+
+        Raises:
+            BrokenMessageError: an item that is needed can't be read.
+        """
+        self.titles = titles_of(bytestream)
+        super().decode(repaired(bytestream))
 
     def _wrap_generate_items(self, bytestream: bytes) -> list[Any]:
         return [_read(kind, encoded) for kind, encoded in self._generate_items(bytestream)]

@@ -19,6 +19,8 @@ from pynetdicom.pdu_primitives import P_DATA
 from listener.errors import BrokenMessageError
 from listener.pynetdicom_hooks.association_request import AssociationRequest
 from listener.pynetdicom_hooks.c_store_messages import IncomingMessages
+from listener.pynetdicom_hooks.negotiation import ABORT, Titles, repaired, titles_of
+from listener.pynetdicom_hooks.reasons import describe_abort, escaped
 from listener.pynetdicom_hooks.socket import PDUSocket, UnacceptablePDUError
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ _OVER = frozenset(("Sta1", _AWAITING_CLOSE))  # states in which nothing can be s
 # PS3.8 9.2.2
 _ASSOCIATION_REQUESTED, _P_DATA_REQUEST = "Evt6", "Evt9"
 _CONNECTION_CLOSED, _INVALID_PDU = "Evt17", "Evt19"
+_PROTOCOL_VERSION = 1  # PS3.8 9.3.2
 # Requests that are read ahead of our answers; more of them wait in the network.
 _REQUESTS_AHEAD = 2
 # Longest wait in seconds before the timers are checked.
@@ -85,6 +88,10 @@ class Reactor(DULServiceProvider):
     Args:
         association: not started yet; the caller sets its socket and this reactor.
         service: receives the C-STORE requests.
+
+    Attributes:
+        titles: AE titles of the association request, as the peer sent them.
+        has_heard: whether the peer sent anything.
     """
 
     def __init__(self, association: Association, service: StoreService) -> None:
@@ -93,8 +100,20 @@ class Reactor(DULServiceProvider):
         self._wake_pipe = _WakePipe()
         self._messages = IncomingMessages(association, service, self._answer)
         self._busy = False
+        self.titles = Titles()
+        self.has_heard = False
+        self._end_reason: str | None = None
         self.to_provider_queue = _NotifyingQueue(self._wake_pipe.wake)
         self.to_user_queue = _NotifyingQueue(self._wake_user)
+
+    @property
+    def end_reason(self) -> str:
+        """Reason of an end without a release, in words."""
+        return self._end_reason or "the connection was closed"
+
+    def note_end(self, reason: str) -> None:
+        """Record why the association ends; the first reason counts."""
+        self._end_reason = self._end_reason or reason
 
     def run_reactor(self) -> None:
         """Run until the association has ended."""
@@ -117,7 +136,10 @@ class Reactor(DULServiceProvider):
 
     def idle_timer_expired(self) -> bool:
         """Whether the peer was idle for too long; never while an instance is stored."""
-        return not self._busy and super().idle_timer_expired()
+        if self._busy or not super().idle_timer_expired():
+            return False
+        self.note_end(f"the peer sent nothing for {self.network_timeout:g} s")
+        return True
 
     def _process_recv_primitive(self) -> bool:
         if self.state_machine.current_state not in _OVER:
@@ -143,19 +165,32 @@ class Reactor(DULServiceProvider):
         try:
             kind, body = transport.read_pdu()
         except UnacceptablePDUError as error:
-            log.warning("pdu.refused", reason=str(error))
+            self._note_refusal("pdu.refused", str(error))
             self.event_queue.put(_INVALID_PDU)  # answered with A-ABORT
             self.event_queue.put(_CONNECTION_CLOSED)
             return
         except OSError as error:
+            self.note_end(str(error) or type(error).__name__)
             log.debug("connection.lost", reason=str(error))
             self.event_queue.put(_CONNECTION_CLOSED)
             return
+        self.has_heard = True
         try:
             self._take(kind, body)
         except BrokenMessageError as error:
-            log.warning("message.broken", reason=str(error))
+            self._note_refusal("message.broken", str(error))
             self.event_queue.put(_INVALID_PDU)
+
+    def _note_refusal(self, event: str, reason: str) -> None:
+        self.has_heard = True
+        self.note_end(reason)
+        log.warning(
+            event,
+            address=self.assoc.requestor.address,
+            calling_ae_title=escaped(self.titles.calling),
+            called_ae_title=escaped(self.titles.called),
+            reason=reason,
+        )
 
     def _take(self, kind: int, body: memoryview) -> None:
         if kind == _P_DATA_TF and self.state_machine.current_state == _DATA_TRANSFER:
@@ -169,16 +204,26 @@ class Reactor(DULServiceProvider):
         header = bytes((kind, 0)) + len(body).to_bytes(4, "big")
         try:
             pdu, event = self._decode_pdu(bytearray(header + body))
+        except BrokenMessageError:
+            raise
         except Exception as error:  # pynetdicom's parser gets any bytes
             raise BrokenMessageError(f"{type(error).__name__} in a PDU") from error
         self.event_queue.put(event)
         self._recv_pdu.put(pdu)
 
     def _decode_pdu(self, bytestream: bytearray) -> tuple[Any, str]:
+        if bytestream[0] == ABORT:
+            self.note_end(describe_abort(bytes(bytestream)))
         if bytestream[0] != _ASSOCIATE_RQ:
-            return super()._decode_pdu(bytestream)
+            return super()._decode_pdu(bytearray(repaired(bytes(bytestream))))
+        if self.titles == Titles():  # a second request in one association is refused
+            self.titles = titles_of(bytes(bytestream))
         request = AssociationRequest()
         request.decode(bytes(bytestream))
+        if request.protocol_version != _PROTOCOL_VERSION:  # pynetdicom rejects it without an event
+            reason = f"protocol version {request.protocol_version:04X}H is not supported"
+            self._note_refusal("association.rejected", reason)
+            self.has_heard = False  # all is said
         return request, _ASSOCIATION_REQUESTED
 
     def _answer(self, pdu: bytes, delay_s: float) -> None:

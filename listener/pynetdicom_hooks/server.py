@@ -155,6 +155,11 @@ class AssociationServer(ThreadedAssociationServer):
         if self.options.gate.admit(client_address[0]):
             return True
         self.options.on_dropped("connections_closed")
+        log.warning(
+            "connection.refused",
+            address=client_address[0],
+            reason="too many connections, of this address or of all",
+        )
         return False
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:

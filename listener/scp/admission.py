@@ -9,7 +9,15 @@ import structlog
 
 from listener.access import AccessPolicy, AllowedPeer, Caller, Rejection
 from listener.contexts import supported_contexts
-from listener.pynetdicom_hooks import caller_of, end_without_request, reject
+from listener.pynetdicom_hooks import (
+    caller_of,
+    end_reason,
+    end_without_request,
+    escaped,
+    has_asked,
+    reject,
+    titles_of_request,
+)
 from listener.scp.associations import AssociationEnd
 
 if TYPE_CHECKING:
@@ -57,7 +65,7 @@ class AssociationAdmission:
         caller = caller_of(association)
         answer = self._admit(association, caller)
         if isinstance(answer, Rejection):
-            self._reject(association, caller, answer)
+            self._reject(association, answer)
             return
         association.acceptor.supported_contexts = supported_contexts(answer.may)
 
@@ -70,15 +78,9 @@ class AssociationAdmission:
         record = self._associations.open(association, peer)
         return record if isinstance(record, Rejection) else peer
 
-    def _reject(self, association: Association, caller: Caller, rejection: Rejection) -> None:
+    def _reject(self, association: Association, rejection: Rejection) -> None:
         self._counts.add("rejected_" + rejection.counter)
-        log.warning(
-            "association.rejected",
-            reason=rejection.name.lower(),
-            calling_ae_title=caller.ae_title,
-            called_ae_title=caller.called_ae_title,
-            address=caller.address,
-        )
+        _log_rejection(association, rejection)
         reject(association, rejection)
 
     def on_established(self, event: evt.Event) -> None:
@@ -91,18 +93,15 @@ class AssociationAdmission:
                 "association.accepted",
                 association=record.id,
                 peer=record.peer.name,
-                calling_ae_title=event.assoc.requestor.ae_title,
+                contexts_refused=len(event.assoc.rejected_contexts),
+                **_log_keys(event.assoc),
             )
 
     def on_rejected(self, event: evt.Event) -> None:
         """Count a rejection by pynetdicom itself: too many associations."""
         self._counts.add("rejected_other")
         self._associations.close(event.assoc)
-        log.warning(
-            "association.rejected",
-            reason="node_limit",
-            calling_ae_title=event.assoc.requestor.ae_title,
-        )
+        _log_rejection(event.assoc, Rejection.NODE_LIMIT)
 
     def on_released(self, event: evt.Event) -> None:
         """Record an association that was released."""
@@ -116,8 +115,13 @@ class AssociationAdmission:
         """Forget a connection that closed before it became an association."""
         association = event.assoc
         record = self._associations.get(association)
-        if record is not None and not record.established:
+        unfinished = record is not None and not record.established
+        if unfinished:
             self._associations.close(association)
+        if unfinished or (association.requestor.primitive is None and has_asked(association)):
+            log.warning(
+                "association.aborted", reason=end_reason(association), **_log_keys(association)
+            )
         end_without_request(association)
 
     def _end(self, association: Association, *, released: bool) -> None:
@@ -126,9 +130,11 @@ class AssociationAdmission:
             return
         if not released:
             self._counts.add("aborted")
+        why = {} if released else {"reason": end_reason(association), **_log_keys(association)}
         log.log(
             logging.INFO if released else logging.WARNING,
             "association.released" if released else "association.aborted",
+            **why,
             association=record.id,
             peer=record.peer.name,
             instances=record.instances,
@@ -147,3 +153,22 @@ class AssociationAdmission:
             self._on_association_end(end)
         except Exception:  # a failing subscriber must not disturb the sender
             log.exception("association.callback_failed", association=record.id)
+
+
+def _log_rejection(association: Association, rejection: Rejection) -> None:
+    log.warning(
+        "association.rejected",
+        code=rejection.name.lower(),
+        reason=rejection.explanation,
+        **_log_keys(association),
+    )
+
+
+def _log_keys(association: Association) -> dict[str, str]:
+    """Return who asked for an association, for the log: titles are the peer's own words."""
+    titles = titles_of_request(association)
+    return {
+        "address": association.requestor.address or "",
+        "calling_ae_title": escaped(titles.calling),
+        "called_ae_title": escaped(titles.called),
+    }

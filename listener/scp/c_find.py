@@ -9,15 +9,18 @@ import structlog
 from pydicom.dataset import Dataset
 
 from listener.access import Permission
+from listener.encoded_text import encoded_texts
 from listener.errors import InvalidInstanceError
 from listener.scp.matching import matches, values_of
 from listener.uids import clean_uid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from pydicom.tag import BaseTag
     from pynetdicom import evt
 
+    from listener.encoded_text import EncodedText
     from listener.scp.associations import AssociationRecord, Associations
     from listener.scu import Level
     from listener.statistics import Counts
@@ -102,8 +105,15 @@ class FindProvider:
     ) -> Iterator[tuple[int, Dataset | None]]:
         assert self._findable is not None
         try:
+            # Before it is matched, which decodes it: text is answered as it is encoded.
+            candidates = ((header, encoded_texts(header)) for header in self._findable(query))
             found = _by_unique_key(
-                (c for c in self._findable(query) if matches(c, identifier)), query.level
+                (
+                    _Match(header, texts)
+                    for header, texts in candidates
+                    if matches(header, identifier)
+                ),
+                query.level,
             )
         except Exception:  # answered as a failure; the peer may repeat the query
             log.exception("find.failed", association=record.id)
@@ -139,19 +149,29 @@ def _query(identifier: Dataset) -> FindQuery:
     return FindQuery(level, uids)
 
 
-def _by_unique_key(candidates: Iterable[Dataset], level: Level) -> list[list[Dataset]]:
-    groups: dict[str, list[Dataset]] = {}
-    for candidate in candidates:
-        groups.setdefault(str(candidate.get(_UNIQUE_KEYS[level][-1], "")), []).append(candidate)
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """Header that matches a query, and its text as it is encoded."""
+
+    header: Dataset
+    texts: Mapping[BaseTag, EncodedText]
+
+
+def _by_unique_key(matching: Iterable[_Match], level: Level) -> list[list[_Match]]:
+    groups: dict[str, list[_Match]] = {}
+    for match in matching:
+        groups.setdefault(str(match.header.get(_UNIQUE_KEYS[level][-1], "")), []).append(match)
     return list(groups.values())
 
 
-def _answer(group: list[Dataset], identifier: Dataset) -> Dataset:
+def _answer(group: list[_Match], identifier: Dataset) -> Dataset:
     """Return the requested attributes of a study, series or instance; unknown ones are empty."""
-    first = group[0]
+    first = group[0].header
     answer = Dataset()
     for key in identifier:
-        if key.tag in first and key.VR != "SQ":
+        if key.tag in group[0].texts:
+            answer[key.tag] = group[0].texts[key.tag]
+        elif key.tag in first and key.VR != "SQ":
             answer[key.tag] = first[key.tag]
         else:
             answer.add_new(key.tag, key.VR, None)
@@ -161,7 +181,7 @@ def _answer(group: list[Dataset], identifier: Dataset) -> Dataset:
         del answer.SpecificCharacterSet
     answer.QueryRetrieveLevel = identifier.QueryRetrieveLevel
     everywhere = set.intersection(
-        *(set(values_of(candidate, "RetrieveAETitle")) for candidate in group)
+        *(set(values_of(match.header, "RetrieveAETitle")) for match in group)
     )
     answer.RetrieveAETitle = sorted(everywhere)
     answer.InstanceAvailability = "ONLINE" if everywhere else "UNAVAILABLE"

@@ -18,6 +18,9 @@ from listener.pynetdicom_hooks import (
     ConnectionGate,
     ServerOptions,
     configure_libraries,
+    escaped,
+    note_end,
+    titles_of_request,
 )
 from listener.scp.admission import AssociationAdmission
 from listener.scp.associations import Associations
@@ -209,9 +212,9 @@ class StorageSCP(Lifecycle):
             while server.active_associations and time.monotonic() < deadline:
                 time.sleep(_POLL_S)
             for association in server.active_associations:
-                log.warning(
-                    "association.timed_out", calling_ae_title=association.requestor.ae_title
-                )
+                title = escaped(titles_of_request(association).calling)
+                log.warning("association.timed_out", calling_ae_title=title)
+                note_end(association, "the node stops")
                 association.abort()
         if servers:
             log.info("listener.stopped", ae_title=self._settings.ae_title)

@@ -146,11 +146,14 @@ def _raise_unless_established(
     answer = association.acceptor.primitive
     if association.is_rejected and answer is not None:
         raise AssociationRejectedError(
-            f"{peer} rejected {peer.calling_ae_title}: {answer.reason_str} ({answer.result_str})",
+            f"{peer} rejected {peer.calling_ae_title}: {events.answer}",
             transient=answer.result == _TRANSIENT,
         )
     if association.rejected_contexts and not association.accepted_contexts:
         raise NoPresentationContextError(f"{peer} accepts none of the proposed contexts")
     if not events.ended_by_peer.is_set():
         raise PeerUnreachableError(f"{peer} did not answer the association request in time")
-    raise AssociationAbortedError(f"{peer} aborted while the association was negotiated")
+    raise AssociationAbortedError(
+        f"{peer} and {peer.calling_ae_title} parted while the association was negotiated: "
+        f"{events.answer or 'the connection was closed'}"
+    )

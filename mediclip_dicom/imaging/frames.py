@@ -8,24 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydicom import dcmread
-from pydicom.pixels.utils import iter_pixels
-from pydicom.uid import UID, JPEGLSLossless, JPEGLSNearLossless, RLELossless
 
 from mediclip_dicom.errors import UndecodableFrameError, UnsupportedImageError, UnsupportedReason
+from mediclip_dicom.imaging.decoding import iter_stored
 from mediclip_dicom.imaging.display import Window, to_rgb
 from mediclip_dicom.imaging.header import read_attributes
-
-# Decoders of lossy syntaxes differ in the pixels they give, so that a score would depend on what
-# happens to be installed: one plugin is pinned per transfer syntax. pylibjpeg is the only one that
-# reads every JPEG and JPEG 2000 process including 12-bit Extended; CharLS (pyjpegls) is the
-# reference for JPEG-LS; pydicom's own RLE needs no extension.
-_PLUGINS = {
-    str(JPEGLSLossless): "pyjpegls",
-    str(JPEGLSNearLossless): "pyjpegls",
-    str(RLELossless): "pydicom",
-}
-_DEFAULT_PLUGIN = "pylibjpeg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +28,6 @@ class Frame:
     rgb: npt.NDArray[np.float32]
 
 
-def plugin_for(transfer_syntax: UID | None) -> str:
-    """Return pydicom's name of the decoder for a transfer syntax; empty if uncompressed."""
-    if transfer_syntax is None or not transfer_syntax.is_compressed:
-        return ""
-    return _PLUGINS.get(str(transfer_syntax), _DEFAULT_PLUGIN)
-
-
 def iter_frames(path: Path, *, window: Window | None = None) -> Iterator[Frame]:
     """Decode an image frame by frame; memory holds one frame whatever the image's length.
 
@@ -60,19 +40,15 @@ def iter_frames(path: Path, *, window: Window | None = None) -> Iterator[Frame]:
         UndecodableFrameError: a frame is truncated, broken, or in a form no decoder reads. Frames
             before it have been yielded.
     """
+    path = Path(path)
     dataset, has_pixel_data = read_attributes(path)
     if not has_pixel_data:
         raise UnsupportedImageError(UnsupportedReason.NO_PIXEL_DATA, detail="nothing to decode")
     uid = str(dataset.get("SOPInstanceUID", "unknown"))
     expected = max(1, int(dataset.get("NumberOfFrames") or 1))
-    transfer_syntax = dataset.file_meta.get("TransferSyntaxUID")
-    # pydicom 3.0 reads frames from an open file, but not through the deflate of a whole dataset.
-    inflate = transfer_syntax is not None and transfer_syntax.is_deflated
     number = 0
     try:
-        source = dcmread(path) if inflate else path
-        pixels = iter_pixels(source, decoding_plugin=plugin_for(transfer_syntax))
-        for number, stored in enumerate(pixels, start=1):
+        for number, stored in enumerate(iter_stored(path, dataset), start=1):
             yield Frame(number, to_rgb(stored, dataset, frame_index=number - 1, window=window))
     except GeneratorExit:
         raise

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_partial
 from pydicom.uid import UID
 
 from mediclip_dicom.errors import UnsupportedImageError, UnsupportedReason
+from mediclip_dicom.imaging.files import read_data_set
 from mediclip_dicom.imaging.planes import Plane, plane_attribute, planes_of, repetition
 
 if TYPE_CHECKING:
@@ -120,10 +120,9 @@ def read_attributes(path: Path) -> tuple[Dataset, bool]:
         return met_pixel_data
 
     try:
-        with Path(path).open("rb") as file:
-            dataset = read_partial(file, stop_when=at_pixel_data)
+        dataset = read_data_set(Path(path), stop_when=at_pixel_data)
     except InvalidDicomError as error:
-        detail = "the file has no DICM prefix"
+        detail = "the file has no DICM prefix, and does not begin like a data set either"
         raise UnsupportedImageError(UnsupportedReason.NOT_DICOM, detail=detail) from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:

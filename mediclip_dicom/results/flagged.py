@@ -32,12 +32,12 @@ from mediclip_dicom.results.picture import RGB, Caption, Mark, fuse
 from mediclip_dicom.results.reading import ImageReading, Reading
 from mediclip_dicom.results.source import (
     SECONDARY_CAPTURE,
-    copy_character_set,
     laterality,
     read_source,
     referenced_requests,
     references,
 )
+from mediclip_dicom.results.source_text import restore_text
 from mediclip_dicom.results.wording import describe_size, describe_slices
 
 MAXIMUM_PICTURES = 32
@@ -102,11 +102,11 @@ def save_pictures(
         picture.BurnedInAnnotation = "NO"
         picture.DerivationDescription = "Anomaly map blended over the image, not for diagnosis"
         picture.SourceImageSequence = [_source_item(image)]
-        copy_character_set(source, picture)
         stamp(picture, reading.finished_at)
         picture.DateOfSecondaryCapture = picture.ContentDate
         picture.TimeOfSecondaryCapture = picture.ContentTime
         series.count(image)
+        restore_text(source, picture)
         save("SC", picture)
 
 
@@ -285,8 +285,8 @@ def save_key_objects(
         **equipment_arguments(device),
     )
     _name_frames(document, flagged, classes)
-    copy_character_set(source, document)
     stamp(document, reading.finished_at)
+    restore_text(source, document)
     save("KO", document)
 
 

@@ -20,7 +20,7 @@ from mediclip_dicom.results.identity import (
 )
 from mediclip_dicom.results.planes import SourcePlanes
 from mediclip_dicom.results.reading import ImageReading, Reading
-from mediclip_dicom.results.source import copy_character_set
+from mediclip_dicom.results.source_text import restore_text
 from mediclip_dicom.results.streaming import FrameSource
 from mediclip_dicom.settings import ResultKind
 
@@ -90,7 +90,6 @@ class ResultSeries:
         """
         planes.name_sources(dataset)
         source = planes.datasets[0]
-        copy_character_set(source, dataset)
         stamp(dataset, self.reading.finished_at)
         # Required, though it may be empty (2, PS3.3 table 10-12); no person made this object.
         dataset.ContentCreatorName = ""
@@ -103,6 +102,7 @@ class ResultSeries:
             dataset.PatientOrientation = source.get("PatientOrientation") or None
         if pixel_bytes > DEFLATE_ABOVE_BYTES:
             dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        restore_text(source, dataset)
         self.count(image)
 
     def count(self, image: ImageReading) -> None:

@@ -13,6 +13,7 @@ from pydicom.valuerep import DSfloat
 from mediclip_dicom.imaging import ENHANCED_SOP_CLASSES, plane_attribute, rounded_position
 from mediclip_dicom.results.reading import ImageReading
 from mediclip_dicom.results.source import SECONDARY_CAPTURE, read_source, references
+from mediclip_dicom.results.source_text import share_text
 
 _MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 
@@ -127,6 +128,7 @@ def _stand_in(source: Dataset, image: ImageReading, *, uid: str, spacing: float 
     frame = Dataset()
     # Setting an attribute changes its element, which must not be the source's own.
     frame.update({element.tag: copy(element) for element in source})
+    share_text(source, frame)
     plane = image.plane
     for keyword in _WHOLE_IMAGE_KEYWORDS:
         frame.pop(keyword, None)

@@ -28,11 +28,11 @@ from mediclip_dicom.results.segmentation import (
 )
 from mediclip_dicom.results.source import (
     SECONDARY_CAPTURE,
-    copy_character_set,
     read_source,
     referenced_requests,
     references,
 )
+from mediclip_dicom.results.source_text import restore_text
 
 
 def build_report(
@@ -93,8 +93,8 @@ def build_report(
     for item in references(report):
         if item.ReferencedSOPInstanceUID == source.SOPInstanceUID:
             item.ReferencedSOPClassUID = sop_class_uid
-    copy_character_set(source, report)
     stamp(report, reading.finished_at)
+    restore_text(source, report)
     return report
 
 

@@ -12,6 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.valuerep import DA, TM
 
+from mediclip_dicom.results.source_text import hide_text
+
 # SOP class substituted where highdicom rejects the source's own.
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
@@ -50,12 +52,13 @@ def read_source(path: Path) -> Dataset:
     """Read a source's attributes without its pixels, type 2 attributes present and well formed.
 
     A malformed value (a date that is none, a sex outside the standard's terms) is left empty: a
-    result must be valid even if its source is not.
+    result must be valid even if its source is not. Text is carried as it is (see `source_text`).
 
     Raises:
         OSError: the source is gone.
     """
     dataset = dcmread(path, stop_before_pixels=True)
+    hide_text(dataset)
     for keyword in _TYPE_2:
         if dataset.get(keyword) is None:
             setattr(dataset, keyword, "")
@@ -73,16 +76,6 @@ def read_source(path: Path) -> Dataset:
     if "FrameOfReferenceUID" in dataset and not dataset.FrameOfReferenceUID:
         del dataset.FrameOfReferenceUID
     return dataset
-
-
-def copy_character_set(source: Dataset, result: Dataset) -> None:
-    """Copy Specific Character Set unchanged; names are encoded by it when written.
-
-    highdicom 0.28 refuses an empty first value, which is how Japanese studies usually begin
-    theirs (PS3.3 C.12.1.1.2).
-    """
-    if "SpecificCharacterSet" in source:
-        result["SpecificCharacterSet"] = source["SpecificCharacterSet"]
 
 
 def laterality(source: Dataset) -> str | None:

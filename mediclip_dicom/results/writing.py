@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 import tempfile
+import traceback
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import structlog
 from pydicom.dataset import Dataset
 
-from mediclip_dicom.errors import ResultWriteError
+from mediclip_dicom.errors import NodeError, ResultWriteError
 from mediclip_dicom.results.device import Device
 from mediclip_dicom.results.findings import Findings, find
 from mediclip_dicom.results.flagged import choose_flagged, save_key_objects, save_pictures
@@ -83,11 +84,9 @@ def write_results(
     except ResultWriteError:
         raise
     except Exception as error:
-        # highdicom and pydicom raise many kinds, and their words may quote attribute values.
         raise ResultWriteError(
             f"the results of study {reading.study_instance_uid} by task version "
-            f"{reading.task_version_uid} could not be written ({type(error).__name__}); "
-            "check that the sources are still there and that the disk has room"
+            f"{reading.task_version_uid} could not be written: {_cause(error)}"
         ) from error
     log.info(
         "results.written",
@@ -96,6 +95,22 @@ def write_results(
         objects=len(written),
     )
     return written
+
+
+def _cause(error: Exception) -> str:
+    """Describe an error by its kind and place: others' words may quote attribute values."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return (
+            f"{os.strerror(error.errno)}; check that the sources are still there and that the "
+            "disk of the results has room"
+        )
+    if isinstance(error, NodeError):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}, a fault of "
+        "the program or of a source's header; report it with these words"
+    )
 
 
 def _make_objects(

@@ -21,6 +21,8 @@ _BRAIN_CENTRE_MM = (0.0, 18.0, 10.0)
 _FIELD_OF_VIEW_MM = 240.0
 _RAS_FROM_LPS = np.array([-1.0, -1.0, 1.0])
 _STRIDE = 4
+_DARK = (0.2, 0.35)
+_BRIGHT = (1.05, 1.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,15 +200,21 @@ def draw_patient(template: Template, generator: np.random.Generator) -> Patient:
 
 
 def draw_lesion(
-    patient: Patient, generator: np.random.Generator, *, candidates: NDArray[np.float64]
+    patient: Patient,
+    generator: np.random.Generator,
+    *,
+    candidates: NDArray[np.float64],
+    bright: bool = False,
 ) -> Lesion:
-    """Draw a lesion 24 to 40 mm across inside grey or white matter, dark as most are in T1.
+    """Draw a lesion 24 to 40 mm across inside grey or white matter.
 
     Args:
         patient: brain that it is in.
         generator: source of every draw.
         candidates: (n, 3) patient points where its centre may be; the one among a random handful
             with the most brain tissue around it is taken.
+        bright: brighter than all tissue, as fat, blood or contrast medium is in T1; else dark, as
+            most lesions are.
     """
     radii = generator.uniform(12.0, 20.0, size=3)
     centres = candidates[generator.choice(len(candidates), size=min(60, len(candidates)))]
@@ -219,7 +227,7 @@ def draw_lesion(
         radii_mm=radii,
         rotation=Rotation.from_euler("z", generator.uniform(0, 180), degrees=True).as_matrix(),
         outline=SmoothField.draw(generator, channels=1, knots=22, deviation=0.12),
-        intensity=float(generator.uniform(0.2, 0.35)),
+        intensity=float(generator.uniform(*(_BRIGHT if bright else _DARK))),
     )
 
 

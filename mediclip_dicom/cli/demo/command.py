@@ -28,9 +28,10 @@ def demo(
 ) -> None:
     """Watch studies go from a PACS to the node and come back with SEG and SR.
 
-    Starts a small PACS and the node on this machine, makes a department of brain MR studies,
-    registers a task from normal ones, sends others through, and reads the results back from the
-    PACS. Needs nothing but this machine. Exit code 0 only if every study came back.
+    Starts a small PACS and the node on this machine, makes a department of brain MR and thorax CT
+    studies, registers a task for each from normal ones, sends others through, and reads the results
+    back from the PACS: lesions that are dark or bright, and a tumour as one finding across slices.
+    Needs nothing but this machine. Exit code 0 only if every study came back.
 
     With --data, SEG and SR name the patients of your DICOM files, as they would in your PACS.
     """

@@ -43,6 +43,7 @@ class OverviewRow:
         verdict: verdict of the node.
         score: the study's score, or None.
         operating_point: threshold of the map, or None where the task is uncalibrated.
+        finding: size and slices of the finding that ranks first, or None.
     """
 
     name: str
@@ -53,6 +54,7 @@ class OverviewRow:
     verdict: str
     score: float | None
     operating_point: float | None
+    finding: str | None = None
 
 
 def draw_overview(rows: Sequence[OverviewRow], path: Path, *, caption: str) -> None:
@@ -86,13 +88,15 @@ def _panel_row(row: OverviewRow, norm: Normalize) -> PanelRow:
 def _label(row: OverviewRow) -> tuple[Line, ...]:
     score = "none" if row.score is None else f"{row.score:.4f}"
     point = "none" if row.operating_point is None else f"{row.operating_point:.4f}"
-    lines = (
+    lines: tuple[Line, ...] = (
         Line(row.name, TEXT, 22),
         Line(f"truth: {row.label}", size=16),
         Line(row.verdict, VERDICT_COLOURS.get(row.verdict, (240, 200, 90)), 19),
         Line(f"score {score}", TEXT, 16),
         Line(f"operating point {point}"),
     )
+    if row.finding is not None:
+        lines = (*lines, Line(row.finding, TEXT, 16))
     if row.verdict == "undetermined":
         return lines
     right = row.verdict == row.label

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ai_core import Backbone, BackboneUnavailableError, get_preset
 from ai_core.backbone import BUNDLED, UNTRAINED
-from mediclip_dicom.cli.demo.department import make_department
+from mediclip_dicom.cli.demo.department import make_department, make_thorax_department
 from mediclip_dicom.cli.demo.errors import DemoDataError, DemoError
 from mediclip_dicom.cli.demo.node_process import running_node, write_config
 from mediclip_dicom.cli.demo.overview import OverviewRow, draw_overview
@@ -32,12 +32,22 @@ from mediclip_dicom.cli.display import (
 from mediclip_dicom.database import Sessions, open_database
 from mediclip_dicom.errors import StudyNotFoundError
 from mediclip_dicom.imaging import iter_frames
-from mediclip_dicom.results import Reading, source_map
+from mediclip_dicom.results import (
+    Reading,
+    describe_size,
+    describe_slices,
+    find,
+    source_map,
+)
 from mediclip_dicom.settings import BackboneSettings, Settings, load_settings
 from mediclip_dicom.studies import RunDetails, get_study, newest_reading, stored_reading
 from mediclip_dicom.tasks import Route, TaskRequest, open_backbone, register_from_paths
 
 FOLDS = 3
+PRESET = "quick"
+BRAINS, CHESTS = 4, 1
+"""Normal studies that are made beyond the support set, and abnormal ones."""
+
 STUDY_LIMIT_S = 300.0
 
 _BACKBONE_NOTES = {
@@ -96,8 +106,9 @@ def run_demo(settings: Settings, request: DemoRequest) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mediclip-demo-") as folder, progress_bars() as bars:
         root = Path(folder)
-        department = _department(request, root / "department", bars)
-        support, rest = _split(department, request)
+        departments = _departments(request, root / "department", bars)
+        splits = [(department, *_split(department, request)) for department in departments]
+        sent = tuple(study for _, _, rest in splits for study in rest)
         backbone, backbone_settings = _choose_backbone(settings.backbone, bars.console)
         node_port = free_port()
         with DemoPacs({settings.node.ae_title: ("127.0.0.1", node_port)}) as pacs:
@@ -105,20 +116,27 @@ def run_demo(settings: Settings, request: DemoRequest) -> None:
             node_settings = load_settings(config)
             with running_node(config, node_settings, log=out / "node.log"):
                 sessions = open_database(node_settings.database_url)
-                _register(sessions, department, support, backbone, seed=request.seed, bars=bars)
-                pacs.store([path for study in rest for path in study.paths])
-                outcomes = _send_and_wait(rest, pacs, sessions, node_settings, out=out, bars=bars)
+                for department, support, _ in splits:
+                    _register(sessions, department, support, backbone, seed=request.seed, bars=bars)
+                pacs.store([path for study in sent for path in study.paths])
+                outcomes = _send_and_wait(sent, pacs, sessions, node_settings, out=out, bars=bars)
     _report(console, outcomes, backbone, out)
     if missing := [o.study.name for o in outcomes if not o.complete]:
         raise DemoError(f"results of {', '.join(missing)} did not come back from the PACS")
 
 
-def _department(request: DemoRequest, directory: Path, bars: Progress) -> Department:
+def _departments(request: DemoRequest, directory: Path, bars: Progress) -> tuple[Department, ...]:
     if request.data is not None:
-        return read_own_data(request.data, directory, seed=request.seed)
-    return make_department(
-        directory, seed=request.seed, progress=count_progress(bars, "making the department")
+        return (read_own_data(request.data, directory, seed=request.seed),)
+    progress = count_progress(bars, "making brain MR studies")
+    brains = make_department(
+        directory, seed=request.seed, normal=request.k + BRAINS, abnormal=BRAINS, progress=progress
     )
+    progress = count_progress(bars, "making thorax CT studies")
+    chests = make_thorax_department(
+        directory, seed=request.seed, normal=request.k + CHESTS, abnormal=CHESTS, progress=progress
+    )
+    return brains, chests
 
 
 def _split(
@@ -162,7 +180,7 @@ def _register(
     request = TaskRequest(
         name=department.task,
         route=Route(department.modality),
-        preset=get_preset("default"),
+        preset=get_preset(PRESET),
         # The lowest that counting k normal studies can promise.
         false_positive_rate=1 / (len(support) + 1) + 0.01,
         folds=FOLDS,
@@ -277,19 +295,29 @@ def _overview_row(study: DemoStudy, reading: Reading) -> OverviewRow:
         verdict=reading.verdict,
         score=reading.score,
         operating_point=reading.operating_point,
+        finding=_first_finding(reading),
     )
+
+
+def _first_finding(reading: Reading) -> str | None:
+    """Describe size and slices of the finding that ranks first; None where there is none."""
+    reported = find(reading).reported
+    return f"{describe_size(reported[0])}, {describe_slices(reported[0])}" if reported else None
 
 
 def _report(
     console: Console, outcomes: Sequence[StudyOutcome], backbone: Backbone, out: Path
 ) -> None:
-    table = make_table(None, "study", "truth", "score", "verdict", "seconds", "in the PACS")
+    table = make_table(
+        None, "study", "truth", "score", "verdict", "first finding", "seconds", "in the PACS"
+    )
     for outcome in outcomes:
         table.add_row(
             outcome.study.name,
             outcome.study.label,
             score_text(outcome.score),
             verdict_text(outcome.verdict),
+            outcome.row.finding or "",
             f"{outcome.seconds:.0f}",
             ", ".join(f"{count} {kind}" for kind, count in outcome.returned.items() if count),
         )

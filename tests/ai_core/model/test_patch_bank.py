@@ -21,6 +21,7 @@ from ai_core.model.patch_bank import (
     join_blocks,
     nearest_distances,
     patch_features,
+    whitening_matrix,
 )
 from ai_core.normal_tail import LOG_ODDS_STRETCH
 from ai_core.storage import pack, tensors_sha256, unpack
@@ -370,3 +371,36 @@ def test_a_detector_fitted_without_places_along_the_series_takes_no_account_of_t
 def test_places_that_are_none_are_refused(placed, support, places, message):
     with pytest.raises(ImageInputError, match=message):
         placed.score(support[:6], series_places=places)
+
+
+def test_whitened_normal_patches_vary_alike_in_every_direction_up_to_the_mean_variance():
+    stretched = torch.randn(4, 500, 3, generator=seeded(0)) * torch.tensor([10.0, 1.0, 0.1])
+    matrix = whitening_matrix(stretched)
+    assert float(matrix.square().sum() / 3) == pytest.approx(1.0, rel=1e-4)
+    spread = (stretched @ matrix).flatten(0, 1).std(0)
+    mean = (100 + 1 + 0.01) / 3
+    ratios = [(v / (v + mean)) ** 0.5 for v in (100.0, 1.0, 0.01)]
+    expected = [ratio / ratios[0] for ratio in ratios]
+    torch.testing.assert_close(spread / spread[0], torch.tensor(expected), rtol=0.1, atol=1e-3)
+
+
+def test_a_whitened_bank_looks_patches_up_as_it_was_filled():
+    tokens = random_tokens(4)
+    settings = PatchBankSettings(place_weight=3.0, whiten=True)
+    bank = fit_patch_bank(tokens, GROUPS, settings=settings, generator=seeded(0))
+    known, unknown = bank.deviation(tokens), bank.deviation(random_tokens(4, seed=9))
+    assert float(known.max()) < float(unknown.min())
+    found = bank.nearest(tokens[2:3], torch.tensor([[2, 2]]))
+    assert found is not None
+    assert (found.images.tolist(), found.places.tolist()) == ([2], [[2, 2]])
+
+
+def test_identical_support_images_are_whitened_to_numbers():
+    tokens = random_tokens(1).expand(4, -1, -1, -1)
+    settings = PatchBankSettings(whiten=True)
+    bank = fit_patch_bank(tokens, torch.arange(4), settings=settings, generator=seeded(0))
+    assert bool(torch.isfinite(bank.deviation(random_tokens(2, seed=3))).all())
+
+
+def test_patches_without_any_variance_are_left_as_they_are():
+    torch.testing.assert_close(whitening_matrix(torch.ones(2, 9, 4)), torch.eye(4))

@@ -49,9 +49,9 @@ def test_a_student_that_is_shown_some_patches_sees_all_of_them_in_the_end(
     shown: list[tuple[int, ...] | None] = []
     forward = Distiller.forward
 
-    def watch(distiller, pictures, seen, *, patches=None):
+    def watch(distiller, pictures, seen, *, patches=None, lesion=None):
         shown.append(None if patches is None else tuple(patches.shape))
-        return forward(distiller, pictures, seen, patches=patches)
+        return forward(distiller, pictures, seen, patches=patches, lesion=lesion)
 
     monkeypatch.setattr(Distiller, "forward", watch)
     distil(images, tmp_path, teacher=teacher, shown=0.25, whole_last=0.5)
@@ -109,6 +109,25 @@ def test_fixed_crops_are_seen_by_the_teacher_once_and_resume_alike(images, teach
     distil(images, parts, teacher=teacher, resume=True, **fixed)
     assert not [line for line in told if line.startswith("teacher")]
     assert results(parts) == results(whole)
+
+
+@pytest.mark.parametrize("crops_per_image", [0, 1])
+def test_differences_are_learnt_and_resume_alike(images, teacher, tmp_path, crops_per_image):
+    options: dict[str, Any] = {
+        "difference_weight": 1.0,
+        "shown": 0.5,
+        "precision": "bf16",
+        "crops_per_image": crops_per_image,
+    }
+    whole = distil(images, tmp_path / "whole", teacher=teacher, **options)
+    halves = tmp_path / "halves"
+    distil(images, halves, teacher=teacher, stop_after=3, **options)
+    distil(images, halves, teacher=teacher, resume=True, **options)
+    assert results(halves) == results(whole)
+    differences = [
+        float(row.split(",")[4]) for row in (whole / "loss.csv").read_text().splitlines()[1:]
+    ]
+    assert all(value > 0 for value in differences)
 
 
 def test_a_teachers_features_of_other_crops_are_not_taken(images, teacher, tmp_path):

@@ -45,6 +45,7 @@ SIGNATURES = [
     ("dul.DULServiceProvider._is_transport_event", "self", "reactor", "blocks in poll()"),
     ("dul.DULServiceProvider._read_pdu_data", "self", "reactor", "reads whole PDUs of its own"),
     ("dul.DULServiceProvider._decode_pdu", "self bytestream", "reactor", "caches contexts"),
+    ("dul.DULServiceProvider._decode_pdu", "self bytestream", "requestor", "repairs answers"),
     ("fsm.StateMachine.do_action", "self event", "reactor", "sends what waits before an answer"),
     ("transport.AssociationSocket.__init__", "self assoc client_socket address", "socket", ""),
     ("transport.AssociationSocket.send", "self bytestream", "socket", "writes without a select"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 
+import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pynetdicom import AE
+from pynetdicom import AE, evt
 
 from listener.access import AllowedPeer, Permission
+from listener.encoded_text import EncodedText
 from listener.errors import NoPresentationContextError, QueryFailedError
 from listener.scp import FindQuery
 from listener.scp.matching import matches
@@ -97,6 +99,53 @@ def test_a_peer_that_may_finds_studies_series_and_instances(start_scp):
     assert [query.level for query in asked] == ["STUDY", "SERIES", "IMAGE"]
     assert asked[2].uids == {name: frozenset({value}) for name, value in parents.items()}
     assert scp.statistics.queries == 3
+
+
+@pytest.mark.parametrize(
+    ("declared", "name"),
+    [
+        ("ISO_IR 192", b"M\xfcller^J"),
+        (None, b"M\xfcller^J"),
+        ("ISO_IR 100", b"DOE^JOHN\\SMITH^J"),
+        ("UNKNOWN", b"\xff\xfe\x80"),
+        ("GBK", "\u4e57^x".encode("gbk")),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_text_is_answered_byte_for_byte_as_the_object_has_it(declared, name, start_scp, tmp_path):
+    """Matching decodes the name; what the peer gets must be what its own images have."""
+    made = header("1.2.3", "1.2.3.1", "1.2.3.1.1", SpecificCharacterSet=declared)
+    made.PatientName = None
+    made.add(EncodedText(0x00100010, "PN", name))
+    made.save_as(tmp_path / "x", implicit_vr=False, little_endian=True)
+    scp = start_scp(
+        peers=MAY_FIND, findable=lambda _: [pydicom.dcmread(tmp_path / "x", force=True)]
+    )
+    caller = AE("MODALITY")
+    caller.add_requested_context(FIND)
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel, identifier.PatientName = "STUDY", "*"
+    identifier.StudyInstanceUID = ""
+    answered: list[bytes] = []
+    association = caller.associate(
+        "127.0.0.1",
+        scp.port,
+        ae_title="NODE",
+        evt_handlers=[(evt.EVT_DIMSE_RECV, lambda event: answered.append(_data_set(event)))],
+    )
+    answers = list(association.send_c_find(identifier, FIND))
+    association.release()
+    assert len(answers) == 2
+    assert name in answered[0]
+    assert b"\xef\xbf\xbd" not in answered[0]
+    found = answers[0][1]
+    assert found is not None
+    assert (found.get("SpecificCharacterSet") or None) == declared
+
+
+def _data_set(event: evt.Event) -> bytes:
+    data_set = event.message.data_set
+    return b"" if data_set is None else bytes(data_set.getvalue())
 
 
 def test_an_answer_says_where_all_of_it_can_be_had(start_scp):

@@ -32,7 +32,7 @@ from pydicom.uid import (
 
 from listener import transfer_syntaxes
 from mediclip_dicom.imaging import iter_frames
-from mediclip_dicom.imaging.frames import plugin_for
+from mediclip_dicom.imaging.decoding import plugin_for
 from tests.conftest import leave_out
 from tests.factories import sources
 

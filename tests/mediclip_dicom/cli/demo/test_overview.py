@@ -1,5 +1,6 @@
 """The picture of the demonstration shows image, map, bands and truth where they are."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +83,16 @@ def test_a_normal_study_shows_no_truth(picture: Path) -> None:
     _, _, marked, truth = tiles(picture, 2)
     assert not coloured(marked).any()
     assert not coloured(truth).any()
+
+
+def test_the_first_finding_is_written_at_the_row(tmp_path: Path) -> None:
+    plain = row(verdict="abnormal", lesion=True)
+    found = replace(plain, finding="32 cm3, slices 5-9")
+    for name, one in (("plain", plain), ("found", found)):
+        draw_overview([one], tmp_path / f"{name}.png", caption="backbone: a test")
+    left, top = LAYOUT.place(row=0, column=0)
+    labels = []
+    for name in ("plain", "found"):
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            labels.append(np.asarray(picture.convert("L"))[top : top + SIDE, : left - 4])
+    assert (labels[1] > 150).sum() > (labels[0] > 150).sum() + 50
