@@ -21,6 +21,7 @@ DECIDING_MODULES: Mapping[str, str] = {
     "backbone/int8": "ai_core.backbone.int8",
     "backbone/residual": "ai_core.backbone.residual",
     "backbone/runtime": "ai_core.backbone.runtime",
+    "backbone/tiles": "ai_core.backbone.tiles",
     "backbone/timm_tower": "ai_core.backbone.timm_tower",
     "backbone/tower": "ai_core.backbone.tower",
     "backbone/triton_kernels": "ai_core.backbone.triton_kernels",

@@ -35,8 +35,7 @@ from ai_core.evaluation.promises import (
 )
 from ai_core.evaluation.report import choose_examples, save_examples
 from ai_core.evaluation.rows import Row, RunFolder
-from ai_core.image_score import merge_scope, merge_views
-from ai_core.images import IMAGE_SIZE, Mode, Views
+from ai_core.images import IMAGE_SIZE, Mode
 from ai_core.progress import FitProgress
 
 
@@ -85,9 +84,7 @@ def run_plan(
             fitted = _fit(fit, look=plan.look, backbone=backbone, report=report)
         for dataset in missing:
             tested = shelf.get(dataset, fit.method.geometry)
-            measured = _measure(
-                fitted, tested, views=plan.look.views, device=backbone.device, report=report
-            )
+            measured = _measure(fitted, tested, device=backbone.device, report=report)
             if _is_shown(fit, dataset, plan):
                 save_examples(folder.path, dataset.name, measured.examples)
             row = _row(
@@ -192,17 +189,14 @@ def _fit(fit: Fit, *, look: Look, backbone: Backbone, report: Report) -> Fitted:
         images = read_support(fit.support, geometry=fit.method.geometry, look=look)
     return fit.method.fit(
         images,
-        [unit for unit in units_of(fit.support) for _ in range(look.views.count)],
+        units_of(fit.support),
         backbone=backbone,
         generator=torch.Generator().manual_seed(fit.seed),
         progress=progress,
-        views=look.views,
     )
 
 
-def _measure(
-    fitted: Fitted, tested: _Tested, *, views: Views, device: torch.device, report: Report
-) -> _Measured:
+def _measure(fitted: Fitted, tested: _Tested, *, device: torch.device, report: Report) -> _Measured:
     total = len(tested.items)
     place = {index: n for n, index in enumerate(tested.measurable)}
     wanted = choose_examples(tested.items)
@@ -214,11 +208,10 @@ def _measure(
     for tokens in tested.tokens.batches(device):
         with _stopwatch() as elapsed:
             found = fitted.score(tokens)
-            image_maps, image_scores = merge_views(found.maps, found.scores, views=views)
         seconds += elapsed()
-        end = start + len(image_scores)
-        framed = to_frame(image_maps, tested.tokens.placements[start:end]).numpy()
-        scores[start:end] = image_scores.numpy()
+        end = start + len(tokens)
+        framed = to_frame(found.maps, tested.tokens.placements[start:end]).numpy()
+        scores[start:end] = found.scores.numpy()
         highest[start:end] = framed.max(axis=(1, 2))
         for index, one in enumerate(framed, start=start):
             if index in place:
@@ -230,9 +223,7 @@ def _measure(
     return _Measured(
         scores=scores,
         highest=highest,
-        in_scope=merge_scope(
-            fitted.in_scope(tested.tokens.embedding.to(device)).cpu(), views=views
-        ).numpy(),
+        in_scope=fitted.in_scope(tested.tokens.embedding.to(device)).cpu().numpy(),
         maps=maps,
         examples=examples,
         seconds=seconds,

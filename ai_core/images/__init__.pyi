@@ -34,6 +34,7 @@ from .picture_files import (
 )
 from .placement import (
     IMAGE_SIZE,
+    MOST_TIMES,
     Box,
     Mode,
     Placement,
@@ -46,6 +47,7 @@ __all__ = [
     "BACKGROUND",
     "IMAGE_SIZE",
     "MARK",
+    "MOST_TIMES",
     "MUTED",
     "PICTURE_SUFFIXES",
     "TEXT",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ai_core.errors import ImageInputError, SupportSetError
-from ai_core.images.placement import IMAGE_SIZE
+from ai_core.images.placement import IMAGE_SIZE, MOST_TIMES
 
 MINIMUM_SUPPORT = 2
 """Below this, nothing can be held out and CutPaste has no second image."""
@@ -16,18 +16,20 @@ def check_images(images: Tensor) -> Tensor:
     """Return ``images`` unchanged if they are what the detector takes.
 
     Args:
-        images: float32 RGB, shape (N, 3, 224, 224), values in [0, 1].
+        images: float32 RGB, shape (N, 3, 224, 224), values in [0, 1]; sides of 448, 672 or 896
+            pixels for images that the tower sees in tiles.
 
     Raises:
         ImageInputError: for any other shape, type or range, or a value that is not finite.
     """
     if not isinstance(images, Tensor):
         raise ImageInputError(f"images must be a torch.Tensor, not {type(images).__name__}")
-    expected = (3, IMAGE_SIZE, IMAGE_SIZE)
-    if images.ndim != 4 or tuple(images.shape[1:]) != expected:
+    sides = [times * IMAGE_SIZE for times in range(1, MOST_TIMES + 1)]
+    if images.ndim != 4 or tuple(images.shape[1:]) not in [(3, side, side) for side in sides]:
+        tiled = ", ".join(map(str, sides[1:]))
         raise ImageInputError(
             f"images must have the shape (N, 3, {IMAGE_SIZE}, {IMAGE_SIZE}), not "
-            f"{tuple(images.shape)}; resize them first"
+            f"{tuple(images.shape)}; resize them first (for tiles to sides of {tiled})"
         )
     if images.dtype != torch.float32:
         raise ImageInputError(f"images must be float32 in [0, 1], not {images.dtype}")

@@ -12,6 +12,9 @@ from PIL import Image
 IMAGE_SIZE = 224
 """Side of an image in pixels, as in the paper."""
 
+MOST_TIMES = 4
+"""Most times that an image may be larger along a side; the tower then sees it in tiles."""
+
 Mode = Literal["pad", "stretch"]
 
 Box = tuple[int, int, int, int]

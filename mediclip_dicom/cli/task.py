@@ -124,9 +124,9 @@ def register(
         f"task {name} version {registered.version.number} is active: {registered.images} images of "
         f"{registered.version.k} normal studies, {escape_markup(request.route)}"
     )
-    if registered.views > 1:
+    if registered.passes > 1:
         console.print(
-            f"each image takes {registered.views} passes of the backbone, in the fit and in use"
+            f"each image takes {registered.passes} passes of the backbone, in the fit and in use"
         )
     for reason, count in registered.left_out:
         console.print(
@@ -207,7 +207,7 @@ def _describe(version: "TaskVersionRow") -> dict[str, str | None]:
         "windows": ", ".join(map(str, info.definition.windows)),
         "crop": "to the body" if info.definition.crop else None,
         "tiles": _tiles_text(info),
-        "passes per image": str(info.preparation.views.count),
+        "passes per image": str(info.preparation.passes),
         "preset": info.preset,
         "backbone": f"{info.backbone} ({info.backbone_sha256[:12]})",
         "weights": info.weights_sha256[:12],

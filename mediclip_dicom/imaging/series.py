@@ -40,7 +40,8 @@ class InputFrame:
     Attributes:
         image: The SOP instance that it belongs to.
         frame: frame number, from 1.
-        pixels: float32, shape (views, 3, 224, 224), in [0, 1]; None where it can't be decoded.
+        pixels: float32, shape (views, 3, 224, 224), in [0, 1], sides so many times larger as
+            the task enlarges; None where it can't be decoded.
         skipped: reason why it can't be decoded, else None.
         box: part of the frame that the views show; None is all of it.
     """
@@ -95,11 +96,8 @@ def iter_input_frames(
         try:
             _require_units(image, preparation)
             for number, renderings in _decode(image.path, preparation):
-                views = [
-                    preparation.views.cut(placement.to_input(rgb, times=preparation.tiles))
-                    for rgb in renderings
-                ]
-                yield InputFrame(image, number, np.concatenate(views), box=box)
+                views = [placement.to_input(rgb, times=preparation.tiles) for rgb in renderings]
+                yield InputFrame(image, number, np.stack(views), box=box)
                 decoded = number
         except (UndecodableFrameError, UnsupportedImageError) as error:
             for number in range(decoded + 1, image.header.number_of_frames + 1):

@@ -58,8 +58,8 @@ def score_images(
     places = series_places(image.header for image in images)
     frames = _refuse_contradictions(images, _input_frames(images, version))
     views = version.preparation.views
-    inputs = min(batch_limit or detector.batch_size, detector.batch_size)
-    size = max(1, inputs // views.count)
+    passes = min(batch_limit or detector.batch_size, detector.batch_size)
+    size = max(1, passes // version.preparation.passes)
     for batch in _batched(frames, size):
         usable = [frame for frame in batch if frame.pixels is not None]
         found = _score(detector, usable, places, views=views) if usable else None

@@ -40,7 +40,7 @@ def compare_findings(
 
     Returns:
         A patch for each reported finding, in their order; None where the version does not know
-        where the patches of its bank come from, or shows an image in several views.
+        where the patches of its bank come from, or shows an image in several windows.
     """
     if version.preparation.views.count > 1:
         return None

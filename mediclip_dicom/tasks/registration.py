@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
+from torch.nn.functional import adaptive_avg_pool2d
 
 from ai_core import (
     Backbone,
@@ -27,7 +28,7 @@ from ai_core import (
 from ai_core.backbone import UNTRAINED
 from mediclip_dicom.database import SupportItem, Task, TaskVersion, TaskVersionState
 from mediclip_dicom.errors import RateNotReachableError, TaskError
-from mediclip_dicom.imaging import Preparation, Window
+from mediclip_dicom.imaging import INPUT_SIZE, Preparation, Window
 from mediclip_dicom.tasks.calibration import Calibration, describe_calibration
 from mediclip_dicom.tasks.routing import Route
 from mediclip_dicom.tasks.sources import FolderSource, StudySource
@@ -83,13 +84,13 @@ class Registered:
     Attributes:
         version: the new active version.
         images: number of images that it was fitted on.
-        views: passes of the frozen tower for each image.
+        passes: passes of the frozen tower for each image.
         left_out: reasons why files were not used, with their numbers.
     """
 
     version: TaskVersionInfo
     images: int
-    views: int
+    passes: int
     left_out: tuple[tuple[str, int], ...]
 
 
@@ -142,7 +143,7 @@ def register_from_source(
     return Registered(
         version=version,
         images=len(support.items),
-        views=support.views.count,
+        passes=request.preparation.passes,
         left_out=tuple(reasons.most_common()),
     )
 
@@ -273,7 +274,7 @@ def register_task(
                     image=item.image,
                     frame=item.frame,
                     digest=item.digest,
-                    picture=encode_picture(pixels.numpy()),
+                    picture=encode_picture(adaptive_avg_pool2d(pixels, INPUT_SIZE).numpy()),
                 )
                 for item, pixels in zip(
                     support.items, support.images[:: support.views.count], strict=True

@@ -69,10 +69,11 @@ class SupportStudy:
     def batches(self, size: int) -> Iterator[torch.Tensor]:
         """Decode all its frames into batches of detector inputs, float32 in [0, 1].
 
-        A batch holds whole frames, at least one: its shape is (frames * views, 3, 224, 224).
+        A batch holds whole frames, at least one: its shape is (frames * views, 3, 224, 224), sides
+        larger for tiles.
 
         Args:
-            size: inputs in a batch, unless one frame has more views.
+            size: passes of the tower for a batch, unless one frame takes more.
 
         Raises:
             SupportSetReadError: a frame can't be decoded.
@@ -83,7 +84,7 @@ class SupportStudy:
                 self.images, preparation=self.preparation, boxes=self.boxes
             )
         )
-        while batch := list(islice(frames, max(1, size // self.preparation.views.count))):
+        while batch := list(islice(frames, max(1, size // self.preparation.passes))):
             yield torch.cat(batch)
 
     def series_places(self) -> torch.Tensor:
@@ -323,7 +324,7 @@ def _read_picture(path: Path, *, preparation: Preparation) -> _Candidate:
         mode=preparation.mode,
         box=body_box(rgb) if preparation.crop else None,
     )
-    pixels = preparation.views.cut(placement.to_input(rgb, times=preparation.tiles))
+    pixels = placement.to_input(rgb, times=preparation.tiles)[np.newaxis]
     digest = _digest(pixels)
     # A file's name may hold a patient's; the digest names the picture as well.
     item = SupportImage(study=digest, image=digest, frame=1, digest=digest)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ai_core.errors import EvaluationError
 from ai_core.evaluation.data.datasets import Item
-from ai_core.images import IMAGE_SIZE, Mode, Placement, Views, body_box, read_picture
+from ai_core.images import IMAGE_SIZE, Mode, Placement, body_box, read_picture
 
 FRAME = IMAGE_SIZE
 """Side of the frame in which maps meet the truth: the picture's own area, stretched to a square.
@@ -26,20 +26,20 @@ class Look:
 
     Attributes:
         crop: show the box around the body alone.
-        tiles: enlargement in overlapping tiles, as of `Views`.
+        tiles: times that it is enlarged, to be seen in overlapping tiles; 1 to 4.
     """
 
     crop: bool = False
     tiles: int = 1
 
     @property
-    def views(self) -> Views:
-        """Detector inputs of a picture."""
-        return Views(tiles=self.tiles)
+    def passes(self) -> int:
+        """Passes of the frozen tower for a picture."""
+        return (2 * self.tiles - 1) ** 2
 
 
 PLAIN = Look()
-"""The whole picture as one detector input."""
+"""The whole picture in one pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,16 @@ class Picture:
     """A picture as the detector takes it.
 
     Attributes:
-        views: float32 in [0, 1], shape (views, 3, 224, 224).
-        placement: rectangle of the picture in the square that the views are cut from.
+        image: float32 in [0, 1], shape (3, 224, 224), or so many times larger as it has tiles.
+        placement: rectangle of the picture in a square of 224x224.
     """
 
-    views: Tensor
+    image: Tensor
     placement: Placement
 
 
 def read_item(item: Item, *, geometry: Mode, look: Look = PLAIN) -> Picture:
-    """Read a picture into the detector's inputs.
+    """Read a picture into the detector's input.
 
     Raises:
         PictureError: it can't be read.
@@ -70,16 +70,16 @@ def read_item(item: Item, *, geometry: Mode, look: Look = PLAIN) -> Picture:
         box=body_box(rgb) if look.crop else None,
     )
     square = placement.to_input(rgb, times=look.tiles)
-    return Picture(views=torch.from_numpy(look.views.cut(square)), placement=placement)
+    return Picture(image=torch.from_numpy(square), placement=placement)
 
 
 def read_support(items: Sequence[Item], *, geometry: Mode, look: Look = PLAIN) -> Tensor:
-    """Read a support set, float32 in [0, 1], shape (k * views, 3, 224, 224).
+    """Read a support set, float32 in [0, 1], shape (k, 3, 224, 224), or larger for tiles.
 
     Raises:
         PictureError: a picture can't be read.
     """
-    return torch.cat([read_item(item, geometry=geometry, look=look).views for item in items])
+    return torch.stack([read_item(item, geometry=geometry, look=look).image for item in items])
 
 
 def read_truth(item: Item, *, rows: int, columns: int) -> Tensor | None:

@@ -32,25 +32,22 @@ class TokenFile:
     """The patch tokens of a data set's pictures, in order, in a file that is read piece by piece.
 
     Attributes:
-        path: a NumPy file, float32, shape (N * views, blocks, patches, width).
-        embedding: global embeddings, float32, shape (N * views, embed_dim).
+        path: a NumPy file, float32, shape (N, blocks, patches, width).
+        embedding: global embeddings, float32, shape (N, embed_dim).
         placements: rectangle of each picture in the detector's input.
         encode_seconds: what the tower took for all of them together, without reading files.
-        views: detector inputs of a picture.
     """
 
     path: Path
     embedding: Tensor
     placements: tuple[Placement, ...]
     encode_seconds: float
-    views: int = 1
 
     def batches(self, device: torch.device) -> Iterator[Tensor]:
-        """Yield the tokens on the device, those of a few pictures at a time."""
+        """Yield the tokens on the device, a few pictures at a time."""
         tokens = np.load(self.path, mmap_mode="r")
-        step = max(1, BATCH // self.views) * self.views
-        for start in range(0, len(tokens), step):
-            yield torch.from_numpy(np.array(tokens[start : start + step])).to(device)
+        for start in range(0, len(tokens), BATCH):
+            yield torch.from_numpy(np.array(tokens[start : start + BATCH])).to(device)
 
 
 def encode_items(
@@ -99,7 +96,6 @@ def encode_items(
         embedding=torch.from_numpy(np.load(embedding)),
         placements=tuple(_placement(placement) for placement in values["placements"]),
         encode_seconds=values["encode_seconds"],
-        views=look.views.count,
     )
 
 
@@ -118,8 +114,8 @@ def _encode(
     facts: Path,
     report: Report,
 ) -> None:
-    views = look.views.count
-    shape = (len(items) * views, len(backbone.blocks), backbone.grid**2, backbone.width)
+    patches = (look.tiles * backbone.grid) ** 2
+    shape = (len(items), len(backbone.blocks), patches, backbone.width)
     needed = 4 * int(np.prod(shape))
     free = shutil.disk_usage(path.parent).free
     if needed > free:
@@ -132,19 +128,15 @@ def _encode(
     seconds = 0.0
     with replaced(path) as partial:
         tokens = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
-        step = max(1, backbone.batch_size // views)
-        for start in range(0, len(items), step):
-            chosen = items[start : start + step]
+        for start in range(0, len(items), backbone.batch_size):
+            chosen = items[start : start + backbone.batch_size]
             pictures = [read_item(item, geometry=geometry, look=look) for item in chosen]
             began = time.perf_counter()
-            at = start * views
-            inputs = torch.cat([one.views for one in pictures])
-            for part in torch.split(inputs, backbone.batch_size):
-                encoded = backbone.encode(part)
-                tokens[at : at + len(part)] = encoded.tokens.cpu().numpy()
-                at += len(part)
-                embeddings.append(encoded.embedding.float().cpu())
+            encoded = backbone.encode(torch.stack([one.image for one in pictures]))
+            found = encoded.tokens.cpu()
             seconds += time.perf_counter() - began
+            tokens[start : start + len(chosen)] = found.numpy()
+            embeddings.append(encoded.embedding.float().cpu())
             placements += [one.placement for one in pictures]
             report("encode pictures", start + len(chosen), len(items))
         tokens.flush()

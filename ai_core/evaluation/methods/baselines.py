@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from ai_core.backbone import Backbone
 from ai_core.evaluation.methods.mediclip import Method, Scored
 from ai_core.fitting import prepare_support
-from ai_core.image_score import merge_views
-from ai_core.images import IMAGE_SIZE, Mode, Views
+from ai_core.images import IMAGE_SIZE, Mode
 from ai_core.model import (
     LearnablePrompts,
     PromptSettings,
@@ -60,7 +59,6 @@ class NearestNeighbour:
         backbone: Backbone,
         generator: torch.Generator,
         progress: Progress,  # noqa: ARG002
-        views: Views,
     ) -> "FittedNearestNeighbour":
         """Fill the bank; each unit's own score is against the bank of all the others."""
         tokens = prepare_support(images, groups=units, backbone=backbone).encoded.tokens
@@ -70,8 +68,7 @@ class NearestNeighbour:
         keep = coreset(bank, size=BANK_TOKENS, generator=generator).to(bank.device)
         bank, owner = bank[keep], owner[keep]
         return FittedNearestNeighbour(
-            bank=bank,
-            normal_scores=_left_out_scores(joined, units, bank=bank, owner=owner, views=views),
+            bank=bank, normal_scores=_left_out_scores(joined, units, bank=bank, owner=owner)
         )
 
 
@@ -121,7 +118,6 @@ class ZeroShot:
         backbone: Backbone,
         generator: torch.Generator,
         progress: Progress,  # noqa: ARG002
-        views: Views,  # noqa: ARG002
     ) -> "FittedZeroShot":
         """Encode the texts; no image is looked at.
 
@@ -169,16 +165,14 @@ def baselines_for(presets: Sequence[Preset]) -> list[Method]:
 
 
 def _left_out_scores(
-    joined: Tensor, units: Sequence[int], *, bank: Tensor, owner: Tensor, views: Views
+    joined: Tensor, units: Sequence[int], *, bank: Tensor, owner: Tensor
 ) -> tuple[float, ...] | None:
     if len(set(owner.tolist())) < 2:
         return None
     best: dict[int, float] = {}
-    for patches, unit in zip(torch.split(joined, views.count), units[:: views.count], strict=True):
-        distances = nearest_distances(patches.flatten(0, 1), bank, allowed=owner != unit)
-        distances = distances.view(patches.shape[:2])
-        _, score = merge_views(_upsampled(distances), _highest(distances).cpu(), views=views)
-        best[unit] = max(best.get(unit, 0.0), float(score))
+    for patches, unit in zip(joined, units, strict=True):
+        distances = nearest_distances(patches, bank, allowed=owner != unit)
+        best[unit] = max(best.get(unit, 0.0), float(_highest(distances[None])))
     return tuple(best[unit] for unit in sorted(best))
 
 

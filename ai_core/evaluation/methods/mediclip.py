@@ -10,7 +10,7 @@ from torch import Tensor
 from ai_core.backbone import Backbone
 from ai_core.detector import Detector, fit_calibrated
 from ai_core.fitting import MOST_FOLDS, choose_folds
-from ai_core.images import Mode, Views
+from ai_core.images import Mode
 from ai_core.operating_point import Rule
 from ai_core.presets import Preset
 from ai_core.progress import Progress
@@ -77,9 +77,8 @@ class Method(Protocol):
         backbone: Backbone,
         generator: torch.Generator,
         progress: Progress,
-        views: Views,
     ) -> Fitted:
-        """Fit on the views of k normal images, (k * views, 3, 224, 224), each of the given unit."""
+        """Fit on k normal images, (k, 3, 224, 224), each of the given exchangeable unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,6 @@ class Mediclip:
         backbone: Backbone,
         generator: torch.Generator,
         progress: Progress,
-        views: Views,
     ) -> "FittedMediclip":
         """Fit and cross-fit; a single unit is fitted without."""
         studies = len(set(units))
@@ -129,7 +127,6 @@ class Mediclip:
                 preset=self.preset,
                 generator=generator,
                 progress=progress,
-                views=views,
             )
             return FittedMediclip(detector=detector, normal_scores=None)
         fit = fit_calibrated(
@@ -140,7 +137,6 @@ class Mediclip:
             folds=choose_folds(studies, most=self.folds),
             generator=generator,
             progress=progress,
-            views=views,
         )
         return FittedMediclip(detector=fit.detector, normal_scores=fit.normal_scores)
 

@@ -133,7 +133,7 @@ def _load(folder: Path, dataset: Dataset, subset: Subset) -> list[_Example]:
         examples.append(
             _Example(
                 item=items[index],
-                image=picture.views[0].permute(1, 2, 0).numpy(),
+                image=picture.image.permute(1, 2, 0).numpy(),
                 map=one,
                 truth=None if truth is None else truth.numpy(),
                 rows=rows,

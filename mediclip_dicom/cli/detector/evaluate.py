@@ -201,11 +201,10 @@ def backbone_caption(backbone: Backbone, plan: Plan) -> str:
 
 
 def _look_text(look: Look) -> str:
-    views = look.views.count
     return ", ".join(
         [
             *(["Cropped to the body"] if look.crop else ["Whole pictures"]),
-            *([f"enlarged {look.tiles} times in {views} tiles"] if views > 1 else []),
+            *([f"enlarged {look.tiles} times in {look.passes} tiles"] if look.tiles > 1 else []),
         ]
     )
 

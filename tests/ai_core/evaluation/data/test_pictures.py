@@ -25,11 +25,11 @@ def test_a_lesion_in_the_picture_lies_under_its_truth(tmp_path: Path, geometry: 
     picture = save(tmp_path / "x.png", lesion)
     one = item(picture, save(tmp_path / "x_mask.png", lesion))
     read = read_item(one, geometry=geometry)
-    assert read.views.shape == (1, 3, 224, 224)
-    assert read.views.dtype == torch.float32
+    assert read.image.shape == (3, 224, 224)
+    assert read.image.dtype == torch.float32
     truth = read_truth(one, rows=60, columns=120)
     assert truth is not None
-    framed = to_frame(read.views[:, 0], [read.placement])[0] >= 0.5
+    framed = to_frame(read.image[:1], [read.placement])[0] >= 0.5
     overlap = (framed & truth).sum() / (framed | truth).sum()
     assert overlap > 0.95
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ai_core import Backbone, Views
+from ai_core import Backbone
 from ai_core.evaluation import NearestNeighbour, ZeroShot
 from ai_core.evaluation.methods.baselines import baselines_for
 from ai_core.presets import PAPER
@@ -20,7 +20,7 @@ def images() -> torch.Tensor:
 def fit(method: object, images: torch.Tensor, units: list[int], backbone: Backbone) -> object:
     generator = torch.Generator().manual_seed(0)
     return method.fit(  # type: ignore[attr-defined]
-        images, units, backbone=backbone, generator=generator, progress=silent, views=Views()
+        images, units, backbone=backbone, generator=generator, progress=silent
     )
 
 
