@@ -78,6 +78,21 @@ def test_a_task_is_registered_from_a_folder_and_shown(
         assert fact in shown.text
 
 
+def test_windows_crop_and_tiles_are_shown_with_the_passes_that_they_cost(
+    cli: Cli, config: Path, normals: Path, smallest: str
+) -> None:
+    said = cli(
+        *("--config", config, "task", "register", "head", normals, "--modality", "MR"),
+        *("--window", "400,900", "--window", "200", "400", "--crop", "body"),
+        *("--preset", smallest, "--false-positive-rate", "0.25"),
+    )
+    assert said.code == 0
+    assert "each image takes 2 passes of the backbone" in said.text
+    shown = cli("--config", config, "task", "show", "head")
+    for fact in ("400,900, 200,400", "to the body", "passes per image"):
+        assert fact in shown.text
+
+
 def test_a_rate_that_the_normals_cannot_promise_is_said_with_both_ways_out(
     cli: Cli, config: Path, normals: Path, smallest: str
 ) -> None:
@@ -120,6 +135,9 @@ def test_pictures_are_taken_and_their_names_are_not_repeated(
         (("--false-positive-rate", "0"), "must be between 0 and 1"),
         (("--false-positive-rate", "1"), "must be between 0 and 1"),
         (("--window", "40", "0"), "a window's width must be at least 1"),
+        (("--window", "lungs"), "'lungs' is no window: take a name (lung, mediastinum"),
+        (("--window", "lung"), "a MR image has no Hounsfield units"),
+        (("--tiles", "5"), "not in the range 1<=x<=4"),
         (("--body-part", "KNEE"), "the task reads MR, body part KNEE"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
