@@ -52,4 +52,5 @@ class Views:
         """
         if len(maps) % self.count:
             raise ValueError(f"{len(maps)} maps are not those of images in {self.count} views")
-        return maps.reshape(-1, self.count, *maps.shape[1:]).max(axis=1)
+        merged: Floats = maps.reshape(-1, self.count, *maps.shape[1:]).max(axis=1)
+        return merged

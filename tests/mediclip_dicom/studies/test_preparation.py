@@ -67,7 +67,7 @@ def register(
     backbone: Backbone,
     **changes: object,
 ) -> Registered:
-    request = request_for(preset=SMALLEST, **changes)
+    request = request_for(preset=SMALLEST, **changes)  # type: ignore[arg-type]
     return register_from_paths(sessions, paths, request, backbone=backbone)
 
 
