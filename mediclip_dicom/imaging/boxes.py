@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from ai_core.images import Box, body_box, join_boxes
+from ai_core.images import Box
 from mediclip_dicom.errors import UndecodableFrameError, UnsupportedImageError
 from mediclip_dicom.imaging.frames import iter_frames
 from mediclip_dicom.imaging.preparation import Preparation
@@ -25,6 +25,8 @@ def find_boxes(images: Iterable[SourceImage], preparation: Preparation) -> Mappi
     """
     if not preparation.crop:
         return {}
+    from ai_core.images import body_box, join_boxes  # they need torch, which reading must not
+
     members: dict[tuple[object, ...], list[str]] = defaultdict(list)
     boxes: dict[tuple[object, ...], Box] = {}
     for image in images:

@@ -137,7 +137,7 @@ def test_pictures_are_taken_and_their_names_are_not_repeated(
         (("--window", "40", "0"), "a window's width must be at least 1"),
         (("--window", "lungs"), "'lungs' is no window: take a name (lung, mediastinum"),
         (("--window", "lung"), "a MR image has no Hounsfield units"),
-        (("--tiles", "5"), "not in the range 1<=x<=4"),
+        (("--tiles", "5"), "less than or equal to 4"),
         (("--body-part", "KNEE"), "the task reads MR, body part KNEE"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

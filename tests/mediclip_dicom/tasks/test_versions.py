@@ -140,7 +140,7 @@ def test_the_facts_of_a_version_come_back_as_they_were_registered(
     definition = TaskDefinition(
         "windowed", Route("CT", "HEAD", None, "*[ab]*"), (Window(center=40.0, width=80.0),)
     )
-    support = SupportSet(torch.zeros(1, 3, 224, 224), (0,), (), (), ())
+    support = SupportSet(torch.zeros(0, 3, 224, 224), (), (), (), ())
     windowed = register_task(fitted_sessions, definition, support=support, fitted=fitted, seed=2)
     with fitted_sessions() as session:
         assert get_version(session, windowed.id).definition == definition
