@@ -2,6 +2,7 @@
 
 from ai_core.images import PICTURE_SUFFIXES, Mode, Placement, read_picture
 from mediclip_dicom.imaging.display import Window
+from mediclip_dicom.imaging.files import FileKind, archive_format, file_kind, read_data_set
 from mediclip_dicom.imaging.frames import Frame, iter_frames
 from mediclip_dicom.imaging.geometry_checks import find_contradictions, rounded_position
 from mediclip_dicom.imaging.header import ImageHeader, read_header
@@ -25,6 +26,7 @@ __all__ = [
     "ENHANCED_SOP_CLASSES",
     "INPUT_SIZE",
     "PICTURE_SUFFIXES",
+    "FileKind",
     "Frame",
     "ImageHeader",
     "InputFrame",
@@ -34,6 +36,8 @@ __all__ = [
     "SkippedFile",
     "SourceImage",
     "Window",
+    "archive_format",
+    "file_kind",
     "find_contradictions",
     "header_from_json",
     "header_to_json",
@@ -42,6 +46,7 @@ __all__ = [
     "not_examination",
     "place",
     "plane_attribute",
+    "read_data_set",
     "read_header",
     "read_headers",
     "read_picture",

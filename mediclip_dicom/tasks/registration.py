@@ -74,12 +74,22 @@ def register_from_source(
     *,
     backbone: Backbone,
     reading_progress: Callable[[int, int], None] | None = None,
+    read: Callable[[SupportSet], None] | None = None,
     fit_progress: Callable[[FitProgress], None] | None = None,
 ) -> Registered:
     """Read the support set, fit and calibrate a detector, and make it the active version.
 
     Nothing is stored before everything has worked, and nothing is read before the request is
     known to make sense.
+
+    Args:
+        sessions: of the database.
+        source: holds the normal studies.
+        request: the task.
+        backbone: the frozen backbone.
+        reading_progress: called with (studies read, studies in all).
+        read: called with the support set before anything is fitted.
+        fit_progress: called while the detector is fitted.
 
     Raises:
         TaskError: the request makes no task, or the source holds too few usable normal studies.
@@ -96,6 +106,8 @@ def register_from_source(
         images_per_study=request.images_per_study,
         progress=reading_progress,
     )
+    if read:
+        read(support)
     _check_rate(support.k, request.false_positive_rate, needed=needed)
     fitted = fit_task(
         support,
@@ -127,16 +139,22 @@ def register_from_paths(
     request: TaskRequest,
     *,
     backbone: Backbone,
+    pictures: bool = False,
     reading_progress: Callable[[int, int], None] | None = None,
+    read: Callable[[SupportSet], None] | None = None,
     fit_progress: Callable[[FitProgress], None] | None = None,
 ) -> Registered:
-    """Register a task from the normal studies in files and folders; see `register_from_source`."""
+    """Register a task from the normal studies in files and folders; see `register_from_source`.
+
+    Pictures are taken where the paths hold no DICOM, or with `pictures`.
+    """
     return register_from_source(
         sessions,
-        FolderSource(tuple(paths)),
+        FolderSource(tuple(paths), pictures=pictures),
         request,
         backbone=backbone,
         reading_progress=reading_progress,
+        read=read,
         fit_progress=fit_progress,
     )
 

@@ -131,6 +131,11 @@ class SupportSet:
         return item.study, item.image, item.frame
 
     @property
+    def pictures(self) -> int:
+        """Number of studies that are a picture file."""
+        return sum(not study.images for study in self.studies)
+
+    @property
     def k(self) -> int:
         """Number of normal studies."""
         return len(self.studies)

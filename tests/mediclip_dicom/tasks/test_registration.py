@@ -172,7 +172,7 @@ def test_files_that_were_not_used_are_counted_by_reason(
     for number in (1, 2):
         mr_study(folder, number, slices=1)
         sources.computed_radiograph(folder, series=number)
-    (folder / "notes.txt").write_text("")
+    (folder / "notes.txt").write_text("normal studies")
     registered = register_from_paths(
         sessions,
         [folder],
