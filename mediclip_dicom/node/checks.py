@@ -15,11 +15,12 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import DetectorError
 from ai_core.backbone import BUNDLED
-from listener import ListenerError, echo
+from listener import ListenerError
 from mediclip_dicom.database import connect, is_current, is_known
-from mediclip_dicom.delivery import destination_peer, tls_files
+from mediclip_dicom.delivery import tls_files
 from mediclip_dicom.engine import check_sqlite
 from mediclip_dicom.errors import NodeError
+from mediclip_dicom.node.destination_check import check_destination
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.tasks import DetectorStore, active_tasks, incompatible_versions, open_backbone
 
@@ -215,13 +216,8 @@ def _tls(settings: Settings) -> Finding:
 
 
 def _peer(settings: Settings, name: str) -> Finding:
-    destination = settings.destination(name)
-    answer = echo(destination_peer(settings, destination))
-    return (
-        CheckState.OK,
-        f"{destination.ae_title} at {destination.host}:{destination.port} answers in "
-        f"{answer.round_trip_s * 1000:.0f} ms",
-    )
+    complete, found = check_destination(settings, name)
+    return (CheckState.OK if complete else CheckState.WARN), found
 
 
 def _shown(url: str) -> str:
