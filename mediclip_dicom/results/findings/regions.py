@@ -16,6 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ai_core import smooth_slice
+from mediclip_dicom.imaging import move_to, on_source
 from mediclip_dicom.results.findings.stacks import Stack
 
 GROWTH = 0.95
@@ -203,24 +204,13 @@ def _neighbour(stack: Stack, index: int, *, of: int) -> FloatMap | None:
     found = image.read_map()
     if image.placement is None:
         return None
-    scale = (
-        image.placement.height / image.header.rows,
-        image.placement.width / image.header.columns,
+    (row, column), (own_row, own_column) = stack.shifts[index], stack.shifts[of]
+    return move_to(
+        found,
+        by=(row - own_row, column - own_column),
+        header_size=(image.header.rows, image.header.columns),
+        placement=image.placement,
     )
-    moved = tuple(
-        round((there - here) * per_pixel)
-        for there, here, per_pixel in zip(stack.shifts[index], stack.shifts[of], scale, strict=True)
-    )
-    return found if moved == (0, 0) else _moved(found, moved)
-
-
-def _moved(values: FloatMap, by: tuple[int, ...]) -> FloatMap:
-    """Move a map by whole pixels; its edge is repeated where nothing is known."""
-    rows, columns = (
-        np.clip(np.arange(length) - step, 0, length - 1)
-        for length, step in zip(values.shape, by, strict=True)
-    )
-    return values[np.ix_(rows, columns)]
 
 
 def _label(stack: Stack, levels: Levels, index: int) -> tuple[FloatMap, Labels]:
@@ -240,11 +230,11 @@ def _label(stack: Stack, levels: Levels, index: int) -> tuple[FloatMap, Labels]:
     if not (crop(smooth).max() > levels.low or crop(seeds).max() > levels.seed):
         empty = np.zeros((image.header.rows, image.header.columns), dtype=np.int32)
         return empty.astype(np.float32), empty
-    on_source = np.clip(image.placement.to_source(seeds), 0.0, 1.0)
-    grown = on_source if smooth is seeds else image.placement.to_source(smooth)
-    own = on_source if raw is seeds else image.placement.to_source(raw)
+    at_source = on_source(seeds, image.placement)
+    grown = at_source if smooth is seeds else image.placement.to_source(smooth)
+    own = at_source if raw is seeds else image.placement.to_source(raw)
     # Maps are float32: a pixel at the operating point is not above it, whatever a double says.
     grows = (grown > np.float32(levels.low)) & (own > np.float32(levels.own))
-    member = grows | (on_source > np.float32(levels.seed))
+    member = grows | (at_source > np.float32(levels.seed))
     labels, _ = label_pieces(member, structure=_NEIGHBOURS, output=np.int32)
-    return on_source, labels
+    return at_source, labels
