@@ -13,6 +13,7 @@ from ai_core.errors import CorruptDetectorError, WeightsMismatchError
 from ai_core.files import write_bytes
 from ai_core.fitting import (
     HeldOut,
+    HeldOutPlaces,
     NormalScore,
     StudyScore,
     choose_folds,
@@ -21,10 +22,17 @@ from ai_core.fitting import (
     prepare_support,
     start_adapters,
     train_head,
+    with_blend,
 )
 from ai_core.image_score import score_tokens
-from ai_core.images import IMAGE_SIZE, check_images, check_support, image_digests
-from ai_core.model import FoldHeads, Head, restore_head
+from ai_core.images import (
+    IMAGE_SIZE,
+    check_images,
+    check_series_places,
+    check_support,
+    image_digests,
+)
+from ai_core.model import FoldHeads, Head, NearestPatches, restore_head
 from ai_core.operating_point import Aggregate
 from ai_core.presets import DEFAULT, Preset
 from ai_core.progress import Progress, silent
@@ -102,6 +110,7 @@ class Detector:
         groups: Sequence[int] | None = None,
         generator: torch.Generator,
         progress: Progress | None = None,
+        series_places: Tensor | None = None,
     ) -> "Detector":
         """Fit a detector on k normal images; the same generator state gives the same bytes.
 
@@ -113,9 +122,11 @@ class Detector:
                 is a study of its own.
             generator: a CPU generator, the source of every draw; its initial seed is recorded.
             progress: called now and then, in this thread.
+            series_places: place of each image along its series, as in `score`; a patch's place in
+                the patch bank then has three coordinates. None: places along a series don't count.
 
         Raises:
-            ImageInputError: images of another shape, type or range.
+            ImageInputError: images or places of another shape, type or range.
             SupportSetError: too few images, or constant ones.
         """
         check_support(images)
@@ -124,6 +135,7 @@ class Detector:
             images,
             groups=range(len(images)) if groups is None else groups,
             backbone=backbone,
+            series_places=series_places,
         )
         pool = make_pool(
             support, backbone=backbone, preset=preset, generator=generator, progress=progress
@@ -136,6 +148,7 @@ class Detector:
             generator=generator,
             progress=progress,
         )
+        (head,) = with_blend((head,), support=support, folds=None, preset=preset)
         info = _describe_fit(images, backbone=backbone, preset=preset, generator=generator)
         return cls(head, backbone=backbone, info=info)
 
@@ -145,21 +158,35 @@ class Detector:
         return self._backbone.batch_size
 
     @torch.no_grad()
-    def score(self, images: Tensor, *, batch_size: int | None = None) -> Scores:
+    def score(
+        self,
+        images: Tensor,
+        *,
+        batch_size: int | None = None,
+        series_places: Tensor | None = None,
+    ) -> Scores:
         """Score images, each independently of the others in its batch.
 
         Args:
             images: float32 RGB in [0, 1], shape (N, 3, 224, 224); N may be 0.
             batch_size: images per call of the tower; what suits the device by default.
+            series_places: place of each image along its series, floats from 0 (first position)
+                to 1 (last), shape (N,); NaN, for an image without a place, counts as the middle,
+                and so does None. Unused by a detector that was fitted without.
 
         Raises:
-            ImageInputError: images of another shape, type or range.
+            ImageInputError: images or places of another shape, type or range.
         """
         check_images(images)
+        if series_places is not None:
+            check_series_places(series_places, count=len(images))
         step = batch_size or self._backbone.batch_size
         parts = [
-            self.score_encoded(self._backbone.encode(batch, precision=self.info.precision))
-            for batch in (images[at : at + step] for at in range(0, len(images), step))
+            self.score_encoded(
+                self._backbone.encode(images[at : at + step], precision=self.info.precision),
+                series_places=None if series_places is None else series_places[at : at + step],
+            )
+            for at in range(0, len(images), step)
         ]
         if not parts:
             return Scores(
@@ -174,9 +201,9 @@ class Detector:
         )
 
     @torch.no_grad()
-    def score_encoded(self, encoded: Encoded) -> Scores:
+    def score_encoded(self, encoded: Encoded, *, series_places: Tensor | None = None) -> Scores:
         """Score images that the backbone has already encoded, at least one."""
-        maps, scores = self.score_tokens(encoded.tokens)
+        maps, scores = self.score_tokens(encoded.tokens, series_places=series_places)
         return Scores(maps=maps, scores=scores, in_scope=self.in_scope(encoded.embedding))
 
     @torch.no_grad()
@@ -192,13 +219,45 @@ class Detector:
         return self._head.scope.contains(embedding)
 
     @torch.no_grad()
-    def score_tokens(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def score_tokens(
+        self, tokens: Tensor, *, series_places: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Compute maps and scores, as in `Scores`, whether the images are in scope or not.
 
         Args:
             tokens: as `Encoded.tokens`, shape (N, blocks, patches, width), N at least 1.
+            series_places: as in `score`.
         """
-        return score_tokens(self._head, tokens, preset=self.info.preset)
+        return score_tokens(
+            self._head, tokens, preset=self.info.preset, series_places=series_places
+        )
+
+    @torch.no_grad()
+    def nearest_patches(
+        self,
+        tokens: Tensor,
+        places: Tensor,
+        *,
+        series_places: Tensor | None = None,
+        without: int | None = None,
+    ) -> NearestPatches | None:
+        """Find the normal patch of the support set nearest to each of some patches of an image.
+
+        Args:
+            tokens: of the image, as `Encoded.tokens`, shape (1, blocks, patches, width).
+            places: row and column of each patch in the grid of patches, int64, shape (P, 2); pixel
+                y of the map is in row ``y * grid // 224``.
+            series_places: place of the image along its series, shape (1,), as in `score`.
+            without: a study of the support set whose own patches don't count.
+
+        Returns:
+            Study, support image, place and distance of each; None where the preset keeps no patch
+            bank, or where an earlier version saved the detector.
+        """
+        bank = self._head.patch_bank
+        if bank is None:
+            return None
+        return bank.nearest(tokens, places, series_places=series_places, without=without)
 
     def to_bytes(self) -> bytes:
         """Return the detector as one safetensors blob, without the backbone."""
@@ -227,6 +286,7 @@ class Detector:
                     backbone, info.preset, generator=torch.Generator()
                 ),
                 patch_bank=info.preset.memory,
+                blend=info.preset.blend,
                 device=backbone.device,
             )
         except (KeyError, RuntimeError) as error:
@@ -285,6 +345,8 @@ def fit_calibrated(
     method: Aggregate = "max",
     held_out: HeldOut | None = None,
     study_score: StudyScore | None = None,
+    series_places: Tensor | None = None,
+    held_out_places: HeldOutPlaces | None = None,
 ) -> CalibratedFit:
     """Fit a head without each fold, and score every study by the head that never saw it.
 
@@ -311,6 +373,8 @@ def fit_calibrated(
             the ends of a series are in scope only if they were seen.
         study_score: makes the study score instead of ``method``, from all of a study's maps and
             image scores; a new study must be scored the same way.
+        series_places: place of each image along its series, as in `Detector.fit`.
+        held_out_places: places of all images of a study, where ``held_out`` gives them.
 
     Raises:
         CalibrationError: fewer than 2 folds, or too few studies for them.
@@ -344,6 +408,8 @@ def fit_calibrated(
         method=method,
         held_out=held_out,
         study_score=study_score,
+        series_places=series_places,
+        held_out_places=held_out_places,
     )
     info = _describe_fit(images, backbone=backbone, preset=preset, generator=generator)
     detector = Detector(fitted.heads, backbone=backbone, info=info)

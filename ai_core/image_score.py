@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,35 +16,46 @@ from ai_core.presets import Preset
 
 @torch.no_grad()
 def score_tokens(
-    head: Head | FoldHeads, tokens: Tensor, *, preset: Preset
+    head: Head | FoldHeads,
+    tokens: Tensor,
+    *,
+    preset: Preset,
+    series_places: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Compute reported maps and image scores from patch tokens.
 
-    Several heads report one map: the mean over the heads of log(S_a / S_n) at each pixel, with the
-    patch bank's deviation added, on the preset's scale. It is cut at the image score, so that a
-    pixel exceeds a threshold exactly where the image score does; the order of pixels stays, but
-    for the few highest, which tie. A head of its own, as in a detector of version 0.1.0, reports
-    its map uncut.
+    Several heads report one map: the preset's blend, or the mean over the heads of log(S_a / S_n)
+    at each pixel with the patch bank's deviation added, on the preset's scale. It is cut at the
+    image score, so that a pixel exceeds a threshold exactly where the image score does; the order
+    of pixels stays, but for the few highest, which tie. A head of its own, as in a detector of
+    version 0.1.0, reports its map uncut.
 
     Args:
         head: the fitted head, or the heads of the folds.
         tokens: as `Encoded.tokens`, shape (N, blocks, patches, width), N at least 1.
         preset: the choices that the heads were fitted with.
+        series_places: place of each image along its series, see `Detector.score`.
 
     Returns:
         Maps, shape (N, 224, 224), and scores, shape (N,), float32 on the CPU.
     """
     if isinstance(head, FoldHeads):
-        return _cut_maps(head.heads, tokens, preset=preset, without=None)
-    maps = _log_maps(head, tokens, preset=preset)
-    deviation = None if head.patch_bank is None else head.patch_bank.deviation(tokens)
-    reported = reported_map(maps, preset=preset, deviation=deviation)
+        return _cut_maps(
+            head.heads, tokens, preset=preset, series_places=series_places, without=None
+        )
+    reported = _reported((head,), tokens, preset=preset, series_places=series_places, without=None)
     return reported.cpu(), image_scores(reported, preset=preset).cpu()
 
 
 @torch.no_grad()
 def score_held_out(
-    head: Head, tokens: Tensor, *, preset: Preset, study: int
+    head: Head,
+    tokens: Tensor,
+    *,
+    preset: Preset,
+    study: int,
+    number: int,
+    series_places: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Compute maps and scores of a support study's images as those of a new study are computed.
 
@@ -51,23 +63,100 @@ def score_held_out(
         head: of the fold that holds the study out.
         tokens: of the study's images, shape (N, blocks, patches, width), N at least 1.
         preset: the choices that the head was fitted with.
-        study: its index; its own entries of the patch bank don't count.
+        study: its index; its own entries of the patch bank and its levels don't count.
+        number: of the head among those of the folds.
+        series_places: place of each image along its series, see `Detector.score`.
 
     Returns:
         As `score_tokens`, of this one head.
     """
-    return _cut_maps((head,), tokens, preset=preset, without=study)
+    if head.blend is not None:
+        head = replace(head, blend=head.blend.of_head(number))
+    return _cut_maps((head,), tokens, preset=preset, series_places=series_places, without=study)
 
 
 def _cut_maps(
-    heads: Sequence[Head], tokens: Tensor, *, preset: Preset, without: int | None
+    heads: Sequence[Head],
+    tokens: Tensor,
+    *,
+    preset: Preset,
+    series_places: Tensor | None,
+    without: int | None,
 ) -> tuple[Tensor, Tensor]:
-    bank = heads[0].patch_bank
-    maps = _mean_maps(heads, tokens, preset=preset)
-    deviation = None if bank is None else bank.deviation(tokens, without=without)
-    reported = reported_map(maps, preset=preset, deviation=deviation)
+    reported = _reported(heads, tokens, preset=preset, series_places=series_places, without=without)
     scores = image_scores(reported, preset=preset)
     return torch.minimum(reported, scores[:, None, None]).cpu(), scores.cpu()
+
+
+def _reported(
+    heads: Sequence[Head],
+    tokens: Tensor,
+    *,
+    preset: Preset,
+    series_places: Tensor | None,
+    without: int | None,
+) -> Tensor:
+    bank, blend = heads[0].patch_bank, heads[0].blend
+    if blend is not None:
+        patches = blended_patches(
+            heads, tokens, preset=preset, series_places=series_places, without=without
+        )
+        levelled = blend.with_level(patches, without=without)
+        return torch.sigmoid(_at_pixels(levelled, side=IMAGE_SIZE) / LOG_ODDS_STRETCH)
+    maps = _mean_maps(heads, tokens, preset=preset)
+    deviation = (
+        None
+        if bank is None
+        else bank.deviation(tokens, series_places=series_places, without=without)
+    )
+    return reported_map(maps, preset=preset, deviation=deviation)
+
+
+def blended_patches(
+    heads: Sequence[Head],
+    tokens: Tensor,
+    *,
+    preset: Preset,
+    series_places: Tensor | None = None,
+    without: int | None = None,
+) -> Tensor:
+    """Compute the weighted sum of a blend's terms, before the image's level is set.
+
+    Args:
+        heads: with the blend's scales.
+        tokens: as `Encoded.tokens`, shape (N, blocks, patches, width), N at least 1.
+        preset: the choices that the heads were fitted with.
+        series_places: place of each image along its series, see `Detector.score`.
+        without: a study of the support set whose own entries of the patch bank don't count.
+
+    Returns:
+        float32, shape (N, patches).
+    """
+    bank, blend = heads[0].patch_bank, heads[0].blend
+    assert blend is not None
+    settings = blend.settings
+    odds = patch_log_odds(heads, tokens, preset=preset)
+    total = settings.odds_weight * blend.odds_deviations(odds)
+    if bank is not None:
+        deviation = bank.deviation(tokens, series_places=series_places, without=without)
+        total = total + bank.settings.weight * deviation
+    if settings.mirror_weight:
+        total = total + settings.mirror_weight * blend.mirror_deviations(tokens)
+    return total
+
+
+def patch_log_odds(heads: Sequence[Head], tokens: Tensor, *, preset: Preset) -> Tensor:
+    """Compute log(S_a / S_n) of each patch by each head, shape (heads, N, patches)."""
+    maps = (
+        fuse(
+            similarities(head.adapters(tokens), head.text),
+            temperature=preset.temperature,
+            side=math.isqrt(tokens.shape[2]),
+            fusion=preset.fusion,
+        )
+        for head in heads
+    )
+    return torch.stack([one.log_odds.flatten(1) for one in maps])
 
 
 def _mean_maps(heads: Sequence[Head], tokens: Tensor, *, preset: Preset) -> LogMaps:

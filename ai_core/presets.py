@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from ai_core.errors import PresetError
-from ai_core.model import Fusion, PatchBankSettings, PromptSettings
+from ai_core.model import BlendSettings, Fusion, PatchBankSettings, PromptSettings
 from ai_core.stored import STRICT, Share, from_plain
 from ai_core.synthesis import (
     DEFAULT_SYNTHESIS,
@@ -79,7 +79,9 @@ class Preset:
             sigmoid(log(S_a / S_n) / 4), which ranks alike and does not tie near 1.
         image_score: "max" of the map, or the mean of its top share, "top-mean".
         top_share: share of pixels that "top-mean" takes.
-        memory: the bank of normal patches; None leaves the anomaly map to Eq. 2 alone.
+        memory: the bank of normal patches; None leaves it out of the anomaly map.
+        blend: weights of the terms of the anomaly map, each in deviations of held-out normals;
+            None adds the patch bank's deviation to log(S_a / S_n) as it is.
         synthesis: how synthetic anomalies are drawn.
         training: the fine-tune.
 
@@ -104,12 +106,22 @@ class Preset:
     image_score: Literal["max", "top-mean"] = "max"
     top_share: Annotated[float, Field(gt=0, le=1)] = 0.005
     memory: PatchBankSettings | None = None
+    blend: BlendSettings | None = None
     synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
-        return asdict(self)
+        """Return plain values, ready for JSON.
+
+        A choice that earlier versions did not have is left out where it is not made, so that what
+        they stored has the same bytes when it is stored again.
+        """
+        values = asdict(self)
+        if self.blend is None:
+            del values["blend"]
+        if self.memory is not None and not self.memory.whiten:
+            del values["memory"]["whiten"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Preset":
@@ -150,13 +162,14 @@ DEFAULT = Preset(
     map_scale="log-odds",
     image_score="top-mean",
     top_share=0.002,
-    memory=PatchBankSettings(weight=1.5, blocks="middle", place_weight=3.0),
+    memory=PatchBankSettings(weight=1.25, blocks="middle", place_weight=3.0, whiten=True),
+    blend=BlendSettings(odds_weight=1.0, mirror_weight=0.4, level_share=1.0),
     synthesis=DEFAULT_SYNTHESIS,
     training=TrainingSettings(
         pool_images=128, updates=160, prompts_every=2, average_last=0.25, loss_side=56
     ),
 )
-"""The released code's model, on a cached pool, aspect ratio kept, with a patch bank."""
+"""The released code's model on a cached pool, aspect ratio kept, blended with a patch bank."""
 
 QUICK = replace(
     DEFAULT,

@@ -9,8 +9,9 @@ time. Loading of libraries, weights and images is not counted on either side.
 
 `--updates N` runs only N of the authors' updates and multiplies; without it their whole fit runs,
 and the AUROC of both is given. `--authors-python` is an interpreter that also has imgaug, easydict
-and PyYAML. `--tower`, on a card, adds the tower's share of its measured bf16 matrix peak and the
-latency of a single image.
+and PyYAML. `--before CHECKOUT` runs the first preset by an earlier commit, too, and gives our time
+as a multiple of its own; both fit one head (`Detector.fit`). `--tower`, on a card, adds the tower's
+share of its measured bf16 matrix peak and the latency of a single image.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ from ai_core.backbone import keep_freed_memory, read_architecture
 from ai_core.images import IMAGE_SIZE
 
 HERE = Path(__file__).resolve().parent
+
+BEFORE = "before"
+"""Side that an earlier commit runs."""
 
 
 def read_images(files: list[Path], *, geometry: str) -> torch.Tensor:
@@ -104,13 +108,16 @@ def run_ours(job: dict[str, Any]) -> dict[str, Any]:
 def run_round(side: str, job: dict[str, Any], folder: Path, options: argparse.Namespace) -> Any:
     """One side in a process of its own."""
     file = folder / "job.json"
-    file.write_text(json.dumps({**job, "side": side}))
+    checkout = options.before.resolve() if side == BEFORE else HERE.parent
+    preset = options.presets.split(",")[0] if side == BEFORE else side
+    file.write_text(json.dumps({**job, "side": preset}))
     if side == "authors":
         python = options.authors_python
         command = [python, str(HERE / "authors.py"), str(options.authors), str(file)]
     else:
-        command = [sys.executable, str(HERE / "detector.py"), "--job", str(file)]
-    path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+        script = checkout / "bench" / "detector.py"
+        command = [sys.executable, str(script), "--job", str(file)]
+    path = os.pathsep.join([str(checkout), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | ({} if side == "authors" else {"PYTHONPATH": path})
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     return json.loads(Path(job["result"]).read_text())
@@ -237,11 +244,26 @@ def report(sides: dict[str, list[Any]], job: dict[str, Any]) -> None:
         if share == 1 and count >= job["tested"]:
             scores = rounds[0]["scores"][: job["tested"]]
             print(f"{'':12} image-AUROC {100 * roc_auc_score(job['labels'], scores):.1f}")
+    if BEFORE in sides:
+        ours = next(side for side in sides if side not in (BEFORE, "authors"))
+        compare_before(ours, list(zip(sides[BEFORE], sides[ours], strict=True)))
     for side in sides:
-        if side != "authors" and "authors" in sides:
+        if side not in ("authors", BEFORE) and "authors" in sides:
             pairs = list(zip(sides["authors"], sides[side], strict=True))
             for unit, name in (("seconds", "wall clock"), ("cpu", "processor time")):
                 compare(side, pairs, unit=unit, name=name, passes=job["tested"] / count)
+
+
+def compare_before(side: str, pairs: list[Any]) -> None:
+    """Print the time of paired rounds as a multiple of the earlier commit's."""
+    for unit, name in (("seconds", "wall clock"), ("cpu", "processor time")):
+        for part in ("fit", "score"):
+            ratios = [now[f"{part}_{unit}"] / then[f"{part}_{unit}"] for then, now in pairs]
+            shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+            print(
+                f"{side}, {name}: {part}: {statistics.median(ratios):.2f} times that of "
+                f"{BEFORE} ({shown})"
+            )
 
 
 def compare(side: str, pairs: list[Any], *, unit: str, name: str, passes: float) -> None:
@@ -265,6 +287,7 @@ def main() -> None:
     parser.add_argument("--job", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--authors", type=Path, help="a checkout of the authors' code")
     parser.add_argument("--authors-python", default=sys.executable)
+    parser.add_argument("--before", type=Path, help="a checkout of an earlier commit of ours")
     parser.add_argument("--data", type=Path, default=Path())
     parser.add_argument("--split", type=Path, help="support and test lists (JSON)")
     parser.add_argument("--model", default="ViT-L-14")
@@ -287,7 +310,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         job = prepare(options, Path(name))
         authors = ["authors"] if options.authors else []
-        sides: dict[str, list[Any]] = {s: [] for s in authors + options.presets.split(",")}
+        before = [BEFORE] if options.before else []
+        names = authors + before + options.presets.split(",")
+        sides: dict[str, list[Any]] = {name: [] for name in names}
         for _ in range(options.rounds):
             for side, found in sides.items():
                 found.append(run_round(side, job, Path(name), options))

@@ -1,9 +1,11 @@
 """The k-shot fit: support set, pool of synthetic features, training and calibration."""
 
+from ai_core.fitting.blend import with_blend
 from ai_core.fitting.calibration import (
     MOST_FOLDS,
     CalibratedHeads,
     HeldOut,
+    HeldOutPlaces,
     NormalScore,
     StudyScore,
     choose_folds,
@@ -17,6 +19,7 @@ __all__ = [
     "MOST_FOLDS",
     "CalibratedHeads",
     "HeldOut",
+    "HeldOutPlaces",
     "NormalScore",
     "StudyScore",
     "Support",
@@ -26,4 +29,5 @@ __all__ = [
     "prepare_support",
     "start_adapters",
     "train_head",
+    "with_blend",
 ]

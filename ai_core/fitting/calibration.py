@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ai_core.backbone import Backbone, Encoded
 from ai_core.errors import CalibrationError
+from ai_core.fitting.blend import with_blend
 from ai_core.fitting.fit import make_pool, support_bank, support_scope, train_head
 from ai_core.fitting.support import Support, prepare_support
 from ai_core.image_score import score_held_out
@@ -76,6 +77,9 @@ HeldOut = Callable[[int], Iterable[Tensor] | None]
 """Returns all images of a study by its index, in batches as `Detector.score` takes them; None where
 the support set holds them all already."""
 
+HeldOutPlaces = Callable[[int], Tensor]
+"""Returns the places of all images of a study along their series, in the order of `HeldOut`."""
+
 StudyScore = Callable[[int, Tensor, Tensor], tuple[float, int]]
 """Makes a study's score, and the position of the image that has it, from the study's index, the
 maps of its images, shape (n, 224, 224), and their image scores, shape (n,): for studies that are
@@ -113,6 +117,8 @@ def cross_fit(
     method: Aggregate,
     held_out: HeldOut | None,
     study_score: StudyScore | None = None,
+    series_places: Tensor | None = None,
+    held_out_places: HeldOutPlaces | None = None,
 ) -> CalibratedHeads:
     """Fit a head without each fold, and score its studies by it; see `fit_calibrated`.
 
@@ -120,19 +126,37 @@ def cross_fit(
         CalibrationError: fewer than 2 folds, or too few studies for them.
         ImageInputError, SupportSetError: as `Detector.fit`.
     """
-    plan = _Plan.make(images, groups, folds=folds, backbone=backbone, generator=generator)
+    plan = _Plan.make(
+        images,
+        groups,
+        folds=folds,
+        backbone=backbone,
+        generator=generator,
+        series_places=series_places,
+    )
     fit = _Fit(plan, backbone, preset, generator, progress)
-    heads: list[Head] = []
+    heads = with_blend(
+        [fit.head(fold) for fold in range(plan.count)],
+        support=plan.support,
+        folds=plan.folds,
+        preset=preset,
+    )
     raw: list[list[_Raw]] = []
     farthest = 0.0
     for fold in range(plan.count):
-        heads.append(fit.head(fold))
         raw.append([])
         for study in plan.studies_of(fold):
             others = plan.support.part(plan.support.groups != study).encoded.embedding
             maps, scores = [], []
-            for encoded in _encoded_study(fit, study, held_out):
-                found = score_held_out(heads[-1], encoded.tokens, preset=preset, study=study)
+            for encoded, places in _encoded_study(fit, study, held_out, held_out_places):
+                found = score_held_out(
+                    heads[fold],
+                    encoded.tokens,
+                    preset=preset,
+                    study=study,
+                    number=fold,
+                    series_places=places,
+                )
                 if study_score is not None:
                     maps.append(found[0])
                 scores.append(found[1])
@@ -212,6 +236,7 @@ class _Plan:
         folds: int,
         backbone: Backbone,
         generator: torch.Generator,
+        series_places: Tensor | None,
     ) -> "_Plan":
         check_support(images)
         if len(groups) != len(images):
@@ -225,7 +250,9 @@ class _Plan:
         turns = torch.randperm(len(studies), generator=generator) % folds
         fold_of = dict(zip(studies, turns.tolist(), strict=True))
         return cls(
-            support=prepare_support(images, groups=groups, backbone=backbone),
+            support=prepare_support(
+                images, groups=groups, backbone=backbone, series_places=series_places
+            ),
             folds=torch.tensor([fold_of[group] for group in groups]),
             count=folds,
         )
@@ -287,13 +314,21 @@ class _Fit:
         return head
 
 
-def _encoded_study(fit: _Fit, study: int, held_out: HeldOut | None) -> Iterator[Encoded]:
+def _encoded_study(
+    fit: _Fit, study: int, held_out: HeldOut | None, held_out_places: HeldOutPlaces | None
+) -> Iterator[tuple[Encoded, Tensor | None]]:
+    """Yield a study's encoded images, batch by batch, with their places along the series."""
     batches = held_out(study) if held_out is not None else None
     if batches is None:
-        yield fit.plan.support.part(fit.plan.support.groups == study).encoded
+        own = fit.plan.support.part(fit.plan.support.groups == study)
+        yield own.encoded, own.series_places
         return
+    places = None if held_out_places is None else held_out_places(study)
+    done = 0
     for batch in batches:
-        yield fit.backbone.encode(batch)
+        end = done + len(batch)
+        yield fit.backbone.encode(batch), None if places is None else places[done:end]
+        done = end
 
 
 def _named(progress: Progress, stage: str) -> Progress:

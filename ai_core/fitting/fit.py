@@ -209,5 +209,9 @@ def support_bank(
     if preset.memory is None:
         return None
     return fit_patch_bank(
-        support.encoded.tokens, support.groups, settings=preset.memory, generator=generator
+        support.encoded.tokens,
+        support.groups,
+        settings=preset.memory,
+        generator=generator,
+        series_places=support.series_places,
     )

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ai_core.backbone import Backbone, Encoded
+from ai_core.images import check_series_places
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +18,14 @@ class Support:
         images: float32 in [0, 1], shape (k, 3, H, W), where the backbone computes.
         groups: study of each image, int64, shape (k,).
         encoded: patch tokens and global embeddings of the images.
+        series_places: place of each image along its series, float32, shape (k,); None where
+            places along a series don't count.
     """
 
     images: Tensor
     groups: Tensor
     encoded: Encoded
+    series_places: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -34,11 +38,24 @@ class Support:
             encoded=Encoded(
                 tokens=self.encoded.tokens[chosen], embedding=self.encoded.embedding[chosen]
             ),
+            series_places=None if self.series_places is None else self.series_places[chosen],
         )
 
 
-def prepare_support(images: Tensor, *, groups: Sequence[int], backbone: Backbone) -> Support:
-    """Send the images of a support set through the frozen tower, batch by batch."""
+def prepare_support(
+    images: Tensor,
+    *,
+    groups: Sequence[int],
+    backbone: Backbone,
+    series_places: Tensor | None = None,
+) -> Support:
+    """Send the images of a support set through the frozen tower, batch by batch.
+
+    Raises:
+        ImageInputError: not one place along a series for each image, or one outside [0, 1].
+    """
+    if series_places is not None:
+        check_series_places(series_places, count=len(images))
     batches = [backbone.encode(batch) for batch in torch.split(images, backbone.batch_size)]
     return Support(
         images=images.to(backbone.device),
@@ -47,4 +64,5 @@ def prepare_support(images: Tensor, *, groups: Sequence[int], backbone: Backbone
             tokens=torch.cat([batch.tokens for batch in batches]),
             embedding=torch.cat([batch.embedding for batch in batches]),
         ),
+        series_places=None if series_places is None else series_places.float(),
     )

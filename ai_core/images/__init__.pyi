@@ -1,6 +1,7 @@
 from .checks import (
     IMAGE_SIZE,
     check_images,
+    check_series_places,
     check_support,
     image_digests,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "Placement",
     "between_percentiles",
     "check_images",
+    "check_series_places",
     "check_support",
     "heat_colours",
     "image_digests",

@@ -45,6 +45,32 @@ def check_images(images: Tensor) -> Tensor:
     return images
 
 
+def check_series_places(series_places: Tensor, *, count: int) -> Tensor:
+    """Return places along a series unchanged if they are what the detector takes.
+
+    Args:
+        series_places: place of each image along its series, floats in [0, 1] or NaN, shape (N,).
+        count: N, the number of images.
+
+    Raises:
+        ImageInputError: for any other number, type or range.
+    """
+    if not isinstance(series_places, Tensor) or not series_places.is_floating_point():
+        raise ImageInputError("places along a series must be a torch.Tensor of floats")
+    if tuple(series_places.shape) != (count,):
+        raise ImageInputError(
+            f"places along a series must have the shape ({count},), one for each image, not "
+            f"{tuple(series_places.shape)}"
+        )
+    known = series_places[~series_places.isnan()]
+    if bool(((known < 0) | (known > 1)).any()):
+        raise ImageInputError(
+            "places along a series must be in [0, 1], from its first position to its last, not in "
+            f"[{float(known.min()):.4g}, {float(known.max()):.4g}]; divide by the series' length"
+        )
+    return series_places
+
+
 def check_support(images: Tensor) -> Tensor:
     """Return a support set unchanged if a detector can be fitted on it.
 

@@ -5,6 +5,10 @@ from .anomaly_map import (
     fuse,
     similarities,
 )
+from .blend import (
+    Blend,
+    mirror_asymmetry,
+)
 from .free_text import (
     FreeTextVectors,
     make_text_vectors,
@@ -18,6 +22,7 @@ from .losses import (
     medical_anomaly_loss,
 )
 from .patch_bank import (
+    NearestPatches,
     PatchBank,
     coreset,
     distances_to_bank,
@@ -35,6 +40,7 @@ from .scope import (
     fit_scope,
 )
 from .settings import (
+    BlendSettings,
     Fusion,
     PatchBankSettings,
     PromptSettings,
@@ -42,6 +48,8 @@ from .settings import (
 
 __all__ = [
     "Adapters",
+    "Blend",
+    "BlendSettings",
     "FoldHeads",
     "FreeTextVectors",
     "FrozenProjection",
@@ -49,6 +57,7 @@ __all__ = [
     "Head",
     "LearnablePrompts",
     "LogMaps",
+    "NearestPatches",
     "PatchBank",
     "PatchBankSettings",
     "PromptSettings",
@@ -63,6 +72,7 @@ __all__ = [
     "join_blocks",
     "make_text_vectors",
     "medical_anomaly_loss",
+    "mirror_asymmetry",
     "nearest_distances",
     "restore_head",
     "similarities",

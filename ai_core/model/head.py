@@ -1,18 +1,25 @@
 """The fitted part of a detector: adapters and two text vectors per head, scope and patch bank."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from ai_core.model.anomaly_map import Adapters, FrozenProjection
+from ai_core.model.blend import Blend
 from ai_core.model.patch_bank import PatchBank
 from ai_core.model.scope import Scope
-from ai_core.model.settings import PatchBankSettings
+from ai_core.model.settings import BlendSettings, PatchBankSettings
 
 _ADAPTERS = "adapters."
 _HEADS = "heads."
+_BLEND = "blend."
+_PROVENANCE = ("owners", "images", "patches", "series_places", "whitening")
+"""Tensors of a patch bank that detectors saved by earlier versions lack."""
+
+
+_BLEND_TENSORS = tuple(item.name for item in fields(Blend) if item.name != "settings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +31,14 @@ class Head:
         text: two unit vectors {normal, anomaly}, float32, shape (2, embed_dim).
         scope: decides which images are of the support set's kind.
         patch_bank: normal patches; None where the preset keeps none.
+        blend: scales of the terms of the map; None where the preset blends none.
     """
 
     adapters: Adapters | FrozenProjection
     text: Tensor
     scope: Scope
     patch_bank: PatchBank | None = None
+    blend: Blend | None = None
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Return every tensor under the name that it has in a saved detector."""
@@ -45,7 +54,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class FoldHeads:
-    """The heads of a cross-fit, each fitted without one fold; they share scope and patch bank.
+    """The heads of a cross-fit, each fitted without one fold; they share all but head and text.
 
     Attributes:
         heads: one for each fold, in the order of the folds.
@@ -63,11 +72,14 @@ class FoldHeads:
         """Bank of the whole support set, whose entries know their study."""
         return self.heads[0].patch_bank
 
+    @property
+    def blend(self) -> Blend | None:
+        """Scales of the terms of the map, those of the heads in their order."""
+        return self.heads[0].blend
+
     def to_tensors(self) -> dict[str, Tensor]:
         """Return every tensor under the name that it has in a saved detector."""
         tensors = _shared_tensors(self.heads[0])
-        if self.patch_bank is not None and self.patch_bank.owners is not None:
-            tensors["memory.owners"] = self.patch_bank.owners
         for number, head in enumerate(self.heads):
             tensors |= {
                 f"{_HEADS}{number}.{name}": value for name, value in head.own_tensors().items()
@@ -83,6 +95,10 @@ def _shared_tensors(head: Head) -> dict[str, Tensor]:
             "memory.mean": head.patch_bank.distance_mean,
             "memory.deviation": head.patch_bank.distance_deviation,
         }
+        provenance = {name: getattr(head.patch_bank, name) for name in _PROVENANCE}
+        tensors |= {f"memory.{name}": of for name, of in provenance.items() if of is not None}
+    if head.blend is not None:
+        tensors |= {f"{_BLEND}{name}": getattr(head.blend, name) for name in _BLEND_TENSORS}
     return tensors
 
 
@@ -91,6 +107,7 @@ def restore_head(
     *,
     make_adapters: Callable[[], Adapters | FrozenProjection],
     patch_bank: PatchBankSettings | None,
+    blend: BlendSettings | None,
     device: torch.device,
 ) -> Head | FoldHeads:
     """Invert `Head.to_tensors` and `FoldHeads.to_tensors`.
@@ -99,6 +116,7 @@ def restore_head(
         tensors: the tensors by name, on any device.
         make_adapters: makes untrained adapters of the right shape.
         patch_bank: settings of the patch bank; None where the preset keeps none.
+        blend: settings of the blend; None where the preset blends nothing.
         device: the backbone's device.
 
     Raises:
@@ -115,7 +133,18 @@ def restore_head(
             bank=tensors["memory.bank"].to(device),
             distance_mean=tensors["memory.mean"].to(device),
             distance_deviation=tensors["memory.deviation"].to(device),
-            owners=tensors["memory.owners"].to(device) if "memory.owners" in tensors else None,
+            **{
+                name: tensors[f"memory.{name}"].to(device)
+                for name in _PROVENANCE
+                if f"memory.{name}" in tensors
+            },
+        )
+
+    scales = None
+    if blend is not None:
+        scales = Blend(
+            settings=blend,
+            **{name: tensors[f"{_BLEND}{name}"].to(device) for name in _BLEND_TENSORS},
         )
 
     def restore(prefix: str) -> Head:
@@ -134,6 +163,7 @@ def restore_head(
             text=tensors[f"{prefix}text"].to(device),
             scope=scope,
             patch_bank=bank,
+            blend=scales,
         )
 
     if "text" in tensors:

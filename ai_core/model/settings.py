@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, with_config
 
-from ai_core.stored import STRICT
+from ai_core.stored import STRICT, Share
 
 Fusion = Literal["softmax-then-mean", "mean-then-softmax"]
 """Order of Eq. 2: the paper's (softmax in each block) or the released code's (one softmax)."""
@@ -35,7 +35,7 @@ class PromptSettings:
 @with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class PatchBankSettings:
-    """The patch bank, whose deviation is added to log(S_a / S_n).
+    """The patch bank, whose deviation is added to log(S_a / S_n), or is a term of the blend.
 
     Attributes:
         size: most patches that the bank keeps.
@@ -43,9 +43,33 @@ class PatchBankSettings:
         blocks: which of the tapped blocks are compared.
         place_weight: penalty on the cosine, place_weight x (distance / image side)²; 0 ignores
             position.
+        whiten: compare after whitening by the covariance of the support set's patches, with their
+            mean variance added to each.
     """
 
     size: PositiveInt = 4096
     weight: NonNegativeFloat = 1.0
     blocks: Literal["all", "middle"] = "all"
     place_weight: NonNegativeFloat = 0.0
+    whiten: bool = False
+
+
+@with_config(STRICT)
+@dataclass(frozen=True, slots=True)
+class BlendSettings:
+    """Terms of the anomaly map, each in standard deviations of held-out normals.
+
+    The patch bank's weight is its own setting.
+
+    Attributes:
+        odds_weight: weight of log(S_a / S_n).
+        mirror_weight: weight of the asymmetry between left and right.
+        mirror_window: patches along a side of the window about the mirrored place; odd.
+        level_share: share of an image's median that is replaced by its deviations from the medians
+            of normal images.
+    """
+
+    odds_weight: NonNegativeFloat = 1.0
+    mirror_weight: NonNegativeFloat = 0.0
+    mirror_window: PositiveInt = 5
+    level_share: Share = 0.0

@@ -19,6 +19,7 @@ from mediclip_dicom.imaging.series import (
     reading_order,
     sample_evenly,
 )
+from mediclip_dicom.imaging.series_places import series_places
 from mediclip_dicom.imaging.smoothed_maps import StudyPeak, move_to, on_source, smoothed_peak
 from mediclip_dicom.imaging.stacks import (
     FramePlace,
@@ -64,6 +65,7 @@ __all__ = [
     "reading_order",
     "rounded_position",
     "sample_evenly",
+    "series_places",
     "smoothed_peak",
     "stack_frames",
 ]

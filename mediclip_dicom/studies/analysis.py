@@ -1,6 +1,7 @@
 """Scores and anomaly maps of a study's images by one task version."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ai_core import Detector
+from ai_core import Detector, Scores
 from mediclip_dicom.imaging import (
     INPUT_SIZE,
     InputFrame,
@@ -17,6 +18,7 @@ from mediclip_dicom.imaging import (
     iter_input_frames,
     not_examination,
     place,
+    series_places,
 )
 from mediclip_dicom.results import LEFT_OUT, ImageReading, StoredMap
 from mediclip_dicom.tasks import TaskVersionInfo
@@ -52,11 +54,12 @@ def score_images(
         maps_path, mode="w+", dtype=np.float32, shape=(total, INPUT_SIZE, INPUT_SIZE)
     )
     readings: list[ImageReading] = []
+    places = series_places(image.header for image in images)
     frames = _refuse_contradictions(images, _input_frames(images, version))
     size = min(batch_limit or detector.batch_size, detector.batch_size)
     for batch in _batched(frames, size):
-        usable = [frame.pixels for frame in batch if frame.pixels is not None]
-        found = detector.score(torch.from_numpy(np.stack(usable))) if usable else None
+        usable = [frame for frame in batch if frame.pixels is not None]
+        found = _score(detector, usable, places) if usable else None
         taken = 0
         for frame in batch:
             score, skipped, row = None, frame.skipped, len(readings)
@@ -84,6 +87,16 @@ def score_images(
             progress(len(readings), total)
     maps.flush()
     return tuple(readings)
+
+
+def _score(
+    detector: Detector, frames: Sequence[InputFrame], places: Mapping[tuple[str, int], float]
+) -> Scores:
+    pixels = np.stack([frame.pixels for frame in frames if frame.pixels is not None])
+    along = [
+        places.get((frame.image.header.sop_instance_uid, frame.frame), math.nan) for frame in frames
+    ]
+    return detector.score(torch.from_numpy(pixels), series_places=torch.tensor(along))
 
 
 def _input_frames(images: Sequence[SourceImage], version: TaskVersionInfo) -> Iterator[InputFrame]:

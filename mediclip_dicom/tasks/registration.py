@@ -179,6 +179,12 @@ def fit_task(
         progress=progress,
         held_out=lambda study: _all_images(support.studies[study], backbone),
         study_score=lambda study, maps, scores: _peak(support.studies[study], maps, scores),
+        series_places=support.series_places,
+        held_out_places=(
+            None
+            if support.series_places is None
+            else lambda study: support.studies[study].series_places()
+        ),
     )
     point = OperatingPoint(fit.normal_scores, false_positive_rate)
     return Fitted(fit.detector, point, describe_calibration(fit, point, support))

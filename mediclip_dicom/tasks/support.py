@@ -1,8 +1,9 @@
 """Support set of a task: k normal studies."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from mediclip_dicom.imaging import (
     place,
     read_picture,
     sample_evenly,
+    series_places,
     smoothed_peak,
 )
 from mediclip_dicom.tasks.routing import Route
@@ -57,6 +59,7 @@ class SupportStudy:
         taken: number of its frames in the support set.
         refused: frames whose headers contradict themselves, by SOP Instance UID and number; no
             study is judged by them.
+        places: place of each frame along its series, as the analysis of a new study has it.
     """
 
     images: tuple[SourceImage, ...]
@@ -64,6 +67,7 @@ class SupportStudy:
     window: Window | None
     taken: int
     refused: frozenset[tuple[str, int]] = frozenset()
+    places: Mapping[tuple[str, int], float] = field(default_factory=dict)
 
     @property
     def frames(self) -> tuple[FramePlace, ...]:
@@ -111,6 +115,19 @@ class SupportStudy:
             placements=[place(frame.header, mode=self.mode) for frame in frames],
         )
 
+    def series_places(self) -> torch.Tensor:
+        """Return the place of each of its frames along its series, NaN where a frame has none.
+
+        Returns:
+            float32 in [0, 1], shape (frames,), in the order of `batches`.
+        """
+        return torch.tensor(
+            [
+                self.places.get((frame.header.sop_instance_uid, frame.frame_number), math.nan)
+                for frame in self.frames
+            ]
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class SupportSet:
@@ -122,6 +139,8 @@ class SupportSet:
         items: UIDs and digest of each image.
         studies: the k studies, each with all its images.
         left_out: files that were not used, with the reason.
+        series_places: place of each image along its series, float32 in [0, 1], shape (N,); None
+            where an image has none: then the detector takes no account of places along a series.
     """
 
     images: torch.Tensor
@@ -129,6 +148,7 @@ class SupportSet:
     items: tuple[SupportImage, ...]
     studies: tuple[SupportStudy, ...]
     left_out: tuple[SkippedFile, ...]
+    series_places: torch.Tensor | None = None
 
     def image_at(self, study: int, position: int) -> tuple[str, str, int]:
         """Return study, image and frame of an image that was scored in the calibration.
@@ -158,6 +178,7 @@ class _Candidate:
     path: Path
     pixels: torch.Tensor
     item: SupportImage
+    series_place: float | None = None
 
 
 def read_support_set(
@@ -192,7 +213,14 @@ def read_support_set(
         files = source.fetch(entry)
         images, refused, no_part = _examined(files.images)
         unlike += no_part
-        study = SupportStudy(images, mode=mode, window=window, taken=0, refused=refused)
+        study = SupportStudy(
+            images,
+            mode=mode,
+            window=window,
+            taken=0,
+            refused=refused,
+            places=series_places(image.header for image in files.images),
+        )
         studies.append(study)
         batches.append(
             [_read_picture(files.picture, mode=mode)]
@@ -216,7 +244,13 @@ def read_support_set(
             if batch
         ),
         left_out=left_out,
+        series_places=_all_or_none(candidate.series_place for batch in kept for candidate in batch),
     )
+
+
+def _all_or_none(places: Iterable[float | None]) -> torch.Tensor | None:
+    known = list(places)
+    return None if None in known else torch.tensor(known, dtype=torch.float32)
 
 
 def _without_blanks_and_repeats(
@@ -295,7 +329,8 @@ def _read_study(study: SupportStudy, *, count: int) -> list[_Candidate]:
                 frame=frame.frame,
                 digest=_digest(pixels),
             )
-            candidates.append(_Candidate(image.path, torch.from_numpy(pixels), item))
+            along = study.places.get((header.sop_instance_uid, frame.frame))
+            candidates.append(_Candidate(image.path, torch.from_numpy(pixels), item, along))
     return candidates
 
 

@@ -1,6 +1,7 @@
 """Detectors and presets that earlier code stored are read as they were meant."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from ai_core import (
     preset_names,
     read_detector_info,
 )
+from ai_core.model import PatchBankSettings
 from ai_core.storage import pack, unpack
 
 # As commit 8769e21 wrote it, before pydantic checked presets.
@@ -48,6 +50,11 @@ DESCRIPTION = (
     '"efefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefef"], "tensors_sha256": '
     '"43ad677b6bee4883582362a96cc026f1cac5da91ec15bbf4fd9201b7dba24e88", "weights": "untrained"}'
 )
+DEFAULT_AT_8769E21 = replace(
+    DEFAULT,
+    memory=PatchBankSettings(weight=1.5, blocks="middle", place_weight=3.0),
+    blend=None,
+)
 TENSORS = {"text": torch.tensor([[0.5, -1.0], [2.0, 0.25]])}
 
 
@@ -59,7 +66,7 @@ def stored() -> bytes:
 def test_a_detector_stored_before_is_read(stored: bytes):
     info = read_detector_info(stored)
     assert info == DetectorInfo(
-        preset=DEFAULT,
+        preset=DEFAULT_AT_8769E21,
         backbone="untrained",
         weights="untrained",
         backbone_sha256="ab" * 32,

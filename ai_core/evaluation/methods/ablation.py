@@ -15,6 +15,7 @@ def ablations(preset: Preset) -> tuple[Preset, ...]:
     variants = {
         "no memory": replace(preset, memory=None),
         **_memories(preset),
+        **_blends(preset),
         "last weights": replace(preset, training=replace(training, average_last=0.0)),
         "prompts at every update": replace(preset, training=replace(training, prompts_every=1)),
         "channels standardised": replace(preset, training=replace(training, standardise=True)),
@@ -39,5 +40,17 @@ def _memories(preset: Preset) -> dict[str, Preset]:
     memories = {
         "all blocks in the memory": replace(preset.memory, blocks="all"),
         "no place in the memory": replace(preset.memory, place_weight=0.0),
+        "memory not whitened": replace(preset.memory, whiten=False),
     }
     return {name: replace(preset, memory=memory) for name, memory in memories.items()}
+
+
+def _blends(preset: Preset) -> dict[str, Preset]:
+    if preset.blend is None:
+        return {}
+    blends = {
+        "no mirror asymmetry": replace(preset.blend, mirror_weight=0.0),
+        "no log-odds": replace(preset.blend, odds_weight=0.0),
+        "level as it is": replace(preset.blend, level_share=0.0),
+    }
+    return {name: replace(preset, blend=blend) for name, blend in blends.items()}

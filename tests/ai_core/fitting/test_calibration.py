@@ -218,7 +218,7 @@ def test_progress_names_every_stage(images, tiny_backbone):
         progress=told.append,
     )
     stages = list(dict.fromkeys(state.stage for state in told))
-    assert stages == ["encode", "cross-fit 1/2", "calibrate", "cross-fit 2/2"]
+    assert stages == ["encode", "cross-fit 1/2", "cross-fit 2/2", "calibrate"]
     last = {state.stage: (state.step, state.steps) for state in told}
     assert last == {
         "encode": (16, 16), "cross-fit 1/2": (2, 2), "cross-fit 2/2": (2, 2),

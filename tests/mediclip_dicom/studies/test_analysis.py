@@ -347,3 +347,29 @@ def test_a_slice_whose_header_contradicts_itself_is_left_out_and_the_report_says
     report = write_results(reading, device=device, directory=tmp_path / "out")[-1].path
     text = dcmread(report).to_json()
     assert f"Not analysed (1), {skipped[0]}: {dcmread(paths[1]).SOPInstanceUID}" in text
+
+
+def test_a_slice_is_scored_by_its_place_along_the_series_and_not_by_the_order_of_files(
+    detector: Detector, fitted_task: FittedTask, tmp_path: Path
+) -> None:
+    images = images_of(mr_study(tmp_path, 33))
+    shuffled = (images[2], images[0], images[1])
+    found = {
+        reading.source.header.sop_instance_uid: reading.score
+        for reading in scored(images, detector, fitted_task, tmp_path / "maps.npy", batch_size=1)
+    }
+    again = scored(shuffled, detector, fitted_task, tmp_path / "shuffled.npy", batch_size=1)
+    assert {one.source.header.sop_instance_uid: one.score for one in again} == found
+    first, last = (dcmread(images[n].path).ImagePositionPatient for n in (0, 2))
+    change(images[0].path, ImagePositionPatient=list(last))
+    change(images[2].path, ImagePositionPatient=list(first))
+    moved = scored(
+        images_of([image.path for image in images]),
+        detector,
+        fitted_task,
+        tmp_path / "moved.npy",
+        batch_size=1,
+    )
+    by_uid = {one.source.header.sop_instance_uid: one.score for one in moved}
+    assert by_uid[images[1].header.sop_instance_uid] == found[images[1].header.sop_instance_uid]
+    assert by_uid[images[0].header.sop_instance_uid] != found[images[0].header.sop_instance_uid]

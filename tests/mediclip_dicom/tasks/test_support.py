@@ -194,3 +194,22 @@ def test_reading_reports_how_far_it_is(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     read([tmp_path], progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_slices_know_their_place_along_the_series(tmp_path: Path) -> None:
+    for number in range(2):
+        mr_study(tmp_path / f"study-{number}", number)
+    support = read([tmp_path])
+    assert support.series_places is not None
+    assert support.series_places.tolist() == [0.0, 0.5, 1.0, 0.0, 0.5, 1.0]
+    assert support.studies[1].series_places().tolist() == [0.0, 0.5, 1.0]
+    one_each = read([tmp_path], images_per_study=1)
+    assert one_each.series_places is not None
+    assert one_each.series_places.tolist() == [0.5, 0.5]
+    assert one_each.studies[1].series_places().tolist() == [0.0, 0.5, 1.0]
+
+
+def test_places_along_a_series_count_only_where_every_image_has_one(tmp_path: Path) -> None:
+    mr_study(tmp_path / "study", 1)
+    picture(tmp_path / "normal.png", seed=1)
+    assert read([tmp_path]).series_places is None
