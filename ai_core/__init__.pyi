@@ -53,6 +53,7 @@ from .progress import (
     Progress,
 )
 from .series_smoothing import (
+    series_peak,
     smooth_slice,
 )
 
@@ -95,5 +96,6 @@ __all__ = [
     "normals_needed",
     "preset_names",
     "read_detector_info",
+    "series_peak",
     "smooth_slice",
 ]

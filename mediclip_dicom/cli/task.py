@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mediclip_dicom.tasks import DecidingStudy, SupportSet, TaskVersionInfo, TaskVersionRow
 
 OUTDATED = (
-    "calibrated by the rule of version 0.1.0, which it keeps; register the task again for an "
+    "calibrated by the rule of an earlier release, which it keeps; register the task again for an "
     "operating point that holds better"
 )
 
@@ -166,6 +166,9 @@ def list_tasks(context: typer.Context) -> None:
             local_time(task.active.created_at),
         )
     console.print(table)
+    for task in tasks:
+        if task.active is not None and task.active.info.calibration.outdated:
+            console.print(f"[yellow]{task.name}:[/] {OUTDATED}", highlight=False)
 
 
 @app.command()

@@ -21,6 +21,15 @@ from mediclip_dicom.imaging.series import (
     sample_evenly,
 )
 from mediclip_dicom.imaging.series_places import series_places
+from mediclip_dicom.imaging.smoothed_maps import StudyPeak, move_to, on_source, smoothed_peak
+from mediclip_dicom.imaging.stacks import (
+    FramePlace,
+    FrameStack,
+    PlacedFrame,
+    group_frames,
+    plane_cosines,
+    stack_frames,
+)
 
 __all__ = [
     "ENHANCED_SOP_CLASSES",
@@ -28,24 +37,32 @@ __all__ = [
     "PICTURE_SUFFIXES",
     "FileKind",
     "Frame",
+    "FramePlace",
+    "FrameStack",
     "ImageHeader",
     "InputFrame",
     "Mode",
+    "PlacedFrame",
     "Placement",
     "Plane",
     "SkippedFile",
     "SourceImage",
+    "StudyPeak",
     "Window",
     "archive_format",
     "file_kind",
     "find_contradictions",
+    "group_frames",
     "header_from_json",
     "header_to_json",
     "iter_frames",
     "iter_input_frames",
+    "move_to",
     "not_examination",
+    "on_source",
     "place",
     "plane_attribute",
+    "plane_cosines",
     "read_data_set",
     "read_header",
     "read_headers",
@@ -54,4 +71,6 @@ __all__ = [
     "rounded_position",
     "sample_evenly",
     "series_places",
+    "smoothed_peak",
+    "stack_frames",
 ]

@@ -22,7 +22,13 @@ from mediclip_dicom.engine import check_sqlite
 from mediclip_dicom.errors import NodeError
 from mediclip_dicom.node.destination_check import check_destination
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.tasks import DetectorStore, active_tasks, incompatible_versions, open_backbone
+from mediclip_dicom.tasks import (
+    DetectorStore,
+    active_tasks,
+    get_version,
+    incompatible_versions,
+    open_backbone,
+)
 
 
 class CheckState(StrEnum):
@@ -120,10 +126,18 @@ def _database(url: str) -> Finding:
     except SQLAlchemyError as error:
         return _unusable(url, error, setting="url")
     with Session(engine) as session:
-        names = [task.definition.name for task in active_tasks(session)]
-    if not names:
+        versions = [get_version(session, task.version_id) for task in active_tasks(session)]
+    if not versions:
         return CheckState.WARN, f"{_shown(url)}: no active task; see task register --help"
-    return CheckState.OK, f"{_shown(url)}: active tasks {', '.join(names)}"
+    names = ", ".join(version.definition.name for version in versions)
+    found = f"{_shown(url)}: active tasks {names}"
+    outdated = [v.definition.name for v in versions if v.calibration.outdated]
+    if outdated:
+        return CheckState.WARN, (
+            f"{found}; calibrated by the rule of an earlier release, which they keep: "
+            f"{', '.join(outdated)}. Register them again for an operating point that holds better"
+        )
+    return CheckState.OK, found
 
 
 def _workflow_database(url: str) -> Finding:

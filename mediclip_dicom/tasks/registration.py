@@ -197,6 +197,7 @@ def fit_task(
         generator=torch.Generator().manual_seed(seed),
         progress=progress,
         held_out=lambda study: _all_images(support.studies[study], backbone),
+        study_score=lambda study, maps, scores: _peak(support.studies[study], maps, scores),
         series_places=support.series_places,
         held_out_places=(
             None
@@ -211,6 +212,11 @@ def fit_task(
 def _all_images(study: SupportStudy, backbone: Backbone) -> Iterator[torch.Tensor] | None:
     """Return all images of a sampled study: a routine study is judged by all of its images."""
     return study.batches(backbone.batch_size) if study.sampled else None
+
+
+def _peak(study: SupportStudy, maps: torch.Tensor, scores: torch.Tensor) -> tuple[float, int]:
+    peak = study.peak(maps, scores)
+    return peak.score, peak.frame
 
 
 def register_task(

@@ -212,3 +212,11 @@ def test_every_version_is_shown_with_its_own_facts(
     assert "99" in second
     assert "register the task again" in second
     assert "register the task again" not in first
+    # the second is the active one
+    assert "register the task again" in cli("--config", task_config, "task", "list").text
+
+
+def test_a_list_of_tasks_calibrated_by_the_rule_of_today_asks_for_nothing(
+    cli: Cli, task_config: Path
+) -> None:
+    assert "register the task again" not in cli("--config", task_config, "task", "list").text

@@ -233,6 +233,17 @@ def test_a_backbone_that_did_not_fit_the_tasks_fails(
     assert "register" in result.found
 
 
+def test_a_task_calibrated_by_an_earlier_rule_is_to_be_registered_again(
+    node_settings: Settings, fitted_sessions: sessionmaker[Session]
+) -> None:
+    assert "Register" not in checked(node_settings)["database"].found
+    with fitted_sessions.begin() as session:
+        session.execute(update(TaskVersion).values(calibration={"rule": "tail", "folds": 2}))
+    result = checked(node_settings)["database"]
+    assert result.state is CheckState.WARN
+    assert f"earlier release, which they keep: {TASK}. Register them again" in result.found
+
+
 def test_other_blocks_than_the_tasks_were_fitted_on_fail(node_settings: Settings) -> None:
     result = checked(changed(node_settings, "backbone", blocks=(1, 2, 4)))["weights"]
     assert result.state is CheckState.FAIL

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom import dcmread
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, sessionmaker
@@ -247,6 +248,17 @@ def test_a_registration_that_is_broken_off_leaves_the_database_as_it_was(
             fit_progress=stop,
         )
     assert rows(fitted_sessions) == before
+
+
+def test_identical_pictures_count_as_one_study_and_are_refused(
+    sessions: sessionmaker[Session], tmp_path: Path, backbone: Backbone
+) -> None:
+    noise = np.random.default_rng(3).integers(0, 255, (64, 64), dtype=np.uint8)
+    for number in range(6):
+        Image.fromarray(noise).save(tmp_path / f"{number}.png")
+    with pytest.raises(TaskError, match="at least 2 normal studies, and 1 was given"):
+        register_from_paths(sessions, [tmp_path], request_for(), backbone=backbone)
+    assert rows(sessions) == 0
 
 
 def test_pictures_without_any_structure_are_refused(
