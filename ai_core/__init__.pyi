@@ -30,6 +30,10 @@ from .fitting import (
     NormalScore,
     choose_folds,
 )
+from .images import (
+    Views,
+    body_box,
+)
 from .operating_point import (
     DecidingNormal,
     OperatingPoint,
@@ -85,8 +89,10 @@ __all__ = [
     "SupportSetError",
     "UnsupportedBackboneError",
     "Verdict",
+    "Views",
     "WeightsMismatchError",
     "aggregate",
+    "body_box",
     "choose_folds",
     "deciding_normal",
     "fit_calibrated",

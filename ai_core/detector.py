@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ai_core.backbone import Backbone, Encoded
 from ai_core.detector_info import DetectorInfo
-from ai_core.errors import CorruptDetectorError, WeightsMismatchError
+from ai_core.errors import CorruptDetectorError, ImageInputError, WeightsMismatchError
 from ai_core.files import write_bytes
 from ai_core.fitting import (
     HeldOut,
@@ -24,9 +24,10 @@ from ai_core.fitting import (
     train_head,
     with_blend,
 )
-from ai_core.image_score import score_tokens
+from ai_core.image_score import merge_scope, merge_views, score_tokens
 from ai_core.images import (
     IMAGE_SIZE,
+    Views,
     check_images,
     check_series_places,
     check_support,
@@ -37,6 +38,9 @@ from ai_core.operating_point import Aggregate
 from ai_core.presets import DEFAULT, Preset
 from ai_core.progress import Progress, silent
 from ai_core.storage import pack, tensors_sha256, unpack
+
+ONE_VIEW = Views()
+"""An image as one detector input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +115,13 @@ class Detector:
         generator: torch.Generator,
         progress: Progress | None = None,
         series_places: Tensor | None = None,
+        views: Views = ONE_VIEW,
     ) -> "Detector":
         """Fit a detector on k normal images; the same generator state gives the same bytes.
 
         Args:
-            images: the support set, float32 RGB in [0, 1], shape (k, 3, 224, 224), k at least 2.
+            images: the support set, float32 RGB in [0, 1], shape (k * views, 3, 224, 224), k at
+                least 2.
             backbone: the frozen towers.
             preset: every other choice.
             groups: study of each image, for images that belong together; by default each image
@@ -124,16 +130,17 @@ class Detector:
             progress: called now and then, in this thread.
             series_places: place of each image along its series, as in `score`; a patch's place in
                 the patch bank then has three coordinates. None: places along a series don't count.
+            views: detector inputs that an image is shown in; `groups` names the study of each.
 
         Raises:
             ImageInputError: images or places of another shape, type or range.
             SupportSetError: too few images, or constant ones.
         """
-        check_support(images)
+        check_support(images, views=views.count)
         progress = progress or silent
         support = prepare_support(
             images,
-            groups=range(len(images)) if groups is None else groups,
+            groups=[at // views.count for at in range(len(images))] if groups is None else groups,
             backbone=backbone,
             series_places=series_places,
         )
@@ -164,20 +171,28 @@ class Detector:
         *,
         batch_size: int | None = None,
         series_places: Tensor | None = None,
+        views: Views = ONE_VIEW,
     ) -> Scores:
         """Score images, each independently of the others in its batch.
 
         Args:
-            images: float32 RGB in [0, 1], shape (N, 3, 224, 224); N may be 0.
+            images: float32 RGB in [0, 1], shape (N * views, 3, 224, 224); N may be 0.
             batch_size: images per call of the tower; what suits the device by default.
-            series_places: place of each image along its series, floats from 0 (first position)
-                to 1 (last), shape (N,); NaN, for an image without a place, counts as the middle,
-                and so does None. Unused by a detector that was fitted without.
+            series_places: place of each of them along its series, floats from 0 (first position)
+                to 1 (last), shape (N * views,); NaN, for an image without a place, counts as the
+                middle, and so does None. Unused by a detector that was fitted without.
+            views: detector inputs that an image is shown in, as at the fit: the maps of an image's
+                views become one, and an image of which half of the views are out of scope is.
 
         Raises:
-            ImageInputError: images or places of another shape, type or range.
+            ImageInputError: images or places of another shape, type or range, or no whole number
+                of images.
         """
         check_images(images)
+        if len(images) % views.count:
+            raise ImageInputError(
+                f"{len(images)} inputs are not images in {views.count} views each"
+            )
         if series_places is not None:
             check_series_places(series_places, count=len(images))
         step = batch_size or self._backbone.batch_size
@@ -194,10 +209,15 @@ class Detector:
                 scores=torch.zeros(0),
                 in_scope=torch.zeros(0, dtype=torch.bool),
             )
+        maps, scores = merge_views(
+            torch.cat([part.maps for part in parts]),
+            torch.cat([part.scores for part in parts]),
+            views=views,
+        )
         return Scores(
-            maps=torch.cat([part.maps for part in parts]),
-            scores=torch.cat([part.scores for part in parts]),
-            in_scope=torch.cat([part.in_scope for part in parts]),
+            maps=maps,
+            scores=scores,
+            in_scope=merge_scope(torch.cat([part.in_scope for part in parts]), views=views),
         )
 
     @torch.no_grad()
@@ -347,6 +367,7 @@ def fit_calibrated(
     study_score: StudyScore | None = None,
     series_places: Tensor | None = None,
     held_out_places: HeldOutPlaces | None = None,
+    views: Views = ONE_VIEW,
 ) -> CalibratedFit:
     """Fit a head without each fold, and score every study by the head that never saw it.
 
@@ -359,8 +380,8 @@ def fit_calibrated(
     leaves out every trace of its studies, and no synthetic image passes the frozen tower twice.
 
     Args:
-        images: normal images of all studies, float32 in [0, 1], shape (n, 3, 224, 224).
-        groups: study index of each image; studies are the exchangeable units.
+        images: normal images of all studies, float32 in [0, 1], shape (n * views, 3, 224, 224).
+        groups: study index of each of them; studies are the exchangeable units.
         backbone: the frozen towers.
         preset: every other choice.
         folds: number of folds, at least 2; images of one study never part. By default 3 for 6 to
@@ -375,6 +396,7 @@ def fit_calibrated(
             image scores; a new study must be scored the same way.
         series_places: place of each image along its series, as in `Detector.fit`.
         held_out_places: places of all images of a study, where ``held_out`` gives them.
+        views: detector inputs that an image is shown in; new images must be scored in the same.
 
     Raises:
         CalibrationError: fewer than 2 folds, or too few studies for them.
@@ -410,6 +432,7 @@ def fit_calibrated(
         study_score=study_score,
         series_places=series_places,
         held_out_places=held_out_places,
+        views=views,
     )
     info = _describe_fit(images, backbone=backbone, preset=preset, generator=generator)
     detector = Detector(fitted.heads, backbone=backbone, info=info)

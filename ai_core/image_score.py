@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ai_core.images import IMAGE_SIZE
+from ai_core.images import IMAGE_SIZE, Views
 from ai_core.model import FoldHeads, Head, LogMaps, fuse, similarities
 from ai_core.normal_tail import LOG_ODDS_STRETCH
 from ai_core.presets import Preset
@@ -217,6 +217,39 @@ def image_scores(maps: Tensor, *, preset: Preset) -> Tensor:
     count = max(1, round(preset.top_share * flat.shape[1]))
     mean = flat.topk(count, dim=1).values.double().mean(1).float()
     return torch.minimum(mean, highest)
+
+
+def merge_views(maps: Tensor, scores: Tensor, *, views: Views) -> tuple[Tensor, Tensor]:
+    """Combine maps and image scores of views into those of images; see `Views.merge`.
+
+    The map of each view is cut at its image score, and an image's score is the maximum of its map:
+    a pixel exceeds a threshold exactly where the image score does.
+
+    Args:
+        maps: of all views, float32 on the CPU, shape (N * views, 224, 224).
+        scores: image scores of all views, float32 on the CPU, shape (N * views,).
+        views: the views of an image; one leaves everything as it is.
+
+    Returns:
+        Maps, shape (N, 224, 224), and scores, shape (N,).
+    """
+    if views.count == 1:
+        return maps, scores
+    merged = torch.from_numpy(views.merge(torch.minimum(maps, scores[:, None, None]).numpy()))
+    return merged, merged.flatten(1).amax(1)
+
+
+def merge_scope(in_scope: Tensor, *, views: Views) -> Tensor:
+    """Return which images are in scope: those of which more than half of the views are.
+
+    Args:
+        in_scope: of all views, bool, shape (N * views,).
+        views: the views of an image.
+
+    Returns:
+        bool, shape (N,).
+    """
+    return in_scope.view(-1, views.count).float().mean(1) > 0.5
 
 
 def _at_pixels(patches: Tensor, *, side: int) -> Tensor:

@@ -75,6 +75,7 @@ class UnsupportedReason(StrEnum):
     NOT_AN_IMAGE = "derived object, not an image"
     OWN_RESULT = "written by this node"
     MALFORMED_HEADER = "malformed header"
+    NO_HOUNSFIELD_UNITS = "no Hounsfield units for the task's window"
 
 
 class UnsupportedImageError(NodeError):

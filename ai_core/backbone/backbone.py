@@ -8,12 +8,14 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ai_core.backbone.architecture import Architecture
 from ai_core.backbone.autotune import choices_file
 from ai_core.backbone.families import Family
 from ai_core.backbone.names import UNTRAINED, Precision
 from ai_core.backbone.runtime import TowerRuntime
+from ai_core.backbone.tiles import Tiling
 from ai_core.errors import DetectorError
 from ai_core.images import IMAGE_SIZE, check_images
 
@@ -148,7 +150,9 @@ class Backbone:
         """Run the frozen vision tower, in batches that suit the device.
 
         Args:
-            images: float32 RGB in [0, 1], shape (N, 3, 224, 224), on any device.
+            images: float32 RGB in [0, 1], shape (N, 3, 224, 224), on any device; sides of 448, 672
+                or 896 pixels are seen in overlapping tiles, whose tokens are blended to one grid,
+                2 to 4 times as fine, and whose embeddings are averaged.
             precision: the one that a detector was fitted in, so that it stays the same on every
                 start; None for `precision`. Another one takes its place where the backbone was
                 loaded for "fp32" or "bf16" by name, or this one can't be had here.
@@ -162,8 +166,22 @@ class Backbone:
         """
         images = images.to(self.device) if isinstance(images, Tensor) else images
         check_images(images)  # where it is fast
+        precision = self._runtime.settle(precision)
+        times = images.shape[-1] // self.image_size
+        if times == 1 or not len(images):
+            return self._encode(images, precision)
+        tiling = Tiling(times, self.grid)
+        parts = [self._encode(tiling.cut(image[None]), precision) for image in images]
+        embeddings = [F.normalize(part.embedding.float(), dim=-1).mean(0) for part in parts]
+        return Encoded(
+            tokens=torch.cat([tiling.join(part.tokens) for part in parts]),
+            embedding=torch.stack(embeddings),
+        )
+
+    def _encode(self, images: Tensor, precision: Precision) -> Encoded:
+        """Encode images of the tower's own size."""
         x = (images - self._mean) / self._std
-        tokens, embedding = self._runtime.run(x, precision=self._runtime.settle(precision))
+        tokens, embedding = self._runtime.run(x, precision=precision)
         return Encoded(tokens=tokens, embedding=embedding)
 
 

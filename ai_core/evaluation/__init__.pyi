@@ -1,6 +1,8 @@
 from .data import (
+    PLAIN,
     Dataset,
     Item,
+    Look,
     Subset,
     from_csv,
     from_folder,
@@ -62,10 +64,12 @@ from .run import (
 
 __all__ = [
     "PAPER_BACKBONE",
+    "PLAIN",
     "SHORT",
     "TITLES",
     "Dataset",
     "Item",
+    "Look",
     "Mediclip",
     "Method",
     "NearestNeighbour",

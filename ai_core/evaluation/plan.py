@@ -3,12 +3,12 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ai_core.backbone import Backbone
 from ai_core.errors import EvaluationError
-from ai_core.evaluation.data import Dataset, Item, Subset, digest_of
+from ai_core.evaluation.data import PLAIN, Dataset, Item, Look, Subset, digest_of
 from ai_core.evaluation.deciding_code import code_digest
 from ai_core.evaluation.methods import Method
 
@@ -46,6 +46,7 @@ class Plan:
         subset: the part that figures are made on.
         rate: the false-positive rate asked of operating points.
         transfer: test each fit on every data set, not on its own alone.
+        look: crop and tiles of every picture, those of the support sets included.
     """
 
     datasets: tuple[Dataset, ...]
@@ -55,6 +56,7 @@ class Plan:
     subset: Subset = "test"
     rate: float = 0.1
     transfer: bool = False
+    look: Look = PLAIN
 
     def __post_init__(self) -> None:
         names = [dataset.name for dataset in self.datasets]
@@ -98,11 +100,16 @@ class Identities:
         backbone: the frozen tower.
         subset: the tested part.
         rate: asked of operating points.
+        look: crop and tiles of the pictures.
     """
 
-    def __init__(self, backbone: Backbone, *, subset: Subset, rate: float) -> None:
+    def __init__(
+        self, backbone: Backbone, *, subset: Subset, rate: float, look: Look = PLAIN
+    ) -> None:
         self._subset = subset
         self._common = [code_digest(), *backbone_facts(backbone).values(), rate]
+        if look != PLAIN:
+            self._common.append(asdict(look))
         self._digests: dict[str, str] = {}
 
     def of(self, fit: Fit, dataset: Dataset) -> str:

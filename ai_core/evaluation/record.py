@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -39,7 +40,7 @@ def describe_run(plan: Plan, *, backbone: Backbone, command: Sequence[str]) -> d
     Raises:
         EvaluationError: as `Plan.fits`, or a picture can't be read.
     """
-    identities = Identities(backbone, subset=plan.subset, rate=plan.rate)
+    identities = Identities(backbone, subset=plan.subset, rate=plan.rate, look=plan.look)
     return {
         "command": list(command),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -48,6 +49,7 @@ def describe_run(plan: Plan, *, backbone: Backbone, command: Sequence[str]) -> d
         "seeds": list(plan.seeds),
         "false_positive_rate": plan.rate,
         "transfer": plan.transfer,
+        "look": asdict(plan.look),
         "methods": [{"method": method.name, **method.describe()} for method in plan.methods],
         "datasets": {
             dataset.name: {

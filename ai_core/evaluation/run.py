@@ -15,6 +15,7 @@ from ai_core.evaluation.data import (
     FRAME,
     Dataset,
     Item,
+    Look,
     Report,
     TokenFile,
     encode_items,
@@ -68,7 +69,7 @@ def run_plan(
         EvaluationError, PictureError: data from which no figure can be made.
     """
     fits = plan.fits()
-    identities = Identities(backbone, subset=plan.subset, rate=plan.rate)
+    identities = Identities(backbone, subset=plan.subset, rate=plan.rate, look=plan.look)
     cells = [(fit, {d.name: identities.of(fit, d) for d in fit.tested}) for fit in fits]
     total = sum(len(wanted) for _, wanted in cells)
     shelf = _TokenCache(plan, backbone=backbone, cache=cache, report=report)
@@ -80,7 +81,7 @@ def run_plan(
         if not missing:
             continue
         with _stopwatch() as fit_seconds:
-            fitted = _fit(fit, backbone=backbone, report=report)
+            fitted = _fit(fit, look=plan.look, backbone=backbone, report=report)
         for dataset in missing:
             tested = shelf.get(dataset, fit.method.geometry)
             measured = _measure(fitted, tested, device=backbone.device, report=report)
@@ -166,6 +167,7 @@ class _TokenCache:
             tokens = encode_items(
                 items,
                 geometry=geometry,
+                look=self._plan.look,
                 backbone=self._backbone,
                 folder=self._cache,
                 report=self._report,
@@ -178,13 +180,13 @@ class _TokenCache:
         return self._kept[key]
 
 
-def _fit(fit: Fit, *, backbone: Backbone, report: Report) -> Fitted:
+def _fit(fit: Fit, *, look: Look, backbone: Backbone, report: Report) -> Fitted:
     def progress(state: FitProgress) -> None:
         report(f"fit: {state.stage}", state.step, state.steps)
 
     images = torch.zeros(0, 3, IMAGE_SIZE, IMAGE_SIZE)
     if fit.support:
-        images = read_support(fit.support, geometry=fit.method.geometry)
+        images = read_support(fit.support, geometry=fit.method.geometry, look=look)
     return fit.method.fit(
         images,
         units_of(fit.support),

@@ -18,9 +18,9 @@ from ai_core.backbone import Backbone, Encoded
 from ai_core.errors import CalibrationError
 from ai_core.fitting.blend import with_blend
 from ai_core.fitting.fit import make_pool, support_bank, support_scope, train_head
-from ai_core.fitting.support import Support, prepare_support
-from ai_core.image_score import score_held_out
-from ai_core.images import check_support
+from ai_core.fitting.support import Support, encode_images, prepare_support
+from ai_core.image_score import merge_views, score_held_out
+from ai_core.images import Views, check_support
 from ai_core.model import FoldHeads, Head, PatchBank, farthest_distance
 from ai_core.normal_tail import log_odds, to_score
 from ai_core.operating_point import Aggregate, aggregate
@@ -119,6 +119,7 @@ def cross_fit(
     study_score: StudyScore | None = None,
     series_places: Tensor | None = None,
     held_out_places: HeldOutPlaces | None = None,
+    views: Views,
 ) -> CalibratedHeads:
     """Fit a head without each fold, and score its studies by it; see `fit_calibrated`.
 
@@ -126,6 +127,7 @@ def cross_fit(
         CalibrationError: fewer than 2 folds, or too few studies for them.
         ImageInputError, SupportSetError: as `Detector.fit`.
     """
+    check_support(images, views=views.count)
     plan = _Plan.make(
         images,
         groups,
@@ -149,13 +151,16 @@ def cross_fit(
             others = plan.support.part(plan.support.groups != study).encoded.embedding
             maps, scores = [], []
             for encoded, places in _encoded_study(fit, study, held_out, held_out_places):
-                found = score_held_out(
-                    heads[fold],
-                    encoded.tokens,
-                    preset=preset,
-                    study=study,
-                    number=fold,
-                    series_places=places,
+                found = merge_views(
+                    *score_held_out(
+                        heads[fold],
+                        encoded.tokens,
+                        preset=preset,
+                        study=study,
+                        number=fold,
+                        series_places=places,
+                    ),
+                    views=views,
                 )
                 if study_score is not None:
                     maps.append(found[0])
@@ -238,7 +243,6 @@ class _Plan:
         generator: torch.Generator,
         series_places: Tensor | None,
     ) -> "_Plan":
-        check_support(images)
         if len(groups) != len(images):
             raise CalibrationError(f"{len(images)} images, but {len(groups)} study indices")
         studies = sorted(set(groups))
@@ -327,7 +331,8 @@ def _encoded_study(
     done = 0
     for batch in batches:
         end = done + len(batch)
-        yield fit.backbone.encode(batch), None if places is None else places[done:end]
+        encoded = encode_images(batch, backbone=fit.backbone)
+        yield encoded, None if places is None else places[done:end]
         done = end
 
 

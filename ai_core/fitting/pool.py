@@ -94,9 +94,7 @@ def build_pool(
         dtype=torch.int64,
     )
     device = backbone.device
-    tokens = _allocate(
-        (count, len(backbone.blocks), backbone.grid**2, backbone.width), device=device
-    )
+    tokens = _allocate((count, *support.encoded.tokens.shape[1:]), device=device)
     labels = torch.empty(count, label_side, label_side, dtype=torch.float16, device=device)
     embedding = torch.empty(count, backbone.embed_dim, device=device)
     together = _AT_ONCE_ON_CUDA if device.type == "cuda" else backbone.batch_size

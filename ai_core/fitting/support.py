@@ -56,13 +56,18 @@ def prepare_support(
     """
     if series_places is not None:
         check_series_places(series_places, count=len(images))
-    batches = [backbone.encode(batch) for batch in torch.split(images, backbone.batch_size)]
     return Support(
         images=images.to(backbone.device),
         groups=torch.tensor(list(groups)),
-        encoded=Encoded(
-            tokens=torch.cat([batch.tokens for batch in batches]),
-            embedding=torch.cat([batch.embedding for batch in batches]),
-        ),
+        encoded=encode_images(images, backbone=backbone),
         series_places=None if series_places is None else series_places.float(),
+    )
+
+
+def encode_images(images: Tensor, *, backbone: Backbone) -> Encoded:
+    """Send images through the frozen tower, at most as many at once as suit the device."""
+    batches = [backbone.encode(batch) for batch in torch.split(images, backbone.batch_size)]
+    return Encoded(
+        tokens=torch.cat([batch.tokens for batch in batches]),
+        embedding=torch.cat([batch.embedding for batch in batches]),
     )

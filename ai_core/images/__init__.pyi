@@ -1,5 +1,8 @@
+from .body import (
+    body_box,
+    join_boxes,
+)
 from .checks import (
-    IMAGE_SIZE,
     check_images,
     check_series_places,
     check_support,
@@ -30,18 +33,26 @@ from .picture_files import (
     read_picture,
 )
 from .placement import (
+    IMAGE_SIZE,
+    MOST_TIMES,
+    Box,
     Mode,
     Placement,
+)
+from .views import (
+    Views,
 )
 
 __all__ = [
     "BACKGROUND",
     "IMAGE_SIZE",
     "MARK",
+    "MOST_TIMES",
     "MUTED",
     "PICTURE_SUFFIXES",
     "TEXT",
     "Bools",
+    "Box",
     "Colour",
     "ColourBar",
     "Floats",
@@ -52,12 +63,15 @@ __all__ = [
     "Panel",
     "PanelRow",
     "Placement",
+    "Views",
     "between_percentiles",
+    "body_box",
     "check_images",
     "check_series_places",
     "check_support",
     "heat_colours",
     "image_digests",
+    "join_boxes",
     "read_picture",
     "save_sheet",
     "tile",

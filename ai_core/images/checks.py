@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from ai_core.errors import ImageInputError, SupportSetError
-
-IMAGE_SIZE = 224
-"""Side of an image in pixels, as in the paper."""
+from ai_core.images.placement import IMAGE_SIZE, MOST_TIMES
 
 MINIMUM_SUPPORT = 2
 """Below this, nothing can be held out and CutPaste has no second image."""
@@ -18,18 +16,20 @@ def check_images(images: Tensor) -> Tensor:
     """Return ``images`` unchanged if they are what the detector takes.
 
     Args:
-        images: float32 RGB, shape (N, 3, 224, 224), values in [0, 1].
+        images: float32 RGB, shape (N, 3, 224, 224), values in [0, 1]; sides of 448, 672 or 896
+            pixels for images that the tower sees in tiles.
 
     Raises:
         ImageInputError: for any other shape, type or range, or a value that is not finite.
     """
     if not isinstance(images, Tensor):
         raise ImageInputError(f"images must be a torch.Tensor, not {type(images).__name__}")
-    expected = (3, IMAGE_SIZE, IMAGE_SIZE)
-    if images.ndim != 4 or tuple(images.shape[1:]) != expected:
+    sides = [times * IMAGE_SIZE for times in range(1, MOST_TIMES + 1)]
+    if images.ndim != 4 or tuple(images.shape[1:]) not in [(3, side, side) for side in sides]:
+        tiled = ", ".join(map(str, sides[1:]))
         raise ImageInputError(
             f"images must have the shape (N, 3, {IMAGE_SIZE}, {IMAGE_SIZE}), not "
-            f"{tuple(images.shape)}; resize them first"
+            f"{tuple(images.shape)}; resize them first (for tiles to sides of {tiled})"
         )
     if images.dtype != torch.float32:
         raise ImageInputError(f"images must be float32 in [0, 1], not {images.dtype}")
@@ -71,22 +71,27 @@ def check_series_places(series_places: Tensor, *, count: int) -> Tensor:
     return series_places
 
 
-def check_support(images: Tensor) -> Tensor:
+def check_support(images: Tensor, *, views: int = 1) -> Tensor:
     """Return a support set unchanged if a detector can be fitted on it.
 
     Args:
-        images: k normal images, float32 RGB, shape (k, 3, 224, 224), values in [0, 1].
+        images: k normal images, float32 RGB, shape (k * views, 3, 224, 224), values in [0, 1].
+        views: detector inputs that each image is shown in; a view alone may lack any structure.
 
     Raises:
-        ImageInputError: as `check_images`.
+        ImageInputError: as `check_images`, or inputs that are no whole number of images.
         SupportSetError: fewer than 2 images, or images without any structure.
     """
     check_images(images)
-    if images.shape[0] < MINIMUM_SUPPORT:
+    if images.shape[0] % views:
+        raise ImageInputError(f"{images.shape[0]} inputs are not images in {views} views each")
+    images_in_all = images.shape[0] // views
+    if images_in_all < MINIMUM_SUPPORT:
         raise SupportSetError(
-            f"a support set needs at least {MINIMUM_SUPPORT} normal images, got {images.shape[0]}"
+            f"a support set needs at least {MINIMUM_SUPPORT} normal images, got {images_in_all}"
         )
-    constant = images.flatten(1).amax(1) == images.flatten(1).amin(1)
+    values = images.reshape(images_in_all, -1)
+    constant = values.amax(1) == values.amin(1)
     if bool(constant.any()):
         raise SupportSetError(
             f"support images {_indices(constant)} are constant (one single value); leave them out"

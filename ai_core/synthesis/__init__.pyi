@@ -1,6 +1,9 @@
 from .distributions import (
     Distribution,
 )
+from .foreground import (
+    body_cells,
+)
 from .sampler import (
     Samples,
     synthesise,
@@ -31,6 +34,7 @@ __all__ = [
     "SourceSettings",
     "SynthesisSettings",
     "Task",
+    "body_cells",
     "on_body",
     "synthesise",
     "synthesise_seeded",

@@ -80,10 +80,12 @@ def _write_maps(reading: Reading, path: Path) -> None:
         for image in images
         if (p := image.placement) is not None
     ]
+    source_boxes = [image.placement.source_box for image in images if image.placement is not None]
     np.savez_compressed(
         path,
         maps=np.array([image.read_map() for image in images], dtype=np.float32),
         sop_instance_uid=np.array([image.header.sop_instance_uid for image in images]),
         frame=np.array([image.frame_number for image in images], dtype=np.int32),
         box=np.array(boxes, dtype=np.int32),
+        source_box=np.array(source_boxes, dtype=np.int32),
     )

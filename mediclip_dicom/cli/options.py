@@ -1,9 +1,10 @@
 """Option values that several commands parse: lists of numbers, presets, windows."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from ai_core import Preset
@@ -60,6 +61,42 @@ def make_window(center_and_width: tuple[float, float] | None) -> "Window | None"
         return Window(center=center, width=width)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--window") from error
+
+
+class WindowCommand(TyperCommand):
+    """Command whose --window also takes two words, centre and width, as it did until 0.1.0."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Join `--window 40 80` to `--window 40,80` before the options are parsed."""
+        joined: list[str] = []
+        for word in args:
+            if joined[-2:-1] == ["--window"] and _is_number(joined[-1]) and _is_number(word):
+                joined[-1] = f"{joined[-1]},{word}"
+            else:
+                joined.append(word)
+        return super().parse_args(ctx, joined)
+
+
+def parse_windows(texts: Iterable[str]) -> "tuple[Window, ...]":
+    """Parse the values of a repeated --window.
+
+    Raises:
+        typer.BadParameter: a name or form that there is not, or a width below 1.
+    """
+    from mediclip_dicom.imaging import parse_window
+
+    try:
+        return tuple(parse_window(text) for text in texts)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--window") from error
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse_numbers(text: str, *, least: int) -> Numbers:

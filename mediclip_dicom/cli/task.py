@@ -17,7 +17,8 @@ from mediclip_dicom.cli.display import (
     progress_bars,
     score_text,
 )
-from mediclip_dicom.cli.options import get_preset_option, make_window
+from mediclip_dicom.cli.options import WindowCommand, get_preset_option, parse_windows
+from mediclip_dicom.settings import Crop
 
 if TYPE_CHECKING:
     from mediclip_dicom.tasks import DecidingStudy, SupportSet, TaskVersionInfo, TaskVersionRow
@@ -30,7 +31,7 @@ OUTDATED = (
 app = typer.Typer(no_args_is_help=True, help="Teach the node what normal looks like.")
 
 
-@app.command()
+@app.command(cls=WindowCommand)
 def register(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the task, as in brain-mr.")],
@@ -49,8 +50,25 @@ def register(
         str | None, typer.Option(help="Only Series Description like this pattern: '*T1*'.")
     ] = None,
     window: Annotated[
-        tuple[float, float] | None,
-        typer.Option(help="Fix the window: centre and width, as in --window 40 80 for a brain CT."),
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|C,W",
+            help="Fix the window: of a CT by name (lung, mediastinum, bone, brain, subdural, "
+            "liver, abdomen), or centre and width, as in 40,80. Repeat for several: each is a pass "
+            "of its own, and a pixel takes the highest of them.",
+        ),
+    ] = None,
+    crop: Annotated[
+        Crop | None, typer.Option(help="Show the detector the box around the body alone.")
+    ] = None,
+    tiles: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=4,
+            help="Enlarge the image so many times and show it in overlapping tiles, for small "
+            "things in radiographs: 2 makes 9 passes an image, 3 25, 4 49.",
+        ),
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help="How it is fitted: default, quick, paper or official.")
@@ -86,7 +104,9 @@ def register(
     request = TaskRequest(
         name=name,
         route=Route(modality, body_part, view, series),
-        window=make_window(window),
+        windows=parse_windows(window or ()),
+        crop=(crop or defaults.crop) == "body",
+        tiles=tiles or defaults.tiles,
         preset=get_preset_option(preset or defaults.preset),
         false_positive_rate=(
             defaults.false_positive_rate if false_positive_rate is None else false_positive_rate
@@ -112,6 +132,10 @@ def register(
         f"task {name} version {registered.version.number} is active: {registered.images} images of "
         f"{registered.version.k} normal studies, {escape_markup(request.route)}"
     )
+    if registered.passes > 1:
+        console.print(
+            f"each image takes {registered.passes} passes of the backbone, in the fit and in use"
+        )
     point = registered.version.operating_point
     console.print(
         f"operating point {score_text(point.threshold)}: about {point.false_positive_rate:.1%} of "
@@ -200,6 +224,10 @@ def _describe(version: "TaskVersionRow") -> dict[str, str | None]:
         "body part": route.body_part,
         "view": route.view,
         "series description": route.series_description,
+        "windows": ", ".join(map(str, info.definition.windows)),
+        "crop": "to the body" if info.definition.crop else None,
+        "tiles": _tiles_text(info),
+        "passes per image": str(info.preparation.passes),
         "preset": info.preset,
         "backbone": f"{info.backbone} ({info.backbone_sha256[:12]})",
         "weights": info.weights_sha256[:12],
@@ -214,6 +242,13 @@ def _describe(version: "TaskVersionRow") -> dict[str, str | None]:
         "seed": str(version.seed),
         "registered": local_time(version.created_at),
     }
+
+
+def _tiles_text(info: "TaskVersionInfo") -> str | None:
+    times = info.definition.tiles
+    if times == 1:
+        return None
+    return f"{(2 * times - 1) ** 2} of each image, enlarged {times} times"
 
 
 def _rule_text(info: "TaskVersionInfo") -> str:

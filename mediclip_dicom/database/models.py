@@ -113,7 +113,9 @@ class TaskVersion(Base):
     """Fitted and calibrated detector of a task, with its weights.
 
     `geometry` and `backbone_trained` repeat what the weights say, so that a stored result is read
-    without them. `calibration` is None for a version of 0.1.0, which counted.
+    without them. `calibration` is None for a version of 0.1.0, which counted. `preparation` holds
+    windows, crop and tiles; where it is None, the window is that of `window_center` and
+    `window_width`, if they are given.
     """
 
     __tablename__ = "task_version"
@@ -138,6 +140,7 @@ class TaskVersion(Base):
     false_positive_rate: Mapped[float]
     normal_scores: Mapped[list[float]] = mapped_column(JSON)
     calibration: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    preparation: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime]
     task: Mapped[Task] = relationship(back_populates="versions")
     support_items: Mapped[list["SupportItem"]] = relationship(back_populates="task_version")
@@ -262,7 +265,10 @@ class TaskVerdict(Base):
 
 
 class ImageScore(Base):
-    """Frame of an instance in a run: its score, or the reason why it has none."""
+    """Frame of an instance in a run: its score, or the reason why it has none.
+
+    `box` is the part of it that was scored: first row, first column, rows, columns; None: all.
+    """
 
     __tablename__ = "image_score"
 
@@ -272,6 +278,7 @@ class ImageScore(Base):
     task_version_id: Mapped[int | None] = mapped_column(ForeignKey("task_version.id"))
     score: Mapped[float | None]
     skipped: Mapped[str | None] = mapped_column(String(512))
+    box: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
     run: Mapped[Run] = relationship(back_populates="image_scores")
 
 

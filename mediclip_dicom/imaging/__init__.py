@@ -1,6 +1,7 @@
 """Images: DICOM headers, display pixels, detector inputs, and planes in the patient."""
 
-from ai_core.images import PICTURE_SUFFIXES, Mode, Placement, read_picture
+from ai_core.images import PICTURE_SUFFIXES, Box, Mode, Placement, read_picture
+from mediclip_dicom.imaging.boxes import find_boxes
 from mediclip_dicom.imaging.display import Window
 from mediclip_dicom.imaging.files import FileKind, archive_format, file_kind, read_data_set
 from mediclip_dicom.imaging.frames import Frame, iter_frames
@@ -8,6 +9,7 @@ from mediclip_dicom.imaging.geometry_checks import find_contradictions, rounded_
 from mediclip_dicom.imaging.header import ImageHeader, read_header
 from mediclip_dicom.imaging.header_json import header_from_json, header_to_json
 from mediclip_dicom.imaging.planes import ENHANCED_SOP_CLASSES, Plane, plane_attribute
+from mediclip_dicom.imaging.preparation import Preparation
 from mediclip_dicom.imaging.purpose import not_examination
 from mediclip_dicom.imaging.series import (
     INPUT_SIZE,
@@ -30,11 +32,14 @@ from mediclip_dicom.imaging.stacks import (
     plane_cosines,
     stack_frames,
 )
+from mediclip_dicom.imaging.windows import WINDOW_NAMES, missing_hounsfield, parse_window
 
 __all__ = [
     "ENHANCED_SOP_CLASSES",
     "INPUT_SIZE",
     "PICTURE_SUFFIXES",
+    "WINDOW_NAMES",
+    "Box",
     "FileKind",
     "Frame",
     "FramePlace",
@@ -45,21 +50,25 @@ __all__ = [
     "PlacedFrame",
     "Placement",
     "Plane",
+    "Preparation",
     "SkippedFile",
     "SourceImage",
     "StudyPeak",
     "Window",
     "archive_format",
     "file_kind",
+    "find_boxes",
     "find_contradictions",
     "group_frames",
     "header_from_json",
     "header_to_json",
     "iter_frames",
     "iter_input_frames",
+    "missing_hounsfield",
     "move_to",
     "not_examination",
     "on_source",
+    "parse_window",
     "place",
     "plane_attribute",
     "plane_cosines",

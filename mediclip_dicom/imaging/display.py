@@ -45,14 +45,20 @@ class Window:
     Attributes:
         center: window centre.
         width: window width, at least 1.
+        name: name of a window in Hounsfield units; empty for one in numbers.
     """
 
     center: float
     width: float
+    name: str = ""
 
     def __post_init__(self) -> None:
         if not self.width >= 1:
             raise ValueError(f"a window's width must be at least 1, not {self.width}")
+
+    def __str__(self) -> str:
+        numbers = f"{self.center:g},{self.width:g}"
+        return f"{self.name} ({numbers})" if self.name else numbers
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,18 @@
 """Images of a study in reading order, and as detector inputs."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from ai_core.images import Mode, Placement
-from mediclip_dicom.errors import UndecodableFrameError, UnsupportedImageError
-from mediclip_dicom.imaging.display import Window
+from ai_core.images import Box, Mode, Placement
+from mediclip_dicom.errors import UndecodableFrameError, UnsupportedImageError, UnsupportedReason
 from mediclip_dicom.imaging.frames import iter_frames
 from mediclip_dicom.imaging.header import ImageHeader, read_header
+from mediclip_dicom.imaging.preparation import Preparation
+from mediclip_dicom.imaging.windows import missing_hounsfield
 
 INPUT_SIZE = 224
 
@@ -39,14 +40,17 @@ class InputFrame:
     Attributes:
         image: The SOP instance that it belongs to.
         frame: frame number, from 1.
-        pixels: float32, shape (3, 224, 224), in [0, 1]; None where it can't be decoded.
+        pixels: float32, shape (views, 3, 224, 224), in [0, 1], sides so many times larger as
+            the task enlarges; None where it can't be decoded.
         skipped: reason why it can't be decoded, else None.
+        box: part of the frame that the views show; None is all of it.
     """
 
     image: SourceImage
     frame: int
     pixels: npt.NDArray[np.float32] | None
     skipped: str | None = None
+    box: Box | None = None
 
 
 def read_headers(
@@ -73,36 +77,65 @@ def read_headers(
 
 
 def iter_input_frames(
-    images: Iterable[SourceImage], *, mode: Mode, window: Window | None
+    images: Iterable[SourceImage],
+    *,
+    preparation: Preparation,
+    boxes: Mapping[str, Box] | None = None,
 ) -> Iterator[InputFrame]:
     """Decode frame by frame into detector inputs, or into the reason why not.
 
     Args:
         images: in reading order.
-        mode: "pad" keeps the aspect ratio, "stretch" does not (see `Placement`).
-        window: a window that the task fixes, in modality units; None takes the header's.
+        preparation: windows, crop and tiles of the task.
+        boxes: box around the body by SOP Instance UID, as `find_boxes` returns them.
     """
     for image in images:
         decoded = 0
+        box = (boxes or {}).get(image.header.sop_instance_uid)
+        placement = place(image.header, mode=preparation.mode, box=box)
         try:
-            for frame in iter_frames(image.path, window=window):
-                placement = place(image.header, mode=mode)
-                yield InputFrame(image, frame.number, placement.to_input(frame.rgb))
-                decoded = frame.number
+            _require_units(image, preparation)
+            for number, renderings in _decode(image.path, preparation):
+                views = [placement.to_input(rgb, times=preparation.tiles) for rgb in renderings]
+                yield InputFrame(image, number, np.stack(views), box=box)
+                decoded = number
         except (UndecodableFrameError, UnsupportedImageError) as error:
             for number in range(decoded + 1, image.header.number_of_frames + 1):
                 yield InputFrame(image, number, None, skipped=str(error))
 
 
-def place(header: ImageHeader, *, mode: Mode) -> Placement:
-    """Return the placement of an image's grid in the detector's square input."""
+def place(header: ImageHeader, *, mode: Mode, box: Box | None = None) -> Placement:
+    """Return the placement of an image's grid, or of a box in it, in the square input."""
     return Placement(
         rows=header.rows,
         columns=header.columns,
         size=INPUT_SIZE,
         mode=mode,
         pixel_aspect=header.pixel_aspect,
+        box=box,
     )
+
+
+def _decode(
+    path: Path, preparation: Preparation
+) -> Iterator[tuple[int, list[npt.NDArray[np.float32]]]]:
+    """Yield the number of each frame, from 1, and its rendering in each window."""
+    decoders = [iter_frames(path, window=window) for window in preparation.renderings]
+    for frames in zip(*decoders, strict=True):
+        yield frames[0].number, [frame.rgb for frame in frames]
+
+
+def _require_units(image: SourceImage, preparation: Preparation) -> None:
+    """Refuse an image without Hounsfield units where a window is in them.
+
+    Raises:
+        UnsupportedImageError: the image has none, or its header can't be read.
+    """
+    for window in preparation.windows:
+        if window.name and (reason := missing_hounsfield(image.path)) is not None:
+            raise UnsupportedImageError(
+                UnsupportedReason.NO_HOUNSFIELD_UNITS, detail=f"{reason}; window {window}"
+            )
 
 
 def sample_evenly(images: Sequence[SourceImage], count: int) -> tuple[SourceImage, ...]:

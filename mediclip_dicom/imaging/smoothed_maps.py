@@ -52,7 +52,7 @@ def smoothed_peak(
             index = stack.order[0]
             best = max(best, StudyPeak(scores[index], index), key=_score)
             continue
-        for index, smooth in _smoothed(stack, frames, read_map, placements):
+        for index, smooth in _smoothed(stack, read_map, placements):
             # resampling invents no new maximum, so that most frames need not be resampled at all
             if placements[index].crop(smooth).max() > best.score:
                 highest = float(on_source(smooth, placements[index]).max())
@@ -69,7 +69,6 @@ def move_to(
     values: FloatMap,
     *,
     by: tuple[float, float],
-    header_size: tuple[int, int],
     placement: Placement,
 ) -> FloatMap:
     """Move a map to where it is in the plane of another slice of its stack.
@@ -77,16 +76,13 @@ def move_to(
     Args:
         values: shape (224, 224).
         by: (row, column) offset from the other slice, in pixels of the source.
-        header_size: rows and columns of the source.
         placement: of the source in the map.
 
     Returns:
         The moved map, by whole pixels of the map; its edge is repeated where nothing is known.
     """
-    steps = (
-        round(by[0] * placement.height / header_size[0]),
-        round(by[1] * placement.width / header_size[1]),
-    )
+    rows_scale, columns_scale = placement.scale
+    steps = round(by[0] * rows_scale), round(by[1] * columns_scale)
     if steps == (0, 0):
         return values
     rows, columns = (
@@ -102,7 +98,6 @@ def _score(peak: StudyPeak) -> float:
 
 def _smoothed(
     stack: FrameStack,
-    frames: Sequence[PlacedFrame],
     read_map: Callable[[int], FloatMap],
     placements: Sequence[Placement],
 ) -> Iterator[tuple[int, FloatMap]]:
@@ -115,12 +110,10 @@ def _smoothed(
         index = stack.order[place]
         if place not in held:
             held[place] = read_map(index)
-        header = frames[index].header
         (row, column), (own_row, own_column) = stack.shifts[place], stack.shifts[of]
         return move_to(
             held[place],
             by=(row - own_row, column - own_column),
-            header_size=(header.rows, header.columns),
             placement=placements[index],
         )
 

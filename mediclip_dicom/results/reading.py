@@ -138,7 +138,8 @@ class Reading:
         backbone_trained: false for a seeded tower without weights; every object then says so.
         study_content_digest: digest of the study's instances; part of every UID.
         predecessor: the report of the revision before, or `None`.
-        window: the window that the task fixes for its images, or `None` for the header's own.
+        window: the first window that the task fixes for its images, in which pictures are drawn, or
+            `None` for the header's own.
         p_value_of: gives the p-value of a score on the map's scale, for the findings; `None` where
             the task version has none.
         smoothed: whether the operating point was calibrated on maps smoothed along the series.

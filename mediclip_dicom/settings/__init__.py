@@ -6,6 +6,7 @@ from mediclip_dicom.settings.result_kinds import ALWAYS, PROFILES, ResultKind
 from mediclip_dicom.settings.settings import (
     AnalysisSettings,
     BackboneSettings,
+    Crop,
     DatabaseSettings,
     DeliverySettings,
     DeviceSettings,
@@ -25,6 +26,7 @@ __all__ = [
     "PROFILES",
     "AnalysisSettings",
     "BackboneSettings",
+    "Crop",
     "DatabaseSettings",
     "DeliverySettings",
     "DestinationSettings",

@@ -114,6 +114,9 @@ class AnalysisSettings(Section):
     batch_size: Annotated[int, Field(ge=0)] = 0
 
 
+Crop = Literal["none", "body"]
+
+
 class TaskDefaults(Section):
     """Defaults of `task register`."""
 
@@ -121,6 +124,8 @@ class TaskDefaults(Section):
     false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.1
     folds: Annotated[int, Field(ge=2)] = 3
     images_per_study: Annotated[int, Field(ge=1)] = 12
+    crop: Crop = "none"
+    tiles: Annotated[int, Field(ge=1, le=4)] = 1
     seed: int = 0
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ai_core import Detector, Scores
+from ai_core import Detector, Scores, Views
 from mediclip_dicom.imaging import (
     INPUT_SIZE,
     InputFrame,
     SourceImage,
+    find_boxes,
     find_contradictions,
     iter_input_frames,
     not_examination,
@@ -42,10 +43,10 @@ def score_images(
     Args:
         images: in reading order.
         detector: that of the task version.
-        version: the task version; gives geometry and window.
+        version: the task version; gives geometry, windows, crop and tiles.
         maps_path: a `.npy` file, float32, shape (frames, 224, 224), in [0, 1]; rows of frames that
             can't be scored are zero.
-        batch_limit: frames in one forward pass at most; 0: as many as suit the device.
+        batch_limit: detector inputs in one forward pass at most; 0: as many as suit the device.
         progress: called with (frames scored, frames in all).
     """
     total = sum(image.header.number_of_frames for image in images)
@@ -56,10 +57,12 @@ def score_images(
     readings: list[ImageReading] = []
     places = series_places(image.header for image in images)
     frames = _refuse_contradictions(images, _input_frames(images, version))
-    size = min(batch_limit or detector.batch_size, detector.batch_size)
+    views = version.preparation.views
+    passes = min(batch_limit or detector.batch_size, detector.batch_size)
+    size = max(1, passes // version.preparation.passes)
     for batch in _batched(frames, size):
         usable = [frame for frame in batch if frame.pixels is not None]
-        found = _score(detector, usable, places) if usable else None
+        found = _score(detector, usable, places, views=views) if usable else None
         taken = 0
         for frame in batch:
             score, skipped, row = None, frame.skipped, len(readings)
@@ -78,7 +81,9 @@ def score_images(
                     score=score,
                     map=StoredMap(maps_path, row) if scored else None,
                     placement=(
-                        place(frame.image.header, mode=version.geometry) if scored else None
+                        place(frame.image.header, mode=version.geometry, box=frame.box)
+                        if scored
+                        else None
                     ),
                     skipped=skipped,
                 )
@@ -90,24 +95,32 @@ def score_images(
 
 
 def _score(
-    detector: Detector, frames: Sequence[InputFrame], places: Mapping[tuple[str, int], float]
+    detector: Detector,
+    frames: Sequence[InputFrame],
+    places: Mapping[tuple[str, int], float],
+    *,
+    views: Views,
 ) -> Scores:
-    pixels = np.stack([frame.pixels for frame in frames if frame.pixels is not None])
+    pixels = np.concatenate([frame.pixels for frame in frames if frame.pixels is not None])
     along = [
-        places.get((frame.image.header.sop_instance_uid, frame.frame), math.nan) for frame in frames
+        places.get((frame.image.header.sop_instance_uid, frame.frame), math.nan)
+        for frame in frames
+        for _ in range(views.count)
     ]
-    return detector.score(torch.from_numpy(pixels), series_places=torch.tensor(along))
+    return detector.score(torch.from_numpy(pixels), series_places=torch.tensor(along), views=views)
 
 
 def _input_frames(images: Sequence[SourceImage], version: TaskVersionInfo) -> Iterator[InputFrame]:
     """Decode the frames; those that are no part of the examination are left out undecoded."""
     reasons = not_examination(image.header for image in images)
+    boxes = find_boxes(
+        (image for image in images if image.header.sop_instance_uid not in reasons),
+        version.preparation,
+    )
     for image in images:
         reason = reasons.get(image.header.sop_instance_uid)
         if reason is None:
-            yield from iter_input_frames(
-                [image], mode=version.geometry, window=version.definition.window
-            )
+            yield from iter_input_frames([image], preparation=version.preparation, boxes=boxes)
             continue
         for number in range(1, image.header.number_of_frames + 1):
             yield InputFrame(image, number, None, skipped=LEFT_OUT + reason)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone, Detector
 from ai_core.model import NearestPatches
-from mediclip_dicom.imaging import INPUT_SIZE, iter_input_frames, series_places
+from mediclip_dicom.imaging import INPUT_SIZE, Box, iter_input_frames, series_places
 from mediclip_dicom.results import Finding, Findings, ImageReading, NormalPatch, PatchPlace, Reading
 from mediclip_dicom.tasks import SupportPicture, TaskVersionInfo, read_support_pictures
 
@@ -40,8 +40,10 @@ def compare_findings(
 
     Returns:
         A patch for each reported finding, in their order; None where the version does not know
-        where the patches of its bank come from.
+        where the patches of its bank come from, or shows an image in several windows.
     """
+    if version.preparation.views.count > 1:
+        return None
     headers = {image.header.sop_instance_uid: image.header for image in reading.images}
     along = series_places(headers.values())
     found: list[tuple[Finding, NearestPatches, int, PatchPlace, int]] = []
@@ -106,11 +108,18 @@ def _decode(
     keys = {finding.key_image.frame_key: finding.key_image for finding in findings.reported}
     for image in keys.values():
         for frame in iter_input_frames(
-            [image.source], mode=version.geometry, window=version.definition.window
+            [image.source], preparation=version.preparation, boxes=_box_of(image)
         ):
             if frame.frame == image.frame_number and frame.pixels is not None:
-                yield image, frame.pixels
+                yield image, frame.pixels[0]
                 break
+
+
+def _box_of(image: ImageReading) -> Mapping[str, Box]:
+    """Return the box that the image was scored in, by its SOP Instance UID."""
+    if image.placement is None or image.placement.box is None:
+        return {}
+    return {image.header.sop_instance_uid: image.placement.box}
 
 
 def _patch_of(finding: Finding, *, grid: int) -> PatchPlace:
@@ -118,6 +127,8 @@ def _patch_of(finding: Finding, *, grid: int) -> PatchPlace:
     placement = finding.key_image.placement
     if placement is None:
         raise ValueError("a key image has been scored")
-    row = placement.top + (finding.peak_row - 0.5) * placement.height / placement.rows
-    column = placement.left + (finding.peak_column - 0.5) * placement.width / placement.columns
+    first_row, first_column, _, _ = placement.source_box
+    rows_per_pixel, columns_per_pixel = placement.scale
+    row = placement.top + (finding.peak_row - 0.5 - first_row) * rows_per_pixel
+    column = placement.left + (finding.peak_column - 0.5 - first_column) * columns_per_pixel
     return int(row * grid // INPUT_SIZE), int(column * grid // INPUT_SIZE)

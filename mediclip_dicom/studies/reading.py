@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ai_core import OperatingPoint, Verdict, aggregate
 from mediclip_dicom.database import ImageScore, ResultFile, Run, StudyRevision, TaskVersion
-from mediclip_dicom.imaging import Mode, SourceImage, place, smoothed_peak
+from mediclip_dicom.imaging import Mode, Placement, SourceImage, place, smoothed_peak
 from mediclip_dicom.results import ImageReading, PreviousReport, Reading, StoredMap, node_device
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.images import revision_images
@@ -134,7 +134,7 @@ def make_reading(
         revision=revision.number,
         finished_at=revision.analysed_at,
         predecessor=revision.predecessor,
-        window=version.definition.window,
+        window=next(iter(version.definition.windows), None),
         p_value_of=operating_point.p_value if operating_point.calibrated else None,
         smoothed=version.calibration.smoothed,
         images=tuple(images),
@@ -201,11 +201,19 @@ def _stored_images(
                     frame_number=frame,
                     score=row.score,
                     map=StoredMap(maps, len(readings)) if scored else None,
-                    placement=place(image.header, mode=mode) if scored else None,
+                    placement=_placed(image, row, mode=mode) if scored else None,
                     skipped=row.skipped,
                 )
             )
     return tuple(readings)
+
+
+def _placed(image: SourceImage, row: ImageScore, *, mode: Mode) -> Placement:
+    box = None
+    if row.box is not None:
+        top, left, rows, columns = row.box
+        box = (top, left, rows, columns)
+    return place(image.header, mode=mode, box=box)
 
 
 def _content_digest(session: Session, run: Run, version_id: int) -> str:

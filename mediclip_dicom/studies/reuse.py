@@ -51,6 +51,7 @@ def _reused(session: Session, run: Run, version_id: int) -> bool:
             continue
         for key, row in wanted.items():
             row.score, row.skipped = found[key].score, found[key].skipped
+            row.box = found[key].box
         verdict = session.get_one(TaskVerdict, (earlier, version_id))
         session.merge(
             TaskVerdict(

@@ -7,7 +7,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from mediclip_dicom.database import ImageScore, ResultFile, RunState, TaskVerdict
-from mediclip_dicom.results import find, node_device, write_results
+from mediclip_dicom.imaging import Box
+from mediclip_dicom.results import ImageReading, find, node_device, write_results
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.analysis import score_images
 from mediclip_dicom.studies.comparing import compare_findings
@@ -73,7 +74,11 @@ class Scoring:
                         ImageScore.sop_instance_uid == row.header.sop_instance_uid,
                         ImageScore.frame == row.frame_number,
                     )
-                    .values(score=row.score, skipped=row.skipped)
+                    .values(
+                        score=row.score,
+                        skipped=row.skipped,
+                        box=list(box) if (box := _box(row)) is not None else None,
+                    )
                 )
 
     def write(self, run_id: str, version_id: int) -> None:
@@ -138,3 +143,7 @@ class Scoring:
             findings=len(findings.reported) + findings.further,
             objects=len(objects),
         )
+
+
+def _box(image: ImageReading) -> Box | None:
+    return None if image.placement is None else image.placement.box

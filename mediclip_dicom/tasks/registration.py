@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
+from torch.nn.functional import adaptive_avg_pool2d
 
 from ai_core import (
     Backbone,
@@ -27,13 +28,18 @@ from ai_core import (
 from ai_core.backbone import UNTRAINED
 from mediclip_dicom.database import SupportItem, Task, TaskVersion, TaskVersionState
 from mediclip_dicom.errors import RateNotReachableError, TaskError
-from mediclip_dicom.imaging import Window
+from mediclip_dicom.imaging import INPUT_SIZE, Preparation, Window
 from mediclip_dicom.tasks.calibration import Calibration, describe_calibration
 from mediclip_dicom.tasks.routing import Route
 from mediclip_dicom.tasks.sources import FolderSource, StudySource
 from mediclip_dicom.tasks.support import SupportSet, SupportStudy, read_support_set
 from mediclip_dicom.tasks.support_pictures import encode_picture
-from mediclip_dicom.tasks.versions import TaskDefinition, TaskVersionInfo, version_info
+from mediclip_dicom.tasks.versions import (
+    TaskDefinition,
+    TaskVersionInfo,
+    definition_to_json,
+    version_info,
+)
 
 TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -49,7 +55,26 @@ class TaskRequest:
     folds: int
     images_per_study: int
     seed: int
-    window: Window | None = None
+    windows: tuple[Window, ...] = ()
+    crop: bool = False
+    tiles: int = 1
+
+    @property
+    def definition(self) -> TaskDefinition:
+        """Task that is asked for."""
+        return TaskDefinition(self.name, self.route, self.windows, self.crop, self.tiles)
+
+    @property
+    def preparation(self) -> Preparation:
+        """Preparation of its images.
+
+        Raises:
+            TaskError: a window is named twice, or an enlargement is out of range.
+        """
+        try:
+            return Preparation(self.preset.geometry, self.windows, self.crop, self.tiles)
+        except ValueError as error:
+            raise TaskError(f"task {self.name}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +84,13 @@ class Registered:
     Attributes:
         version: the new active version.
         images: number of images that it was fitted on.
+        passes: passes of the frozen tower for each image.
         left_out: reasons why files were not used, with their numbers.
     """
 
     version: TaskVersionInfo
     images: int
+    passes: int
     left_out: tuple[tuple[str, int], ...]
 
 
@@ -101,8 +128,7 @@ def register_from_source(
     support = read_support_set(
         source,
         route=request.route,
-        mode=request.preset.geometry,
-        window=request.window,
+        preparation=request.preparation,
         images_per_study=request.images_per_study,
         progress=reading_progress,
     )
@@ -120,7 +146,7 @@ def register_from_source(
     )
     version = register_task(
         sessions,
-        TaskDefinition(request.name, request.route, request.window),
+        request.definition,
         support=support,
         fitted=fitted,
         seed=request.seed,
@@ -129,6 +155,7 @@ def register_from_source(
     return Registered(
         version=version,
         images=len(support.items),
+        passes=request.preparation.passes,
         left_out=tuple(reasons.most_common()),
     )
 
@@ -204,6 +231,7 @@ def fit_task(
             if support.series_places is None
             else lambda study: support.studies[study].series_places()
         ),
+        views=support.views,
     )
     point = OperatingPoint(fit.normal_scores, false_positive_rate)
     return Fitted(fit.detector, point, describe_calibration(fit, point, support))
@@ -235,7 +263,7 @@ def register_task(
         if task is None:
             task = Task(name=definition.name, created_at=datetime.now(UTC))
             session.add(task)
-        route, window = definition.route, definition.window
+        route, windows = definition.route, definition.windows
         task.modality = route.modality
         task.body_part = route.body_part
         task.view = route.view
@@ -248,8 +276,9 @@ def register_task(
             number=number,
             uid=_version_uid(definition, number, fitted),
             state=TaskVersionState.ACTIVE,
-            window_center=window.center if window else None,
-            window_width=window.width if window else None,
+            window_center=windows[0].center if windows else None,
+            window_width=windows[0].width if windows else None,
+            preparation=definition_to_json(definition),
             preset=info.preset.name,
             geometry=info.preset.geometry,
             backbone=_backbone_label(info),
@@ -269,9 +298,11 @@ def register_task(
                     image=item.image,
                     frame=item.frame,
                     digest=item.digest,
-                    picture=encode_picture(pixels.numpy()),
+                    picture=encode_picture(adaptive_avg_pool2d(pixels, INPUT_SIZE).numpy()),
                 )
-                for item, pixels in zip(support.items, support.images, strict=True)
+                for item, pixels in zip(
+                    support.items, support.images[:: support.views.count], strict=True
+                )
             ],
         )
         session.add(version)
@@ -315,5 +346,12 @@ def _backbone_label(info: DetectorInfo) -> str:
 
 def _version_uid(definition: TaskDefinition, number: int, fitted: Fitted) -> str:
     """Derive the UID: the same fit under the same definition is the same on every node."""
-    parts = (definition, number, fitted.detector.sha256, fitted.operating_point)
+    parts = (
+        definition.name,
+        definition.route,
+        definition_to_json(definition),
+        number,
+        fitted.detector.sha256,
+        fitted.operating_point,
+    )
     return hashlib.sha256(repr(parts).encode()).hexdigest()

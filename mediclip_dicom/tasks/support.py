@@ -11,18 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ai_core import PictureError
-from mediclip_dicom.errors import SupportSetReadError
+from ai_core import PictureError, Views, body_box
+from mediclip_dicom.errors import SupportSetReadError, UnsupportedReason
 from mediclip_dicom.imaging import (
     INPUT_SIZE,
+    Box,
     FramePlace,
     InputFrame,
-    Mode,
     Placement,
+    Preparation,
     SkippedFile,
     SourceImage,
     StudyPeak,
-    Window,
+    find_boxes,
     find_contradictions,
     iter_input_frames,
     not_examination,
@@ -34,6 +35,8 @@ from mediclip_dicom.imaging import (
 )
 from mediclip_dicom.tasks.routing import Route
 from mediclip_dicom.tasks.sources import REPEATED, StudySource
+
+ONE_VIEW = Views()
 
 BLANK = "blank: every pixel has one value"
 
@@ -54,20 +57,20 @@ class SupportStudy:
 
     Attributes:
         images: in reading order; empty for a picture file, which is its study's only image.
-        mode: "pad" or "stretch", as they are placed.
-        window: the task's own window, or None.
+        preparation: windows, crop and tiles of the task.
         taken: number of its frames in the support set.
         refused: frames whose headers contradict themselves, by SOP Instance UID and number; no
             study is judged by them.
         places: place of each frame along its series, as the analysis of a new study has it.
+        boxes: box around the body by SOP Instance UID, where the task crops.
     """
 
     images: tuple[SourceImage, ...]
-    mode: Mode
-    window: Window | None
+    preparation: Preparation
     taken: int
     refused: frozenset[tuple[str, int]] = frozenset()
     places: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    boxes: Mapping[str, Box] = field(default_factory=dict)
 
     @property
     def frames(self) -> tuple[FramePlace, ...]:
@@ -85,18 +88,26 @@ class SupportStudy:
         return len(self.frames) > self.taken
 
     def batches(self, size: int) -> Iterator[torch.Tensor]:
-        """Decode all its frames, float32, shape (up to size, 3, 224, 224), in [0, 1].
+        """Decode all its frames into batches of detector inputs, float32 in [0, 1].
+
+        A batch holds whole frames, at least one: its shape is (frames * views, 3, 224, 224), sides
+        larger for tiles.
+
+        Args:
+            size: passes of the tower for a batch, unless one frame takes more.
 
         Raises:
             SupportSetReadError: a frame can't be decoded.
         """
         frames = (
             torch.from_numpy(_usable(frame))
-            for frame in iter_input_frames(self.images, mode=self.mode, window=self.window)
+            for frame in iter_input_frames(
+                self.images, preparation=self.preparation, boxes=self.boxes
+            )
             if (frame.image.header.sop_instance_uid, frame.frame) not in self.refused
         )
-        while batch := list(islice(frames, size)):
-            yield torch.stack(batch)
+        while batch := list(islice(frames, max(1, size // self.preparation.passes))):
+            yield torch.cat(batch)
 
     def peak(self, maps: torch.Tensor, scores: torch.Tensor) -> StudyPeak:
         """Compute the study score as a new study's is, from all its maps and image scores.
@@ -112,19 +123,27 @@ class SupportStudy:
             frames,
             scores.tolist(),
             read_map=lambda index: maps[index].numpy(),
-            placements=[place(frame.header, mode=self.mode) for frame in frames],
+            placements=[
+                place(
+                    frame.header,
+                    mode=self.preparation.mode,
+                    box=self.boxes.get(frame.header.sop_instance_uid),
+                )
+                for frame in frames
+            ],
         )
 
     def series_places(self) -> torch.Tensor:
-        """Return the place of each of its frames along its series, NaN where a frame has none.
+        """Return the place of each detector input along its series, NaN where it has none.
 
         Returns:
-            float32 in [0, 1], shape (frames,), in the order of `batches`.
+            float32 in [0, 1], shape (frames * views,), in the order of `batches`.
         """
         return torch.tensor(
             [
                 self.places.get((frame.header.sop_instance_uid, frame.frame_number), math.nan)
                 for frame in self.frames
+                for _ in range(self.preparation.views.count)
             ]
         )
 
@@ -134,13 +153,14 @@ class SupportSet:
     """Normal images that a task is fitted on.
 
     Attributes:
-        images: float32, shape (N, 3, 224, 224), in [0, 1].
-        groups: for each image the index of its study, 0 to k - 1.
-        items: UIDs and digest of each image.
+        images: float32, shape (N * views, 3, 224, 224), in [0, 1].
+        groups: for each of them the index of its study, 0 to k - 1.
+        items: UIDs and digest of each of the N images.
         studies: the k studies, each with all its images.
         left_out: files that were not used, with the reason.
-        series_places: place of each image along its series, float32 in [0, 1], shape (N,); None
-            where an image has none: then the detector takes no account of places along a series.
+        series_places: place of each detector input along its series, float32 in [0, 1], shape
+            (N * views,); None where one has none: then places along a series don't count.
+        views: detector inputs of an image.
     """
 
     images: torch.Tensor
@@ -149,6 +169,7 @@ class SupportSet:
     studies: tuple[SupportStudy, ...]
     left_out: tuple[SkippedFile, ...]
     series_places: torch.Tensor | None = None
+    views: Views = ONE_VIEW
 
     def image_at(self, study: int, position: int) -> tuple[str, str, int]:
         """Return study, image and frame of an image that was scored in the calibration.
@@ -161,7 +182,8 @@ class SupportSet:
             frame = self.studies[study].frames[position]
             header = frame.header
             return header.study_instance_uid, header.sop_instance_uid, frame.frame_number
-        own = [item for item, group in zip(self.items, self.groups, strict=True) if group == study]
+        groups = self.groups[:: self.views.count]
+        own = [item for item, group in zip(self.items, groups, strict=True) if group == study]
         item = own[position]
         return item.study, item.image, item.frame
 
@@ -178,7 +200,7 @@ class SupportSet:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """Decoded image that may join the support set; `pixels` is (3, 224, 224)."""
+    """Decoded image that may join the support set; `pixels` is (views, 3, 224, 224)."""
 
     path: Path
     pixels: torch.Tensor
@@ -190,8 +212,7 @@ def read_support_set(
     source: StudySource,
     *,
     route: Route,
-    mode: Mode,
-    window: Window | None,
+    preparation: Preparation,
     images_per_study: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> SupportSet:
@@ -202,8 +223,7 @@ def read_support_set(
     Args:
         source: studies as DICOM images, or as picture files (each a study of its own).
         route: only DICOM images that the task would read are taken.
-        mode: "pad" or "stretch", as the preset says.
-        window: the task's own window, or None.
+        preparation: geometry of the preset; windows, crop and tiles of the task.
         images_per_study: at most so many frames of a study, evenly over its slices.
         progress: called with (studies read, studies in all).
 
@@ -220,15 +240,15 @@ def read_support_set(
         unlike += no_part
         study = SupportStudy(
             images,
-            mode=mode,
-            window=window,
+            preparation,
             taken=0,
             refused=refused,
             places=series_places(image.header for image in files.images),
+            boxes=find_boxes(images, preparation),
         )
         studies.append(study)
         batches.append(
-            [_read_picture(files.picture, mode=mode)]
+            [_read_picture(files.picture, preparation=preparation)]
             if files.picture is not None
             else _read_study(study, count=images_per_study)
         )
@@ -240,8 +260,13 @@ def read_support_set(
     if not kept:
         raise SupportSetReadError(_nothing_usable(found.files, left_out))
     return SupportSet(
-        images=torch.stack([candidate.pixels for batch in kept for candidate in batch]),
-        groups=tuple(index for index, batch in enumerate(kept) for _ in batch),
+        images=torch.cat([candidate.pixels for batch in kept for candidate in batch]),
+        groups=tuple(
+            index
+            for index, batch in enumerate(kept)
+            for candidate in batch
+            for _ in candidate.pixels
+        ),
         items=tuple(candidate.item for batch in kept for candidate in batch),
         studies=tuple(
             replace(study, taken=len(batch))
@@ -249,7 +274,13 @@ def read_support_set(
             if batch
         ),
         left_out=left_out,
-        series_places=_all_or_none(candidate.series_place for batch in kept for candidate in batch),
+        series_places=_all_or_none(
+            candidate.series_place
+            for batch in kept
+            for candidate in batch
+            for _ in candidate.pixels
+        ),
+        views=preparation.views,
     )
 
 
@@ -323,7 +354,7 @@ def _read_study(study: SupportStudy, *, count: int) -> list[_Candidate]:
             usable[int(position)]
             for position in (np.arange(frames_each) + 0.5) * len(usable) / frames_each
         }
-        for frame in iter_input_frames([image], mode=study.mode, window=study.window):
+        for frame in iter_input_frames([image], preparation=study.preparation, boxes=study.boxes):
             if frame.frame not in wanted:
                 continue
             pixels = _usable(frame)
@@ -341,6 +372,11 @@ def _read_study(study: SupportStudy, *, count: int) -> list[_Candidate]:
 
 def _usable(frame: InputFrame) -> npt.NDArray[np.float32]:
     if frame.pixels is None:
+        if (frame.skipped or "").startswith(UnsupportedReason.NO_HOUNSFIELD_UNITS.value):
+            raise SupportSetReadError(
+                f"{frame.image.path}: {frame.skipped}; take a window in numbers or none, or other "
+                "images"
+            )
         raise SupportSetReadError(
             f"{frame.image.path} can't be decoded ({frame.skipped}); take it out of the "
             "support set or repair it"
@@ -348,13 +384,25 @@ def _usable(frame: InputFrame) -> npt.NDArray[np.float32]:
     return frame.pixels
 
 
-def _read_picture(path: Path, *, mode: Mode) -> _Candidate:
+def _read_picture(path: Path, *, preparation: Preparation) -> _Candidate:
+    if preparation.windows:
+        raise SupportSetReadError(
+            f"{path} is a picture, whose values have no unit: the window "
+            f"{preparation.windows[0]} can't be applied; register the task from DICOM images, or "
+            "without a window"
+        )
     try:
         rgb = read_picture(path)
     except PictureError as error:
         raise SupportSetReadError(str(error)) from error
-    placement = Placement(rows=rgb.shape[0], columns=rgb.shape[1], size=INPUT_SIZE, mode=mode)
-    pixels = placement.to_input(rgb)
+    placement = Placement(
+        rows=rgb.shape[0],
+        columns=rgb.shape[1],
+        size=INPUT_SIZE,
+        mode=preparation.mode,
+        box=body_box(rgb) if preparation.crop else None,
+    )
+    pixels = placement.to_input(rgb, times=preparation.tiles)[np.newaxis]
     digest = _digest(pixels)
     # A file's name may hold a patient's; the digest names the picture as well.
     item = SupportImage(study=digest, image=digest, frame=1, digest=digest)

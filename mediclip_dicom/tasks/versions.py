@@ -1,9 +1,9 @@
 """Queries about tasks and their versions, and the retirement of a task."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload, sessionmaker
@@ -11,18 +11,28 @@ from sqlalchemy.orm import Session, selectinload, sessionmaker
 from ai_core import OperatingPoint
 from mediclip_dicom.database import SupportItem, Task, TaskVersion, TaskVersionState
 from mediclip_dicom.errors import TaskError
-from mediclip_dicom.imaging import Mode, Window
+from mediclip_dicom.imaging import Mode, Preparation, Window
 from mediclip_dicom.tasks.calibration import Calibration
 from mediclip_dicom.tasks.routing import Route
 
 
 @dataclass(frozen=True, slots=True)
 class TaskDefinition:
-    """Task as an administrator defines it: its name, the images it reads, its own window."""
+    """Task as an administrator defines it.
+
+    Attributes:
+        name: its name.
+        route: the images that it reads.
+        windows: windows that it fixes, one pass each; none takes the images' own.
+        crop: the detector sees the box around the body alone.
+        tiles: enlargement in overlapping tiles, from 1.
+    """
 
     name: str
     route: Route
-    window: Window | None = None
+    windows: tuple[Window, ...] = ()
+    crop: bool = False
+    tiles: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,12 @@ class TaskVersionInfo:
     k: int
     operating_point: OperatingPoint
     calibration: Calibration
+
+    @property
+    def preparation(self) -> Preparation:
+        """Preparation of an image for its detector."""
+        definition = self.definition
+        return Preparation(self.geometry, definition.windows, definition.crop, definition.tiles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +227,31 @@ def _version_rows(session: Session, versions: Sequence[TaskVersion]) -> tuple[Ta
     )
 
 
+def definition_to_json(definition: TaskDefinition) -> dict[str, Any] | None:
+    """Return windows, crop and tiles as plain values; None where nothing is done to an image."""
+    if not definition.windows and not definition.crop and definition.tiles == 1:
+        return None
+    return {
+        "windows": [asdict(window) for window in definition.windows],
+        "crop": definition.crop,
+        "tiles": definition.tiles,
+    }
+
+
 def _definition(version: TaskVersion) -> TaskDefinition:
-    window = None
+    route = _route(version.task)
+    if (stored := version.preparation) is not None:
+        return TaskDefinition(
+            version.task.name,
+            route,
+            tuple(Window(**window) for window in stored["windows"]),
+            crop=stored["crop"],
+            tiles=stored["tiles"],
+        )
+    windows: tuple[Window, ...] = ()
     if version.window_center is not None and version.window_width is not None:
-        window = Window(center=version.window_center, width=version.window_width)
-    return TaskDefinition(version.task.name, _route(version.task), window)
+        windows = (Window(center=version.window_center, width=version.window_width),)
+    return TaskDefinition(version.task.name, route, windows)
 
 
 def _route(task: Task) -> Route:

@@ -8,8 +8,8 @@ from math import exp, log
 import pytest
 import torch
 
-from ai_core import DEFAULT, PAPER
-from ai_core.image_score import image_scores, reported_map
+from ai_core import DEFAULT, PAPER, Views
+from ai_core.image_score import image_scores, merge_scope, merge_views, reported_map
 from ai_core.model.anomaly_map import LogMaps
 from tests.ai_core.conftest import seeded
 
@@ -71,3 +71,17 @@ def test_a_score_is_never_above_its_map():
 @pytest.mark.parametrize("preset", [PAPER, DEFAULT], ids=lambda preset: preset.name)
 def test_no_map_has_no_score(preset):
     assert image_scores(torch.zeros(0, 224, 224), preset=preset).shape == (0,)
+
+
+def test_an_image_is_in_scope_if_more_than_half_of_its_views_are():
+    in_scope = torch.tensor([True, True, True, False, False, False])
+    assert merge_scope(in_scope, views=Views(windows=2)).tolist() == [True, False, False]
+    assert merge_scope(in_scope, views=Views(windows=3)).tolist() == [True, False]
+    assert merge_scope(in_scope, views=Views()).tolist() == in_scope.tolist()
+
+
+def test_maps_of_views_are_cut_before_they_are_merged():
+    maps = torch.tensor([[[0.9, 0.2]], [[0.3, 0.6]]])
+    merged, scores = merge_views(maps, torch.tensor([0.5, 0.6]), views=Views(windows=2))
+    torch.testing.assert_close(merged, torch.tensor([[[0.5, 0.6]]]))
+    torch.testing.assert_close(scores, torch.tensor([0.6]))

@@ -12,6 +12,7 @@ import numpy as np
 from ai_core.images import Mode
 from mediclip_dicom.imaging import (
     Placement,
+    Preparation,
     SourceImage,
     iter_input_frames,
     place,
@@ -90,14 +91,14 @@ def echoed(paths: list[Path], mode: Mode) -> list[ImageReading]:
     images, skipped = read_headers(paths)
     assert not skipped
     readings = []
-    for frame in iter_input_frames(images, mode=mode, window=None):
+    for frame in iter_input_frames(images, preparation=Preparation(mode)):
         assert frame.pixels is not None
         readings.append(
             ImageReading(
                 source=frame.image,
                 frame_number=frame.frame,
                 score=float(frame.pixels.max()),
-                map=frame.pixels[0],
+                map=frame.pixels[0, 0],
                 placement=place(frame.image.header, mode=mode),
                 skipped=None,
             )

@@ -190,9 +190,19 @@ def _task_versions() -> Iterator[Row]:
             "false_positive_rate": 0.05,
             "normal_scores": [0.125, 0.25, 1e-300],
             "calibration": CALIBRATION if n == 3 else None,
+            "preparation": PREPARATION if n == 4 else None,
             "created_at": _at(n),
         }
 
+
+PREPARATION = {
+    "windows": [
+        {"center": -600.0, "width": 1500.0, "name": "lung"},
+        {"center": 40.0, "width": 80.0, "name": ""},
+    ],
+    "crop": True,
+    "tiles": 2,
+}
 
 CALIBRATION = {
     "rule": "tail",
@@ -279,6 +289,7 @@ def _image_scores() -> Iterator[Row]:
                 "task_version_id": 2,
                 "score": 0.1 + n,
                 "skipped": None,
+                "box": [3, 5, 40, 50] if n else None,
             }
         yield {
             "run_id": _digest(run),
@@ -287,6 +298,7 @@ def _image_scores() -> Iterator[Row]:
             "task_version_id": None,
             "score": None,
             "skipped": "a localizer",
+            "box": None,
         }
 
 

@@ -17,6 +17,8 @@ from ai_core.evaluation.data.lists import (
 )
 from ai_core.evaluation.data.pictures import (
     FRAME,
+    PLAIN,
+    Look,
     read_item,
     read_support,
     read_truth,
@@ -30,8 +32,10 @@ from ai_core.evaluation.data.token_cache import (
 
 __all__ = [
     "FRAME",
+    "PLAIN",
     "Dataset",
     "Item",
+    "Look",
     "Report",
     "Subset",
     "TokenFile",

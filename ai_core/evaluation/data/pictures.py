@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ai_core.errors import EvaluationError
 from ai_core.evaluation.data.datasets import Item
-from ai_core.images import IMAGE_SIZE, Mode, Placement, read_picture
+from ai_core.images import IMAGE_SIZE, Mode, Placement, body_box, read_picture
 
 FRAME = IMAGE_SIZE
 """Side of the frame in which maps meet the truth: the picture's own area, stretched to a square.
@@ -21,36 +21,65 @@ Both geometries are measured in it, so that neither gains by the black border th
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What is done to a picture before the detector sees it.
+
+    Attributes:
+        crop: show the box around the body alone.
+        tiles: times that it is enlarged, to be seen in overlapping tiles; 1 to 4.
+    """
+
+    crop: bool = False
+    tiles: int = 1
+
+    @property
+    def passes(self) -> int:
+        """Passes of the frozen tower for a picture."""
+        return (2 * self.tiles - 1) ** 2
+
+
+PLAIN = Look()
+"""The whole picture in one pass."""
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A picture as the detector takes it.
 
     Attributes:
-        image: float32 in [0, 1], shape (3, 224, 224).
-        placement: rectangle of the picture in it.
+        image: float32 in [0, 1], shape (3, 224, 224), or so many times larger as it has tiles.
+        placement: rectangle of the picture in a square of 224x224.
     """
 
     image: Tensor
     placement: Placement
 
 
-def read_item(item: Item, *, geometry: Mode) -> Picture:
+def read_item(item: Item, *, geometry: Mode, look: Look = PLAIN) -> Picture:
     """Read a picture into the detector's input.
 
     Raises:
         PictureError: it can't be read.
     """
     rgb = read_picture(item.path)
-    placement = Placement(rows=rgb.shape[0], columns=rgb.shape[1], size=IMAGE_SIZE, mode=geometry)
-    return Picture(image=torch.from_numpy(placement.to_input(rgb)), placement=placement)
+    placement = Placement(
+        rows=rgb.shape[0],
+        columns=rgb.shape[1],
+        size=IMAGE_SIZE,
+        mode=geometry,
+        box=body_box(rgb) if look.crop else None,
+    )
+    square = placement.to_input(rgb, times=look.tiles)
+    return Picture(image=torch.from_numpy(square), placement=placement)
 
 
-def read_support(items: Sequence[Item], *, geometry: Mode) -> Tensor:
-    """Read a support set, float32 in [0, 1], shape (k, 3, 224, 224).
+def read_support(items: Sequence[Item], *, geometry: Mode, look: Look = PLAIN) -> Tensor:
+    """Read a support set, float32 in [0, 1], shape (k, 3, 224, 224), or larger for tiles.
 
     Raises:
         PictureError: a picture can't be read.
     """
-    return torch.stack([read_item(item, geometry=geometry).image for item in items])
+    return torch.stack([read_item(item, geometry=geometry, look=look).image for item in items])
 
 
 def read_truth(item: Item, *, rows: int, columns: int) -> Tensor | None:
@@ -99,17 +128,24 @@ def to_frame(maps: Tensor, placements: Sequence[Placement]) -> Tensor:
         placements: rectangle of each picture.
 
     Returns:
-        float32, shape (N, 224, 224).
+        float32, shape (N, 224, 224); 0 outside the box of a placement.
     """
-    framed = [
-        one
-        if placement.mode == "stretch"
-        else F.interpolate(
-            torch.from_numpy(placement.crop(one.numpy()))[None, None],
-            (FRAME, FRAME),
-            mode="bilinear",
-            align_corners=False,
-        )[0, 0]
-        for one, placement in zip(maps, placements, strict=True)
-    ]
+    framed = [_framed(one, placement) for one, placement in zip(maps, placements, strict=True)]
     return torch.stack(framed) if framed else maps
+
+
+def _framed(one: Tensor, placement: Placement) -> Tensor:
+    if placement.box is not None:
+        frame = Placement(
+            rows=placement.rows, columns=placement.columns, size=FRAME, mode="stretch"
+        )
+        on_source = placement.to_source(one.numpy())
+        return torch.from_numpy(frame.to_input(np.repeat(on_source[..., None], 3, axis=2))[0])
+    if placement.mode == "stretch":
+        return one
+    return F.interpolate(
+        torch.from_numpy(placement.crop(one.numpy()))[None, None],
+        (FRAME, FRAME),
+        mode="bilinear",
+        align_corners=False,
+    )[0, 0]

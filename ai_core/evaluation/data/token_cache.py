@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from ai_core.backbone import Backbone
 from ai_core.errors import EvaluationError
 from ai_core.evaluation.data.datasets import Item, digest_of
-from ai_core.evaluation.data.pictures import read_item
+from ai_core.evaluation.data.pictures import PLAIN, Look, read_item
 from ai_core.files import replaced, write_text
 from ai_core.images import Mode, Placement
 
@@ -50,7 +51,13 @@ class TokenFile:
 
 
 def encode_items(
-    items: Sequence[Item], *, geometry: Mode, backbone: Backbone, folder: Path, report: Report
+    items: Sequence[Item],
+    *,
+    geometry: Mode,
+    look: Look = PLAIN,
+    backbone: Backbone,
+    folder: Path,
+    report: Report,
 ) -> TokenFile:
     """Encode pictures into a file of the folder, or find them there from an earlier run.
 
@@ -60,6 +67,7 @@ def encode_items(
     Args:
         items: the pictures.
         geometry: how they are brought to the detector's input.
+        look: crop and tiles.
         backbone: the frozen tower.
         folder: folder of the file; made if missing.
         report: called after every batch.
@@ -68,31 +76,46 @@ def encode_items(
         PictureError: a picture can't be read.
         EvaluationError: the disk is too small.
     """
-    key = _key(items, geometry=geometry, backbone=backbone)
+    key = _key(items, geometry=geometry, look=look, backbone=backbone)
     path, facts = folder / f"{key}.npy", folder / f"{key}.json"
     embedding = folder / f"{key}.embedding"
     if not (path.exists() and facts.exists() and embedding.exists()):
         folder.mkdir(parents=True, exist_ok=True)
-        _encode(items, geometry=geometry, backbone=backbone, path=path, facts=facts, report=report)
+        _encode(
+            items,
+            geometry=geometry,
+            look=look,
+            backbone=backbone,
+            path=path,
+            facts=facts,
+            report=report,
+        )
     values = json.loads(facts.read_text())
     return TokenFile(
         path=path,
         embedding=torch.from_numpy(np.load(embedding)),
-        placements=tuple(Placement(**placement) for placement in values["placements"]),
+        placements=tuple(_placement(placement) for placement in values["placements"]),
         encode_seconds=values["encode_seconds"],
     )
+
+
+def _placement(values: dict[str, Any]) -> Placement:
+    box = values.get("box")
+    return Placement(**{**values, "box": None if box is None else tuple(box)})
 
 
 def _encode(
     items: Sequence[Item],
     *,
     geometry: Mode,
+    look: Look,
     backbone: Backbone,
     path: Path,
     facts: Path,
     report: Report,
 ) -> None:
-    shape = (len(items), len(backbone.blocks), backbone.grid**2, backbone.width)
+    patches = (look.tiles * backbone.grid) ** 2
+    shape = (len(items), len(backbone.blocks), patches, backbone.width)
     needed = 4 * int(np.prod(shape))
     free = shutil.disk_usage(path.parent).free
     if needed > free:
@@ -107,7 +130,7 @@ def _encode(
         tokens = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
         for start in range(0, len(items), backbone.batch_size):
             chosen = items[start : start + backbone.batch_size]
-            pictures = [read_item(item, geometry=geometry) for item in chosen]
+            pictures = [read_item(item, geometry=geometry, look=look) for item in chosen]
             began = time.perf_counter()
             encoded = backbone.encode(torch.stack([one.image for one in pictures]))
             found = encoded.tokens.cpu()
@@ -127,7 +150,7 @@ def _encode(
         write_text(facts, json.dumps(values))
 
 
-def _key(items: Sequence[Item], *, geometry: Mode, backbone: Backbone) -> str:
+def _key(items: Sequence[Item], *, geometry: Mode, look: Look, backbone: Backbone) -> str:
     parts = [
         backbone.sha256,
         str(backbone.blocks),
@@ -135,5 +158,6 @@ def _key(items: Sequence[Item], *, geometry: Mode, backbone: Backbone) -> str:
         backbone.device.type,
         geometry,
         digest_of(items),
+        *([] if look == PLAIN else [repr(look)]),
     ]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]

@@ -13,8 +13,10 @@ from rich.progress import Progress
 
 from ai_core import Backbone, Preset
 from ai_core.evaluation import (
+    PLAIN,
     SHORT,
     Dataset,
+    Look,
     Mediclip,
     Method,
     Plan,
@@ -64,6 +66,8 @@ class EvaluateRequest:
     ablate: bool
     false_positive_rate: float
     folds: int
+    crop: bool = False
+    tiles: int = 1
 
 
 def evaluate_data(backbone_settings: BackboneSettings, request: EvaluateRequest) -> None:
@@ -87,6 +91,7 @@ def evaluate_data(backbone_settings: BackboneSettings, request: EvaluateRequest)
         seeds=request.seeds,
         subset=request.subset,
         rate=request.false_positive_rate,
+        look=Look(crop=request.crop, tiles=request.tiles),
     )
     plan.fits()
     backbone = open_backbone(backbone_settings)
@@ -186,11 +191,21 @@ def backbone_caption(backbone: Backbone, plan: Plan) -> str:
     """Write the caption that every figure needs: backbone, digest, seeds."""
     trained = "" if backbone.trained else " (never trained: figures show that it runs, no more)"
     seeds = ", ".join(map(str, plan.seeds))
+    look = f" {_look_text(plan.look)}." if plan.look != PLAIN else ""
     return (
         f"Backbone {backbone.name}{trained}, weights sha256 {backbone.sha256[:12]}, blocks "
         f"{', '.join(map(str, backbone.blocks))}. {plan.subset} pictures, seeds {seeds}: mean ± "
-        f"standard deviation. Weights of the last step; nothing chosen on what is tested. Command, "
-        f"support sets and versions: run.json."
+        f"standard deviation.{look} Weights of the last step; nothing chosen on what is tested. "
+        "Command, support sets and versions: run.json."
+    )
+
+
+def _look_text(look: Look) -> str:
+    return ", ".join(
+        [
+            *(["Cropped to the body"] if look.crop else ["Whole pictures"]),
+            *([f"enlarged {look.tiles} times in {look.passes} tiles"] if look.tiles > 1 else []),
+        ]
     )
 
 

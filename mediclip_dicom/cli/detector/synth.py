@@ -13,7 +13,7 @@ from ai_core.synthesis import Samples, Task, synthesise
 from mediclip_dicom.cli.detector.synth_sheet import SheetRow, draw_sheet
 from mediclip_dicom.cli.display import console, count_progress, escape_markup, progress_bars
 from mediclip_dicom.errors import ResultWriteError, SupportSetReadError
-from mediclip_dicom.imaging import Window
+from mediclip_dicom.imaging import Preparation, Window
 from mediclip_dicom.tasks import FolderSource, Route, SupportSet, read_images, read_support_set
 
 ALL = "all"
@@ -92,8 +92,9 @@ def _read(request: SynthRequest) -> SupportSet:
         return read_support_set(
             FolderSource(tuple(request.paths)),
             route=Route(modality),
-            mode=request.preset.geometry,
-            window=request.window,
+            preparation=Preparation(
+                request.preset.geometry, (request.window,) if request.window else ()
+            ),
             images_per_study=request.images_per_study,
             progress=count_progress(progress, "reading studies"),
         )

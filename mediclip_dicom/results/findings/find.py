@@ -174,7 +174,7 @@ def _resolved(found: StackRegions, pieces: npt.NDArray[np.intp]) -> bool:
     placement = image.placement
     if placement is None:
         raise ValueError("a stack holds scored frames only")
-    down, across = placement.height / placement.rows, placement.width / placement.columns
+    down, across = placement.scale
     slices, at = np.unique(found.slices[pieces], return_inverse=True)
     area = down * across * float(np.bincount(at, weights=found.pixels[pieces]).max())
     if found.stack.volumetric and found.stack.pixel_size is not None:

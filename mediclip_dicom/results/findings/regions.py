@@ -261,7 +261,6 @@ def _neighbour(stack: Stack, index: int, *, of: int) -> FloatMap | None:
     return move_to(
         found,
         by=(row - own_row, column - own_column),
-        header_size=(image.header.rows, image.header.columns),
         placement=image.placement,
     )
 

@@ -12,7 +12,7 @@ from ai_core.backbone.autotune import Choice, measure, save_choices
 from ai_core.backbone.runtime import TowerRuntime
 from ai_core.backbone.tower import Tower
 from ai_core.errors import DeviceMemoryError
-from ai_core.images.checks import IMAGE_SIZE
+from ai_core.images.placement import IMAGE_SIZE
 
 BLOCKS = (2, 3, 4)
 CPU = torch.device("cpu")

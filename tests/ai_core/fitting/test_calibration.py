@@ -18,6 +18,7 @@ from ai_core import (
     OperatingPoint,
     SupportSetError,
     Verdict,
+    Views,
     aggregate,
     choose_folds,
     fit_calibrated,
@@ -146,6 +147,54 @@ def test_a_study_may_be_scored_as_a_volume(images, tiny_backbone):
         images, GROUPS, backbone=tiny_backbone, preset=POOLED, generator=seeded(5)
     )
     assert fit.normal_scores != plain.normal_scores
+
+
+def test_images_in_two_windows_are_calibrated_as_they_are_scored(images, tiny_backbone):
+    """Four images in two views each: a study's score is that of the views' maximum."""
+    views = Views(windows=2)
+    seen: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def volume(study: int, maps: Tensor, scores: Tensor) -> float:
+        seen[study] = maps, scores
+        return float(scores.max())
+
+    fit = fit_calibrated(
+        images,
+        (0, 0, 1, 1, 2, 2, 3, 3),
+        backbone=tiny_backbone,
+        preset=POOLED,
+        generator=seeded(5),
+        study_score=volume,
+        views=views,
+    )
+    assert {study: maps.shape for study, (maps, _) in seen.items()} == dict.fromkeys(
+        range(4), (1, 224, 224)
+    )
+    assert all(normal.image == 0 for normal in fit.normals)
+    one_by_one, merged = fit.detector.score(images), fit.detector.score(images, views=views)
+    assert merged.maps.shape == (4, 224, 224)
+    highest = one_by_one.maps.view(4, 2, 224, 224).amax(1)
+    assert torch.equal(merged.maps, highest)
+    assert torch.equal(merged.scores, one_by_one.scores.view(4, 2).amax(1))
+    assert torch.equal(merged.maps.flatten(1).amax(1), merged.scores)
+    with pytest.raises(ImageInputError, match="2 views each"):
+        fit.detector.score(images[:3], views=views)
+
+
+def test_large_images_are_fitted_and_scored_in_tiles(tiny_backbone):
+    large = textured(16, seed=43).view(4, 2, 2, 3, 224, 224)
+    large = large.permute(0, 3, 1, 4, 2, 5).reshape(4, 3, 448, 448)
+    fit = fit_calibrated(
+        large, range(4), backbone=tiny_backbone, preset=POOLED, generator=seeded(5)
+    )
+    changed = large.clone()
+    changed[0, :, 300:330, 60:90] = 1.0
+    before, after = fit.detector.score(large[:1]), fit.detector.score(changed[:1])
+    assert after.maps.shape == (1, 224, 224)
+    assert float(after.scores) == float(after.maps.max())
+    row, column = divmod(int((after.maps - before.maps)[0].argmax()), 224)
+    assert 300 / 2 - 14 <= row <= 330 / 2 + 14
+    assert 60 / 2 - 14 <= column <= 90 / 2 + 14
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import presets
 from mediclip_dicom.database import TaskVersion
+from mediclip_dicom.imaging import Preparation
 from mediclip_dicom.tasks import (
     Calibration,
     DetectorStore,
@@ -78,6 +79,21 @@ def test_a_task_is_registered_from_a_folder_and_shown(
         assert fact in shown.text
 
 
+def test_windows_crop_and_tiles_are_shown_with_the_passes_that_they_cost(
+    cli: Cli, config: Path, normals: Path, smallest: str
+) -> None:
+    said = cli(
+        *("--config", config, "task", "register", "head", normals, "--modality", "MR"),
+        *("--window", "400,900", "--window", "200", "400", "--crop", "body"),
+        *("--preset", smallest, "--false-positive-rate", "0.25"),
+    )
+    assert said.code == 0
+    assert "each image takes 2 passes of the backbone" in said.text
+    shown = cli("--config", config, "task", "show", "head")
+    for fact in ("400,900, 200,400", "to the body", "passes per image"):
+        assert fact in shown.text
+
+
 def test_a_rate_that_the_normals_cannot_promise_is_said_with_both_ways_out(
     cli: Cli, config: Path, normals: Path, smallest: str
 ) -> None:
@@ -142,6 +158,9 @@ def test_what_was_taken_and_left_out_is_shown_before_the_fit(
         (("--false-positive-rate", "0"), "must be between 0 and 1"),
         (("--false-positive-rate", "1"), "must be between 0 and 1"),
         (("--window", "40", "0"), "a window's width must be at least 1"),
+        (("--window", "lungs"), "'lungs' is no window: take a name (lung, mediastinum"),
+        (("--window", "lung"), "a MR image has no Hounsfield units"),
+        (("--tiles", "5"), "not in the range 1<=x<=4"),
         (("--body-part", "KNEE"), "the task reads MR, body part KNEE"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -189,8 +208,7 @@ def test_every_version_is_shown_with_its_own_facts(
     support: SupportSet = read_support_set(
         FolderSource(fitted_task.normals),
         route=Route("MR"),
-        mode="pad",
-        window=None,
+        preparation=Preparation("pad"),
         images_per_study=1,
     )
     point = replace(version.operating_point, false_positive_rate=0.05)

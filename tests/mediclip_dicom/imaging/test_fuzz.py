@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from listener import Spool
 from listener.errors import InvalidInstanceError
-from mediclip_dicom.imaging import iter_input_frames, read_headers
+from mediclip_dicom.imaging import Preparation, iter_input_frames, read_headers
 from tests.conftest import soak_rounds
 from tests.listener.scp.test_bad_objects import damage, real_files
 
@@ -37,7 +37,7 @@ def test_real_files_damaged_in_any_way_are_read_or_skipped_with_a_reason(
                 stored = spool.store(damaged, sample.transfer)
                 images, skipped = read_headers([stored.path])
                 assert len(images) + len(skipped) == 1
-                frames = list(iter_input_frames(images, mode="pad", window=None))
+                frames = list(iter_input_frames(images, preparation=Preparation("pad")))
                 assert all(frame.skipped or frame.pixels is not None for frame in frames)
                 stored.path.unlink()
 

@@ -7,6 +7,7 @@ import pytest
 from pydicom import dcmread
 
 from mediclip_dicom.imaging import (
+    Preparation,
     SourceImage,
     Window,
     iter_input_frames,
@@ -74,35 +75,37 @@ def test_what_is_no_image_is_set_apart_with_its_reason(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["pad", "stretch"])
 def test_every_frame_becomes_a_detector_input_in_range(tmp_path: Path, mode: str) -> None:
     images = headers([sources.enhanced_mr(tmp_path, frames=3), sources.ultrasound(tmp_path)])
-    frames = list(iter_input_frames(images, mode=mode, window=None))  # type: ignore[arg-type]
+    frames = list(iter_input_frames(images, preparation=Preparation(mode)))  # type: ignore[arg-type]
     assert [frame.frame for frame in frames] == [1, 1, 2, 3]
     for frame in frames:
         assert frame.pixels is not None
         assert frame.skipped is None
-        assert frame.pixels.shape == (3, 224, 224)
+        assert frame.pixels.shape == (1, 3, 224, 224)
         assert frame.pixels.dtype == np.float32
         assert 0 <= frame.pixels.min() < frame.pixels.max() <= 1
 
 
 def test_padding_keeps_the_aspect_ratio_and_stretching_does_not(tmp_path: Path) -> None:
     images = headers([sources.computed_radiograph(tmp_path, rows=120, columns=60)])
-    (padded,) = iter_input_frames(images, mode="pad", window=None)
-    (stretched,) = iter_input_frames(images, mode="stretch", window=None)
+    (padded,) = iter_input_frames(images, preparation=Preparation("pad"))
+    (stretched,) = iter_input_frames(images, preparation=Preparation("stretch"))
     assert padded.pixels is not None
     assert stretched.pixels is not None
     placed = place(images[0].header, mode="pad")
     assert (placed.height, placed.width) == (224, 112)
-    assert not padded.pixels[:, :, : placed.left].any()
-    assert padded.pixels[:, :, placed.left].any()
+    assert not padded.pixels[..., : placed.left].any()
+    assert padded.pixels[..., placed.left].any()
     placed = place(images[0].header, mode="stretch")
     assert (placed.height, placed.width) == (224, 224)
-    assert stretched.pixels[:, :, 0].any()
+    assert stretched.pixels[..., 0].any()
 
 
 def test_a_task_may_fix_the_window(tmp_path: Path) -> None:
     images = headers(sources.mr_series(tmp_path, slices=1))
-    (own,) = iter_input_frames(images, mode="stretch", window=None)
-    (dark,) = iter_input_frames(images, mode="stretch", window=Window(center=5000, width=100))
+    (own,) = iter_input_frames(images, preparation=Preparation("stretch"))
+    (dark,) = iter_input_frames(
+        images, preparation=Preparation("stretch", (Window(center=5000, width=100),))
+    )
     assert own.pixels is not None
     assert dark.pixels is not None
     assert own.pixels.max() > 0
@@ -114,7 +117,7 @@ def test_a_frame_that_cannot_be_decoded_says_so_and_the_next_image_goes_on(
 ) -> None:
     paths = sources.mr_series(tmp_path, slices=3)
     truncated(paths[1])
-    frames = list(iter_input_frames(headers(paths), mode="pad", window=None))
+    frames = list(iter_input_frames(headers(paths), preparation=Preparation("pad")))
     assert [frame.pixels is not None for frame in frames] == [True, False, True]
     broken = frames[1]
     assert broken.pixels is None
@@ -125,7 +128,7 @@ def test_a_frame_that_cannot_be_decoded_says_so_and_the_next_image_goes_on(
 
 def test_every_frame_of_a_broken_multi_frame_image_has_its_row(tmp_path: Path) -> None:
     path = truncated(sources.enhanced_mr(tmp_path, frames=4))
-    frames = list(iter_input_frames(headers([path]), mode="pad", window=None))
+    frames = list(iter_input_frames(headers([path]), preparation=Preparation("pad")))
     assert [frame.frame for frame in frames] == [1, 2, 3, 4]
     assert all((frame.pixels is None) == (frame.skipped is not None) for frame in frames)
     assert frames[-1].pixels is None

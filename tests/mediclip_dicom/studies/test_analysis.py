@@ -181,8 +181,7 @@ def test_a_support_study_is_scored_by_the_images_and_the_rule_that_score_a_new_s
     support = read_support_set(
         FolderSource((tmp_path / "study",)),
         route=Route("MR"),
-        mode="pad",
-        window=None,
+        preparation=Preparation("pad"),
         images_per_study=2,
     )
     (study,) = support.studies

@@ -22,6 +22,7 @@ from ai_core import (
 from ai_core.normal_tail import log_odds
 from mediclip_dicom.database import Base, SupportItem, TaskVersion
 from mediclip_dicom.errors import RateNotReachableError, SupportSetReadError, TaskError
+from mediclip_dicom.imaging import Preparation
 from mediclip_dicom.settings import BackboneSettings
 from mediclip_dicom.tasks import (
     DetectorStore,
@@ -330,8 +331,7 @@ def test_the_ends_of_a_normal_series_are_in_scope_although_none_was_fitted_on(
     support = read_support_set(
         FolderSource(tuple(paths[4 * K :])),
         route=Route("MR"),
-        mode="pad",
-        window=None,
+        preparation=Preparation("pad"),
         images_per_study=4,
     )
     assert detector.score(support.images).in_scope.tolist() == [True] * 4

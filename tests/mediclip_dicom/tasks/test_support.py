@@ -11,6 +11,7 @@ from PIL import Image
 from pydicom import dcmread
 
 from mediclip_dicom.errors import SupportSetReadError
+from mediclip_dicom.imaging import Preparation
 from mediclip_dicom.tasks import FolderSource, Route, SupportSet, read_support_set
 from tests.factories import sources
 from tests.factories.studies import PATIENT_ID, PATIENT_NAME, mr_study, study_uid
@@ -21,8 +22,7 @@ MR_BRAIN = Route("MR", body_part="BRAIN")
 def read(paths: list[Path], **changes: Any) -> SupportSet:
     arguments: dict[str, Any] = {
         "route": MR_BRAIN,
-        "mode": "pad",
-        "window": None,
+        "preparation": Preparation("pad"),
         "images_per_study": 3,
     }
     return read_support_set(FolderSource(tuple(paths)), **(arguments | changes))

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ai_core import Backbone, CorruptDetectorError, WeightsMismatchError, load_backbone
 from mediclip_dicom.database import SupportItem, TaskVersion, TaskVersionState
 from mediclip_dicom.errors import TaskError
-from mediclip_dicom.imaging import Window
+from mediclip_dicom.imaging import Preparation, Window
 from mediclip_dicom.tasks import (
     DetectorStore,
     Fitted,
@@ -49,7 +49,7 @@ def store(
         images=torch.zeros(2, 3, 224, 224),
         groups=(0, 1),
         items=tuple(SupportImage(study_uid(n), f"1.2.{n}", 1, f"{n:064x}") for n in (1, 2)),
-        studies=tuple(SupportStudy((), "pad", None, 1) for _ in (1, 2)),
+        studies=tuple(SupportStudy((), Preparation("pad"), 1) for _ in (1, 2)),
         left_out=(),
     )
     definition = TaskDefinition(name, route or Route("MR", body_part="BRAIN"))
@@ -138,7 +138,7 @@ def test_the_facts_of_a_version_come_back_as_they_were_registered(
     with fitted_sessions() as session:
         assert get_version(session, facts.id) == facts
     definition = TaskDefinition(
-        "windowed", Route("CT", "HEAD", None, "*[ab]*"), Window(center=40.0, width=80.0)
+        "windowed", Route("CT", "HEAD", None, "*[ab]*"), (Window(center=40.0, width=80.0),)
     )
     support = SupportSet(torch.zeros(1, 3, 224, 224), (0,), (), (), ())
     windowed = register_task(fitted_sessions, definition, support=support, fitted=fitted, seed=2)
