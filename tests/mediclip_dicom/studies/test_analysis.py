@@ -196,7 +196,7 @@ def test_a_support_study_is_scored_by_the_images_and_the_rule_that_score_a_new_s
     ]
     assert study.sampled
     images = torch.cat(list(study.batches(4)))
-    found = detector.score(images)
+    found = detector.score(images, series_places=study.series_places())
     peak = study.peak(found.maps, found.scores)
     reading = make_reading(readings, version=fitted_task.registered.version, revision=REVISION)
     assert peak.score == pytest.approx(reading.score, abs=1e-5)
