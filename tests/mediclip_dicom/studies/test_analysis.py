@@ -11,7 +11,7 @@ from pydicom import dcmread
 from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone, Detector, OperatingPoint, Verdict
-from mediclip_dicom.imaging import SourceImage, read_headers
+from mediclip_dicom.imaging import Preparation, SourceImage, read_headers
 from mediclip_dicom.results import Device, ImageReading, Reading, find, write_results
 from mediclip_dicom.studies.analysis import OUT_OF_SCOPE, score_images
 from mediclip_dicom.studies.reading import RevisionInfo, judge, make_reading
