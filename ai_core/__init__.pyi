@@ -57,6 +57,7 @@ from .progress import (
     Progress,
 )
 from .series_smoothing import (
+    series_peak,
     smooth_slice,
 )
 
@@ -101,5 +102,6 @@ __all__ = [
     "normals_needed",
     "preset_names",
     "read_detector_info",
+    "series_peak",
     "smooth_slice",
 ]

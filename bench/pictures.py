@@ -1,13 +1,12 @@
 """Pictures of docs/pictures: one of each kind of result, from synthetic data.
 
-    python bench/pictures.py [--out docs/pictures] [--viewer .viewers/pictures/SEG.png]
+    python bench/pictures.py [--out docs/pictures] [--viewer .viewers/pictures/jump-page.png]
 
-Makes the demonstration's synthetic brains (needs nilearn, as `mediclip-dicom demo` does), registers a
-task on eight of them with the backbone in the box, has the node's own steps read an abnormal one,
+Makes the demonstration's synthetic brains (needs nilearn, as `mediclip-dicom demo` does), registers
+a task on eight of them with the backbone in the box, has the node's own steps read an abnormal one,
 and saves what the node writes or draws: the Secondary Capture, `render --finding 1`, the overview
 of the demonstration, and `reliability.png` of `evaluate` on synthetic thorax slices. OHIF's picture
-is that of `make test-viewers`, which is given by name. All are reduced to a palette, so that the
-page stays small.
+is that of `make test-viewers`, which is given by name. All are made small enough for a page.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from tests.factories.received import receive
 from tests.factories.thorax_ct import thorax_study
 
 K = 8
-WIDEST, COLOURS = 900, 64
+WIDEST, QUALITY = 800, 82
 
 
 def main() -> None:
@@ -54,8 +53,8 @@ def main() -> None:
         draw_node(Path(name), asked.out)
         draw_reliability(Path(name), asked.out)
     if asked.viewer is not None:
-        save(asked.viewer, asked.out / "ohif.png")
-    for path in sorted(asked.out.glob("*.png")):
+        save(asked.viewer, asked.out / "ohif.jpg")
+    for path in sorted(asked.out.iterdir()):
         print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
 
 
@@ -65,7 +64,15 @@ def draw_node(folder: Path, out: Path) -> None:
         {
             "storage": {"root": folder / "node", "min_free_mb": 1},
             "backbone": {"model": "bundled", "weights": "bundled", "device": "cpu"},
-            "results": ["SR", "SEG", "SC"],
+            "destinations": [
+                {
+                    "name": "pacs",
+                    "ae_title": "PACS",
+                    "host": "127.0.0.1",
+                    "port": 104,
+                    "results": ["SR", "SEG", "SC"],
+                }
+            ],
         }
     )
     department = make_department(folder / "department", seed=0, normal=K + 1, abnormal=2)
@@ -101,15 +108,16 @@ def draw_node(folder: Path, out: Path) -> None:
             rows.append(overview_row(study, reading))
             objects = [dcmread(settings.storage.results / path) for path in found.objects]
             captures = [dataset for dataset in objects if dataset.Modality == "OT"]
-            if captures and not (out / "secondary-capture.png").exists():
+            if captures:  # of the last abnormal study in the end
                 Image.fromarray(captures[0].pixel_array).save(folder / "sc.png")
-                save(folder / "sc.png", out / "secondary-capture.png")
+                save(folder / "sc.png", out / "secondary-capture.jpg")
+            if captures and not (folder / "finding.png").exists():
                 config = write_config(settings, folder / "node.toml")
                 command("--config", config, "render", study.study_instance_uid, "--finding", "1",
                         "--out", folder / "finding.png")  # fmt: skip
-                save(folder / "finding.png", out / "finding.png")
+                save(folder / "finding.png", out / "finding.jpg")
     draw_overview(rows, folder / "overview.png", caption="synthetic brains, backbone in the box")
-    save(folder / "overview.png", out / "overview.png")
+    save(folder / "overview.png", out / "overview.jpg")
 
 
 def overview_row(study: DemoStudy, reading: Reading) -> OverviewRow:
@@ -151,13 +159,16 @@ def command(*arguments: object) -> None:
 
 
 def save(source: Path, path: Path) -> None:
-    """Reduce a picture to a palette, at most `WIDEST` pixels wide."""
+    """Save a picture at most `WIDEST` pixels wide, as JPEG or PNG by the name of the file."""
     with Image.open(source) as image:
         picture = image.convert("RGB")
     if picture.width > WIDEST:
         height = round(picture.height * WIDEST / picture.width)
         picture = picture.resize((WIDEST, height), Image.Resampling.LANCZOS)
-    picture.quantize(COLOURS).save(path, optimize=True)
+    if path.suffix == ".jpg":
+        picture.save(path, quality=QUALITY, optimize=True)
+    else:
+        picture.quantize(256).save(path, optimize=True)
 
 
 if __name__ == "__main__":

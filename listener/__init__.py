@@ -7,7 +7,7 @@ Everything that other packages use is exported here; errors other than their bas
 from listener.access import AllowedPeer, PeerLimits, Permission
 from listener.arrivals import Arrivals, StudyActivity
 from listener.contexts import IMAGE_SOP_CLASSES, supported_contexts, transfer_syntaxes
-from listener.encoded_text import EncodedText
+from listener.encoded_text import EncodedText, encoded_texts
 from listener.errors import ListenerError
 from listener.lifecycle import Lifecycle, RepeatingTimer
 from listener.scp import (
@@ -24,16 +24,19 @@ from listener.scu import (
     EchoResult,
     MoveResult,
     Peer,
+    ProbeResult,
     SOPReference,
     StoreAbortedError,
     StoreCategory,
     StoreOutcome,
+    Substitutes,
     decode_report,
     echo,
     find,
     get,
     inflated,
     move,
+    probe,
     request_commitment,
     send_report,
     store,
@@ -79,6 +82,7 @@ __all__ = [
     "Peer",
     "PeerLimits",
     "Permission",
+    "ProbeResult",
     "QuarantinedDataSet",
     "RepeatingTimer",
     "SOPReference",
@@ -92,6 +96,7 @@ __all__ = [
     "StoreOutcome",
     "StoreReceipt",
     "StudyActivity",
+    "Substitutes",
     "TLSFiles",
     "TLSPort",
     "TransferInfo",
@@ -99,12 +104,14 @@ __all__ = [
     "content_digest",
     "decode_report",
     "echo",
+    "encoded_texts",
     "find",
     "get",
     "inflated",
     "move",
     "newest",
     "oldest",
+    "probe",
     "request_commitment",
     "send_report",
     "store",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -46,6 +46,13 @@ def encoded_texts(dataset: Dataset) -> dict[BaseTag, EncodedText]:
     """Return the text attributes of a data set that has just been read, not those of its items.
 
     Text that was decoded before is left out.
+
+    Example:
+        >>> from pydicom import dcmread
+        >>> from pydicom.data import get_testdata_file
+        >>> texts = encoded_texts(dcmread(get_testdata_file("CT_small.dcm", download=False)))
+        >>> texts[0x00100020].value
+        b'1CT1'
     """
     return {
         element.tag: EncodedText(element.tag, vr, element.value)

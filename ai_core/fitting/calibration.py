@@ -80,9 +80,10 @@ the support set holds them all already."""
 HeldOutPlaces = Callable[[int], Tensor]
 """Returns the places of all images of a study along their series, in the order of `HeldOut`."""
 
-StudyScore = Callable[[int, Tensor, Tensor], float]
-"""Makes a study's score from its index, the maps of its images, shape (n, 224, 224), and their
-image scores, shape (n,): for studies that are scored as volumes."""
+StudyScore = Callable[[int, Tensor, Tensor], tuple[float, int]]
+"""Makes a study's score, and the position of the image that has it, from the study's index, the
+maps of its images, shape (n, 224, 224), and their image scores, shape (n,): for studies that are
+scored as volumes."""
 
 
 def choose_folds(studies: int, *, most: int = MOST_FOLDS) -> int:
@@ -165,18 +166,13 @@ def cross_fit(
                     maps.append(found[0])
                 scores.append(found[1])
                 farthest = max(farthest, farthest_distance(encoded.embedding, others))
-            images_scores = torch.cat(scores)
-            raw[-1].append(
-                _Raw(
-                    study=study,
-                    x=log_odds(
-                        aggregate(images_scores.tolist(), method=method)
-                        if study_score is None
-                        else study_score(study, torch.cat(maps), images_scores)
-                    ),
-                    image=int(images_scores.argmax()),
-                )
+            image_scores = torch.cat(scores)
+            score, image = (
+                (aggregate(image_scores.tolist(), method=method), int(image_scores.argmax()))
+                if study_score is None
+                else study_score(study, torch.cat(maps), image_scores)
             )
+            raw[-1].append(_Raw(study=study, x=log_odds(score), image=image))
             progress(FitProgress("calibrate", sum(map(len, raw)), plan.studies))
     scope = fit.scope.widened(farthest)
     return CalibratedHeads(

@@ -13,6 +13,8 @@ from ai_core.errors import PictureError
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
+_TIFF_PHOTOMETRIC, _WHITE_IS_ZERO, _BLACK_IS_ZERO = 262, 0, 1
+
 # Where no window is given and the values are not plain 8 bits, this share of the pixels is cut
 # off at either end: a bright label or a hot pixel then does not darken the anatomy.
 _FALLBACK_PERCENTILES = (0.5, 99.5)
@@ -22,7 +24,9 @@ def read_picture(path: Path) -> npt.NDArray[np.float32]:
     """Decode a picture file.
 
     Eight bits are taken as they are. Deeper grey has no window that would say what is black and
-    white, so it is shown between percentiles, as a DICOM image without a window is.
+    white, so it is shown between percentiles, as a DICOM image without a window is; where 0 is
+    white (a TIFF's WhiteIsZero), it is turned over. Transparent pixels are black, as what is
+    outside of an image is.
 
     Returns:
         (rows, columns, 3) float32 in [0, 1].
@@ -37,10 +41,22 @@ def read_picture(path: Path) -> npt.NDArray[np.float32]:
             upright = ImageOps.exif_transpose(picture)
             if upright.mode.startswith(("I", "F")):
                 grey = between_percentiles(np.asarray(upright)).astype(np.float32)
+                if _is_white_zero(picture):
+                    grey = 1 - grey
                 return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+            if upright.has_transparency_data:
+                upright = Image.alpha_composite(
+                    Image.new("RGBA", upright.size, "black"), upright.convert("RGBA")
+                )
             return np.asarray(upright.convert("RGB")).astype(np.float32) / np.float32(255)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PictureError(f"{path} can't be read as a picture: {error}") from error
+
+
+def _is_white_zero(picture: Image.Image) -> bool:
+    """Whether 0 is white in a TIFF, which Pillow undoes for up to 8 bits only."""
+    tags = getattr(picture, "tag_v2", {})
+    return bool(tags.get(_TIFF_PHOTOMETRIC, _BLACK_IS_ZERO) == _WHITE_IS_ZERO)
 
 
 def between_percentiles(

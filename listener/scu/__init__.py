@@ -13,8 +13,9 @@ from listener.scu.commitment import (
 )
 from listener.scu.deflated import inflated
 from listener.scu.outcome import StoreAbortedError, StoreCategory, StoreOutcome
+from listener.scu.probe import ProbeResult, probe
 from listener.scu.query import Level, MoveResult, find, get, move
-from listener.scu.store import EchoResult, echo, store
+from listener.scu.store import EchoResult, Substitutes, echo, store
 
 __all__ = [
     "CLASS_CONFLICT",
@@ -24,10 +25,12 @@ __all__ = [
     "Level",
     "MoveResult",
     "Peer",
+    "ProbeResult",
     "SOPReference",
     "StoreAbortedError",
     "StoreCategory",
     "StoreOutcome",
+    "Substitutes",
     "associate",
     "decode_report",
     "echo",
@@ -35,6 +38,7 @@ __all__ = [
     "get",
     "inflated",
     "move",
+    "probe",
     "request_commitment",
     "send_report",
     "send_report_over",

@@ -22,15 +22,15 @@ from listener.scu.deflated import inflated
 from listener.scu.outcome import StoreAbortedError, StoreCategory, StoreOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence, Set
     from pathlib import Path
 
     from pynetdicom.association import Association
     from pynetdicom.presentation import PresentationContext
 
 _VERIFICATION = UID("1.2.840.10008.1.1")
-# An association has at most 128 contexts, and a kind may need two.
-_MAX_KINDS = 64
+# An association has at most 128 contexts, a kind may need two, and two may be of substitutes.
+_MAX_KINDS = 63
 _SOP_CLASS_NOT_SUPPORTED = 0x0122
 
 
@@ -49,6 +49,29 @@ class EchoResult:
 
     round_trip_s: float
     total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Substitutes:
+    """Files that go out in the place of others whose SOP class the peer does not accept.
+
+    Attributes:
+        of: SOP class that has substitutes.
+        sop_class_uids: SOP classes of the substitutes, at most two; they are proposed in Explicit
+            VR Little Endian.
+        choose: called with a file and those of the SOP classes that the peer accepts, before
+            anything is sent of the file; returns its substitute, or None to send nothing. An error
+            in it ends the association.
+
+    Example:
+        >>> text_only = Substitutes("1.2.3", ("1.2.4",), lambda path, _: path.with_suffix(".txt"))
+        >>> text_only.choose(Path("report.dcm"), frozenset({"1.2.4"})).name
+        'report.txt'
+    """
+
+    of: str
+    sop_class_uids: tuple[str, ...]
+    choose: Callable[[Path, frozenset[str]], Path | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +114,11 @@ def store(
     paths: Sequence[Path],
     *,
     on_answer: Callable[[StoreOutcome], None] | None = None,
+    substitutes: Substitutes | None = None,
 ) -> tuple[StoreOutcome, ...]:
     """Send Part 10 files by C-STORE as they are encoded, over one association.
 
-    A context is proposed for each pair of SOP class and transfer syntax; more than 64 pairs need
+    A context is proposed for each pair of SOP class and transfer syntax; more than 63 pairs need
     several associations. Deflated files are proposed inflated, too, and are inflated for a peer
     that accepts nothing else. An instance without an accepted context is an outcome, not an error,
     as long as the peer accepts another one.
@@ -104,6 +128,7 @@ def store(
         paths: files; the File Meta Information must have SOP class, SOP instance and syntax.
         on_answer: called with each outcome before the next instance is sent, so that no answer is
             lost if this process is killed; an error in it ends the association.
+        substitutes: sent in the place of instances that the peer accepts no context for.
 
     Returns:
         One outcome per path, in their order.
@@ -130,7 +155,7 @@ def store(
     for kinds in _batches(sorted({item.kind for item in outgoing})):
         batch = [(index, item) for index, item in enumerate(outgoing) if item.kind in kinds]
         try:
-            _store_batch(peer, kinds, batch, outcomes=outcomes)
+            _store_batch(peer, kinds, batch, outcomes=outcomes, substitutes=substitutes)
         except AssociationAbortedError as error:
             raise StoreAbortedError(str(error), outcomes=outcomes.in_order()) from error
         except NoPresentationContextError as error:
@@ -191,8 +216,11 @@ def _store_batch(
     batch: Sequence[tuple[int, _Outgoing]],
     *,
     outcomes: _Outcomes,
+    substitutes: Substitutes | None,
 ) -> None:
     proposed = {(sop_class, one) for sop_class, syntax in kinds for one in _encodings(syntax)}
+    if substitutes is not None and any(sop_class == substitutes.of for sop_class, _ in kinds):
+        proposed |= {(UID(uid), ExplicitVRLittleEndian) for uid in substitutes.sop_class_uids}
     contexts: list[PresentationContext] = [build_context(*each) for each in sorted(proposed)]
     with associate(peer, contexts) as association:
         taken = {
@@ -200,18 +228,36 @@ def _store_batch(
             for context in association.accepted_contexts
         }
         for message_id, (index, item) in enumerate(batch, start=1):
-            usable = [
-                one
-                for one in _encodings(item.transfer_syntax_uid)
-                if (item.sop_class_uid, one) in taken
-            ]
+            usable = _usable(item, taken)
+            sent = item
+            if not usable and (other := _substitute(item, substitutes, taken)) is not None:
+                sent, usable = other, _usable(other, taken)
             if not usable:
-                outcomes.add(index, _no_context(item))
+                outcomes.add(index, _no_context(sent))
                 continue
-            inflate = usable[0] != item.transfer_syntax_uid
-            with inflated(item.path) if inflate else nullcontext(item.path) as path:
-                answer = _send(association, peer, item, path, message_id=message_id % 0xFFFF + 1)
+            inflate = usable[0] != sent.transfer_syntax_uid
+            with inflated(sent.path) if inflate else nullcontext(sent.path) as path:
+                answer = _send(association, peer, sent, path, message_id=message_id % 0xFFFF + 1)
             outcomes.add(index, answer)
+
+
+def _usable(item: _Outgoing, taken: Set[tuple[UID | None, UID]]) -> list[UID]:
+    """Return the transfer syntaxes that a file can be sent in, the preferred one first."""
+    return [
+        one for one in _encodings(item.transfer_syntax_uid) if (item.sop_class_uid, one) in taken
+    ]
+
+
+def _substitute(
+    item: _Outgoing, substitutes: Substitutes | None, taken: Set[tuple[UID | None, UID]]
+) -> _Outgoing | None:
+    if substitutes is None or item.sop_class_uid != substitutes.of:
+        return None
+    accepted = frozenset(
+        uid for uid in substitutes.sop_class_uids if (uid, ExplicitVRLittleEndian) in taken
+    )
+    path = substitutes.choose(item.path, accepted) if accepted else None
+    return None if path is None else _outgoing(path)
 
 
 def _send(

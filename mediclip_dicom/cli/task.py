@@ -1,5 +1,6 @@
 """`mediclip-dicom task`: register, list, show, retire."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,10 +21,10 @@ from mediclip_dicom.cli.options import WindowCommand, get_preset_option, parse_w
 from mediclip_dicom.settings import Crop
 
 if TYPE_CHECKING:
-    from mediclip_dicom.tasks import DecidingStudy, TaskVersionInfo, TaskVersionRow
+    from mediclip_dicom.tasks import DecidingStudy, SupportSet, TaskVersionInfo, TaskVersionRow
 
 OUTDATED = (
-    "calibrated by the rule of version 0.1.0, which it keeps; register the task again for an "
+    "calibrated by the rule of an earlier release, which it keeps; register the task again for an "
     "operating point that holds better"
 )
 
@@ -36,7 +37,7 @@ def register(
     name: Annotated[str, typer.Argument(help="Name of the task, as in brain-mr.")],
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Files or folders of k normal studies: DICOM, or PNG/JPEG pictures."),
+        typer.Argument(help="Files or folders of k normal studies: DICOM, or else pictures."),
     ],
     modality: Annotated[str, typer.Option(help="Modality (0008,0060) that the task reads: MR.")],
     body_part: Annotated[
@@ -80,13 +81,18 @@ def register(
         int | None, typer.Option(help="At most so many images of each study.", min=1)
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of every random draw.")] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Take PNG, JPEG, TIFF and BMP among DICOM, too.")
+    ] = False,
 ) -> None:
     """Register a task from k normal studies: 4 to 32 are usual.
 
     The task is fitted, calibrated on normals that it did not see, and active at once: a running
     node uses it from the next study on. Registering a name again makes a new version and retires
     the one before. The default false-positive rate needs 8 normal studies. Where the studies can't
-    promise the rate asked for, nothing is fitted and the exit code is 3.
+    promise the rate asked for, nothing is fitted and the exit code is 3. Before the fit it shows
+    what was taken and what was left out, and why. Each picture is a study of its own; pictures are
+    taken where the paths hold no DICOM, or with --pictures.
 
     Example: `mediclip-dicom task register brain-mr --modality MR --body-part BRAIN normals/`
     """
@@ -117,6 +123,8 @@ def register(
             paths,
             request,
             backbone=backbone,
+            pictures=pictures,
+            read=_print_support,
             reading_progress=count_progress(progress, "reading studies"),
             fit_progress=fit_progress(progress),
         )
@@ -128,10 +136,6 @@ def register(
         console.print(
             f"each image takes {registered.passes} passes of the backbone, in the fit and in use"
         )
-    for reason, count in registered.left_out:
-        console.print(
-            f"[yellow]left out:[/] {count} files: {escape_markup(reason)}", highlight=False
-        )
     point = registered.version.operating_point
     console.print(
         f"operating point {score_text(point.threshold)}: about {point.false_positive_rate:.1%} of "
@@ -140,6 +144,19 @@ def register(
     deciding = registered.version.calibration.deciding
     if deciding is not None:
         console.print(escape_markup(f"decided by {_deciding_text(deciding)}"), highlight=False)
+
+
+def _print_support(support: "SupportSet") -> None:
+    pictures = f", {support.pictures} of them pictures" if support.pictures else ""
+    console.print(
+        f"taken: {len(support.items)} images of {support.k} normal studies{pictures}",
+        highlight=False,
+    )
+    # Not by their names, in which there may be a patient's.
+    for reason, count in Counter(skipped.reason for skipped in support.left_out).most_common():
+        console.print(
+            f"[yellow]left out:[/] {count} files: {escape_markup(reason)}", highlight=False
+        )
 
 
 @app.command("list")
@@ -173,6 +190,9 @@ def list_tasks(context: typer.Context) -> None:
             local_time(task.active.created_at),
         )
     console.print(table)
+    for task in tasks:
+        if task.active is not None and task.active.info.calibration.outdated:
+            console.print(f"[yellow]{task.name}:[/] {OUTDATED}", highlight=False)
 
 
 @app.command()

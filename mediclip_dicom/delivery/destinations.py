@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from listener import Peer, StoreOutcome, store
+from listener import Peer, StoreOutcome, Substitutes, store
 from mediclip_dicom.delivery.peers import destination_peer
 from mediclip_dicom.settings import Settings
 
@@ -14,7 +14,11 @@ class Destination(Protocol):
     """Port to a system that takes result objects."""
 
     def send(
-        self, paths: Sequence[Path], *, on_answer: Callable[[StoreOutcome], None]
+        self,
+        paths: Sequence[Path],
+        *,
+        on_answer: Callable[[StoreOutcome], None],
+        substitutes: Substitutes | None = None,
     ) -> tuple[StoreOutcome, ...]:
         """Send Part 10 files, and wait for the answer to each.
 
@@ -22,6 +26,7 @@ class Destination(Protocol):
             paths: files of result objects.
             on_answer: called with each answer before the next object goes out, so that an answer
                 is kept when the connection breaks.
+            substitutes: of a SOP class that the destination may not take.
 
         Returns:
             The answers in the order of the files; their status codes are those of PS3.4 B.2.3,
@@ -40,10 +45,14 @@ class DimseDestination:
     peer: Peer
 
     def send(
-        self, paths: Sequence[Path], *, on_answer: Callable[[StoreOutcome], None]
+        self,
+        paths: Sequence[Path],
+        *,
+        on_answer: Callable[[StoreOutcome], None],
+        substitutes: Substitutes | None = None,
     ) -> tuple[StoreOutcome, ...]:
         """Send Part 10 files; see `Destination.send`."""
-        return tuple(store(self.peer, tuple(paths), on_answer=on_answer))
+        return store(self.peer, tuple(paths), on_answer=on_answer, substitutes=substitutes)
 
 
 def open_destination(settings: Settings, name: str) -> Destination:

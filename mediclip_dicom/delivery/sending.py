@@ -2,16 +2,24 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from listener import ListenerError, StoreCategory, StoreOutcome
+from listener import ListenerError, StoreCategory, StoreOutcome, Substitutes
 from listener.errors import NoPresentationContextError
 from mediclip_dicom.database import Delivery, DeliveryState, ResultFile, Run, RunState
 from mediclip_dicom.delivery.destinations import open_destination
 from mediclip_dicom.errors import ConfigError, DeliveryError
+from mediclip_dicom.results import (
+    COMPREHENSIVE_3D_SR,
+    OTHER_REPORT_KINDS,
+    ResultObject,
+    other_report,
+    other_report_uids,
+)
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies import set_run_state
 
@@ -23,6 +31,14 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, DeliveryError):
         return not error.permanent
     return not isinstance(error, NoPresentationContextError | ConfigError)
+
+
+def _has_other_report(session: Session, result: ResultFile, destination: str) -> bool:
+    """Return whether a destination gets the report as another class already."""
+    return result.sop_class_uid == COMPREHENSIVE_3D_SR and any(
+        session.get(Delivery, (uid, destination)) is not None
+        for uid in other_report_uids(result.sop_instance_uid).values()
+    )
 
 
 def _is_for_now(outcome: StoreOutcome) -> bool:
@@ -45,6 +61,8 @@ class Delivering:
             for destination in self._settings.destinations:
                 wanted = [result for result in results if result.kind in destination.results]
                 for result in wanted:
+                    if _has_other_report(session, result, destination.name):
+                        continue
                     key = (result.sop_instance_uid, destination.name)
                     if session.get(Delivery, key) is None:
                         session.add(
@@ -64,7 +82,8 @@ class Delivering:
         """Send the pending results of a run to a destination, over one association.
 
         Each answer is written down when it comes: where the association breaks, or we do, only
-        what has no answer goes out again.
+        what has no answer goes out again. A destination that accepts no Comprehensive 3D SR gets
+        the report as another class; that is written down before it is sent, and stays so.
 
         Raises:
             listener.ListenerError: The destination can't be reached; nothing is given up.
@@ -92,8 +111,19 @@ class Delivering:
             self._note_answer(destination_name, outcome)
             unanswered.discard(outcome.sop_instance_uid)
 
+        uids = {path: uid for uid, path in pending.items()}
+
+        def choose(path: Path, accepted: frozenset[str]) -> Path:
+            other = self._replace_report(destination_name, uids[path], path, accepted)
+            unanswered.discard(uids[path])
+            unanswered.add(other.sop_instance_uid)
+            return other.path
+
+        substitutes = Substitutes(str(COMPREHENSIVE_3D_SR), tuple(OTHER_REPORT_KINDS), choose)
         try:
-            outcomes = destination.send(tuple(pending.values()), on_answer=note)
+            outcomes = destination.send(
+                tuple(pending.values()), on_answer=note, substitutes=substitutes
+            )
         except ListenerError as error:
             self._note_no_answer(destination_name, unanswered, str(error))
             raise
@@ -135,6 +165,47 @@ class Delivering:
                 run.state, run.reason = RunState.FAILED, "a destination did not take every result"
             else:
                 run.state = RunState.DONE
+
+    def _replace_report(
+        self, destination_name: str, uid: str, path: Path, accepted: frozenset[str]
+    ) -> ResultObject:
+        """Make a report of a class that the destination accepts, and plan it instead."""
+        sop_class = next(one for one in OTHER_REPORT_KINDS if one in accepted)
+        other = other_report(path, sop_class)
+        with self._sessions.begin() as session:
+            before = session.get_one(Delivery, (uid, destination_name))
+            if session.get(ResultFile, other.sop_instance_uid) is None:
+                session.add(
+                    ResultFile(
+                        sop_instance_uid=other.sop_instance_uid,
+                        run_id=before.result.run_id,
+                        task_version_id=before.result.task_version_id,
+                        kind=OTHER_REPORT_KINDS[sop_class],
+                        sop_class_uid=sop_class,
+                        series_instance_uid=other.series_instance_uid,
+                        path=str(Path(before.result.path).with_name(other.path.name)),
+                        digest=other.sha256,
+                    )
+                )
+                session.flush()
+            session.add(
+                Delivery(
+                    sop_instance_uid=other.sop_instance_uid,
+                    destination=destination_name,
+                    state=DeliveryState.PENDING,
+                    attempts=before.attempts,
+                    updated_at=datetime.now(UTC),
+                )
+            )
+            session.delete(before)
+        log.info(
+            "report.replaced",
+            destination=destination_name,
+            sop_uid=other.sop_instance_uid,
+            kind=OTHER_REPORT_KINDS[sop_class],
+            reason="the destination accepts no Comprehensive 3D SR",
+        )
+        return other
 
     def _note_answer(self, destination_name: str, outcome: StoreOutcome) -> None:
         with self._sessions.begin() as session:

@@ -3,6 +3,7 @@
 from ai_core.images import PICTURE_SUFFIXES, Box, Mode, Placement, read_picture
 from mediclip_dicom.imaging.boxes import find_boxes
 from mediclip_dicom.imaging.display import Window
+from mediclip_dicom.imaging.files import FileKind, archive_format, file_kind, read_data_set
 from mediclip_dicom.imaging.frames import Frame, iter_frames
 from mediclip_dicom.imaging.geometry_checks import find_contradictions, rounded_position
 from mediclip_dicom.imaging.header import ImageHeader, read_header
@@ -22,6 +23,15 @@ from mediclip_dicom.imaging.series import (
     sample_evenly,
 )
 from mediclip_dicom.imaging.series_places import series_places
+from mediclip_dicom.imaging.smoothed_maps import StudyPeak, move_to, on_source, smoothed_peak
+from mediclip_dicom.imaging.stacks import (
+    FramePlace,
+    FrameStack,
+    PlacedFrame,
+    group_frames,
+    plane_cosines,
+    stack_frames,
+)
 from mediclip_dicom.imaging.windows import WINDOW_NAMES, missing_hounsfield, parse_window
 
 __all__ = [
@@ -30,27 +40,39 @@ __all__ = [
     "PICTURE_SUFFIXES",
     "WINDOW_NAMES",
     "Box",
+    "FileKind",
     "Frame",
+    "FramePlace",
+    "FrameStack",
     "ImageHeader",
     "InputFrame",
     "Mode",
+    "PlacedFrame",
     "Placement",
     "Plane",
     "Preparation",
     "SkippedFile",
     "SourceImage",
+    "StudyPeak",
     "Window",
+    "archive_format",
+    "file_kind",
     "find_boxes",
     "find_contradictions",
+    "group_frames",
     "header_from_json",
     "header_to_json",
     "iter_frames",
     "iter_input_frames",
     "missing_hounsfield",
+    "move_to",
     "not_examination",
+    "on_source",
     "parse_window",
     "place",
     "plane_attribute",
+    "plane_cosines",
+    "read_data_set",
     "read_header",
     "read_headers",
     "read_picture",
@@ -58,4 +80,6 @@ __all__ = [
     "rounded_position",
     "sample_evenly",
     "series_places",
+    "smoothed_peak",
+    "stack_frames",
 ]

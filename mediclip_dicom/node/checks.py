@@ -15,13 +15,20 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import DetectorError
 from ai_core.backbone import BUNDLED
-from listener import ListenerError, echo
+from listener import ListenerError
 from mediclip_dicom.database import connect, is_current, is_known
-from mediclip_dicom.delivery import destination_peer, tls_files
+from mediclip_dicom.delivery import tls_files
 from mediclip_dicom.engine import check_sqlite
 from mediclip_dicom.errors import NodeError
+from mediclip_dicom.node.destination_check import check_destination
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.tasks import DetectorStore, active_tasks, incompatible_versions, open_backbone
+from mediclip_dicom.tasks import (
+    DetectorStore,
+    active_tasks,
+    get_version,
+    incompatible_versions,
+    open_backbone,
+)
 
 
 class CheckState(StrEnum):
@@ -119,10 +126,18 @@ def _database(url: str) -> Finding:
     except SQLAlchemyError as error:
         return _unusable(url, error, setting="url")
     with Session(engine) as session:
-        names = [task.definition.name for task in active_tasks(session)]
-    if not names:
+        versions = [get_version(session, task.version_id) for task in active_tasks(session)]
+    if not versions:
         return CheckState.WARN, f"{_shown(url)}: no active task; see task register --help"
-    return CheckState.OK, f"{_shown(url)}: active tasks {', '.join(names)}"
+    names = ", ".join(version.definition.name for version in versions)
+    found = f"{_shown(url)}: active tasks {names}"
+    outdated = [v.definition.name for v in versions if v.calibration.outdated]
+    if outdated:
+        return CheckState.WARN, (
+            f"{found}; calibrated by the rule of an earlier release, which they keep: "
+            f"{', '.join(outdated)}. Register them again for an operating point that holds better"
+        )
+    return CheckState.OK, found
 
 
 def _workflow_database(url: str) -> Finding:
@@ -215,13 +230,8 @@ def _tls(settings: Settings) -> Finding:
 
 
 def _peer(settings: Settings, name: str) -> Finding:
-    destination = settings.destination(name)
-    answer = echo(destination_peer(settings, destination))
-    return (
-        CheckState.OK,
-        f"{destination.ae_title} at {destination.host}:{destination.port} answers in "
-        f"{answer.round_trip_s * 1000:.0f} ms",
-    )
+    complete, found = check_destination(settings, name)
+    return (CheckState.OK if complete else CheckState.WARN), found
 
 
 def _shown(url: str) -> str:

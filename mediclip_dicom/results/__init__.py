@@ -8,6 +8,12 @@ from mediclip_dicom.results.findings import Finding, Findings, find
 from mediclip_dicom.results.flagged import draw_fused
 from mediclip_dicom.results.identity import derive_uid
 from mediclip_dicom.results.maps import source_map
+from mediclip_dicom.results.other_report import (
+    COMPREHENSIVE_3D_SR,
+    OTHER_REPORT_KINDS,
+    other_report,
+    other_report_uids,
+)
 from mediclip_dicom.results.reading import (
     LEFT_OUT,
     Code,
@@ -16,11 +22,16 @@ from mediclip_dicom.results.reading import (
     Reading,
     StoredMap,
 )
+from mediclip_dicom.results.sop_classes import RESULT_SOP_CLASSES, RESULT_TRANSFER_SYNTAX
 from mediclip_dicom.results.wording import describe_size, describe_slices, sentence
 from mediclip_dicom.results.writing import ResultObject, write_results
 
 __all__ = [
+    "COMPREHENSIVE_3D_SR",
     "LEFT_OUT",
+    "OTHER_REPORT_KINDS",
+    "RESULT_SOP_CLASSES",
+    "RESULT_TRANSFER_SYNTAX",
     "Band",
     "Code",
     "Device",
@@ -41,6 +52,8 @@ __all__ = [
     "draw_fused",
     "find",
     "node_device",
+    "other_report",
+    "other_report_uids",
     "sentence",
     "source_map",
     "write_results",

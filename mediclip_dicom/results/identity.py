@@ -48,6 +48,12 @@ def derive_uid(reading: Reading, *parts: str) -> str:
     return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
 
 
+def derive_class_uid(sop_instance_uid: str, sop_class_uid: str) -> str:
+    """Derive the UID of an object that says the same in another SOP class."""
+    name = f"{sop_instance_uid}\n{sop_class_uid}"
+    return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
+
+
 def series_description(reading: Reading, *, label: str) -> str:
     """Write a Series Description of at most 64 characters, with the warning."""
     rest = f" {label}{_WARNING}"

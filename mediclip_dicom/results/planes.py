@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from copy import copy
 
@@ -10,7 +9,7 @@ from highdicom.spatial import get_volume_positions
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DSfloat
 
-from mediclip_dicom.imaging import ENHANCED_SOP_CLASSES, plane_attribute, rounded_position
+from mediclip_dicom.imaging import group_frames, plane_attribute
 from mediclip_dicom.results.reading import ImageReading
 from mediclip_dicom.results.source import SECONDARY_CAPTURE, read_source, references
 from mediclip_dicom.results.source_text import share_text
@@ -43,37 +42,11 @@ _STACK_KEYWORDS = (
 
 
 def group_by_stack(images: Iterable[ImageReading]) -> dict[str, list[ImageReading]]:
-    """Group scored images that can share a multi-frame result, by a repeatable key.
-
-    Slices of one series, frame of reference, orientation and grid form a stack, in the order
-    given; frames of an enhanced image likewise. Echoes and phases have the same positions, and each
-    makes a stack of its own. An image without a position in a frame of reference forms a stack of
-    one.
-    """
-    groups: dict[str, list[ImageReading]] = {}
-    taken: Counter[tuple[object, ...]] = Counter()
-    for image in images:
-        if image.map is None:
-            continue
-        key = _stack_key(image)
-        if image.plane is not None:
-            place = (key, rounded_position(image.plane.position))
-            taken[place] += 1
-            if taken[place] > 1:
-                key += f" repeat {taken[place]}"
-        groups.setdefault(key, []).append(image)
-    return groups
-
-
-def _stack_key(image: ImageReading) -> str:
-    header, plane = image.header, image.plane
-    if plane is None:
-        return f"{header.sop_instance_uid} {image.frame_number}"
-    whole = header.series_instance_uid
-    if header.sop_class_uid in ENHANCED_SOP_CLASSES:
-        whole = header.sop_instance_uid
-    grid = (header.rows, header.columns, plane.spacing, plane.orientation)
-    return f"{whole} {header.frame_of_reference_uid} {grid}"
+    """Group scored images that can share a multi-frame result, as `imaging.group_frames` does."""
+    scored = [image for image in images if image.map is not None]
+    return {
+        key: [scored[index] for index in members] for key, members in group_frames(scored).items()
+    }
 
 
 class SourcePlanes:

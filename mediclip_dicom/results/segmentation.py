@@ -143,11 +143,24 @@ def _build(series: ResultSeries, layout: Segments) -> tuple[Dataset, FrameSource
     dataset.SegmentsOverlap = "YES" if layout.count > 1 else "NO"
     length = packed_bytes(dataset, len(layout.frames))
     series.finish(dataset, planes, marked[0], key=key, pixel_bytes=length)
-    template = dataset.PerFrameFunctionalGroupsSequence[0]
+    template = _first_frame_groups(dataset)
     groups = tuple(_frame_groups(template, layout))
     del dataset.PerFrameFunctionalGroupsSequence
     _reference_sources(dataset, marked)
     return dataset, FrameSource(groups, layout.masks)
+
+
+def _first_frame_groups(dataset: Dataset) -> Dataset:
+    """Return the functional groups of the first frame, with the identification of its segment.
+
+    highdicom writes that of a lone segment into the groups that all frames share (PS3.3 C.7.6.16).
+    """
+    template: Dataset = dataset.PerFrameFunctionalGroupsSequence[0]
+    shared: Dataset = dataset.SharedFunctionalGroupsSequence[0]
+    identification = shared.pop("SegmentIdentificationSequence", None)
+    if identification is not None:
+        template[identification.tag] = identification
+    return template
 
 
 def _frame_groups(template: Dataset, layout: Segments) -> Iterator[bytes]:

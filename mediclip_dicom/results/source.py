@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from highdicom.sr import CodedConcept
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.valuerep import DA, TM
 
+from mediclip_dicom.imaging import read_data_set
 from mediclip_dicom.results.source_text import hide_text
 
 # SOP class substituted where highdicom rejects the source's own.
@@ -48,6 +48,9 @@ _REGIONS = {
 }
 
 
+_PIXEL_DATA_GROUP = 0x7FE0
+
+
 def read_source(path: Path) -> Dataset:
     """Read a source's attributes without its pixels, type 2 attributes present and well formed.
 
@@ -57,7 +60,7 @@ def read_source(path: Path) -> Dataset:
     Raises:
         OSError: the source is gone.
     """
-    dataset = dcmread(path, stop_before_pixels=True)
+    dataset = read_data_set(path, stop_when=lambda tag, *_: tag.group >= _PIXEL_DATA_GROUP)
     hide_text(dataset)
     for keyword in _TYPE_2:
         if dataset.get(keyword) is None:

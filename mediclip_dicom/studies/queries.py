@@ -5,6 +5,7 @@ Each returns frozen rows, so that nothing that shows them needs the database or 
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import get_args
 
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session, selectinload
@@ -23,6 +24,7 @@ from mediclip_dicom.database import (
     TaskVersion,
 )
 from mediclip_dicom.errors import StudyNotFoundError
+from mediclip_dicom.settings import ResultKind
 from mediclip_dicom.studies.findings import findings_from_json
 from mediclip_dicom.studies.rows import (
     DeliveryRow,
@@ -132,7 +134,11 @@ def newest_reading(session: Session, study_uid: str, *, task: str | None = None)
         raise StudyNotFoundError(f"the task {task} has not read study {study_uid}")
     objects = session.scalars(
         select(ResultFile.path)
-        .where(tuple_(ResultFile.run_id, ResultFile.task_version_id).in_(sources))
+        .where(
+            tuple_(ResultFile.run_id, ResultFile.task_version_id).in_(sources),
+            # A report as another class says the same, for a destination that needs it so.
+            ResultFile.kind.in_(get_args(ResultKind)),
+        )
         .order_by(ResultFile.path)
     )
     return NewestReading(sources, tuple(objects))

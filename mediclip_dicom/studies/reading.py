@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ai_core import OperatingPoint, Verdict, aggregate
 from mediclip_dicom.database import ImageScore, ResultFile, Run, StudyRevision, TaskVersion
-from mediclip_dicom.imaging import Mode, Placement, SourceImage, place
+from mediclip_dicom.imaging import Mode, Placement, SourceImage, place, smoothed_peak
 from mediclip_dicom.results import ImageReading, PreviousReport, Reading, StoredMap, node_device
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.images import revision_images
@@ -109,7 +109,11 @@ def make_reading(
     """
     operating_point = version.operating_point
     # A localizer has no part in the verdict; an image that could not be read keeps it from normal.
-    study = judge((image.score for image in images if not image.left_out), operating_point)
+    study = judge(
+        (image.score for image in images if not image.left_out),
+        operating_point,
+        study_score=_smoothed_score(images) if version.calibration.smoothed else None,
+    )
     return Reading(
         task_name=version.definition.name,
         task_version=version.number,
@@ -132,24 +136,50 @@ def make_reading(
         predecessor=revision.predecessor,
         window=next(iter(version.definition.windows), None),
         p_value_of=operating_point.p_value if operating_point.calibrated else None,
+        smoothed=version.calibration.smoothed,
         images=tuple(images),
     )
 
 
-def judge(scores: Iterable[float | None], operating_point: OperatingPoint) -> StudyVerdict:
-    """Aggregate the image scores of a study and compare the result with the operating point.
+def judge(
+    scores: Iterable[float | None],
+    operating_point: OperatingPoint,
+    *,
+    study_score: float | None = None,
+) -> StudyVerdict:
+    """Compare the score of a study with the operating point.
 
     A study of which an image could not be read is never called normal.
+
+    Args:
+        scores: image scores; None for an image that has none.
+        operating_point: of the task version.
+        study_score: made of the smoothed maps; None aggregates the image scores, as in versions
+            that were calibrated so.
     """
     scores = tuple(scores)
     usable = [score for score in scores if score is not None]
     if not usable:
         return StudyVerdict(Verdict.UNDETERMINED, None, None)
-    study_score = aggregate(usable)
+    if study_score is None:
+        study_score = aggregate(usable)
     verdict = operating_point.verdict(study_score)
     if verdict is Verdict.NORMAL and len(usable) < len(scores):
         verdict = Verdict.UNDETERMINED
     return StudyVerdict(verdict, study_score, operating_point.p_value(study_score))
+
+
+def _smoothed_score(images: Iterable[ImageReading]) -> float | None:
+    """Compute the study score from the maps of the scored frames; None where there are none."""
+    scored = [image for image in images if image.score is not None]
+    if not scored:
+        return None
+    return smoothed_peak(
+        scored,
+        [image.score for image in scored if image.score is not None],
+        read_map=lambda index: scored[index].read_map(),
+        placements=[image.placement for image in scored if image.placement is not None],
+    ).score
 
 
 def _stored_images(

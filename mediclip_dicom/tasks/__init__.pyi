@@ -26,6 +26,7 @@ from .sources import (
     StudyFiles,
     StudySearch,
     StudySource,
+    explain_files,
     read_images,
 )
 from .support import (
@@ -76,6 +77,7 @@ __all__ = [
     "TaskVersionRow",
     "active_tasks",
     "active_version",
+    "explain_files",
     "first_match",
     "fit_task",
     "get_version",

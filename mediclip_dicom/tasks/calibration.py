@@ -50,17 +50,20 @@ class Calibration:
         extrapolated: the rate asked for is below 1 / (k + 1), which counting could not promise.
         deciding: the normal study that decides the operating point; None where it was not
             recorded, or where there is none.
+        smoothed: the study score is the highest pixel of the maps smoothed along the series; else
+            it is the highest image score.
     """
 
     rule: Rule
     folds: int | None = None
     extrapolated: bool = False
     deciding: DecidingStudy | None = None
+    smoothed: bool = False
 
     @property
     def outdated(self) -> bool:
-        """True for a version of the first rule, which a new registration would improve."""
-        return self.rule == "counting"
+        """True for a version of an earlier rule, which a new registration would improve."""
+        return self.rule == "counting" or not self.smoothed
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -77,6 +80,7 @@ class Calibration:
             folds=values.get("folds"),
             extrapolated=values.get("extrapolated", False),
             deciding=None if deciding is None else DecidingStudy(**deciding),
+            smoothed=values.get("smoothed", False),
         )
 
 
@@ -103,4 +107,5 @@ def describe_calibration(
         folds=fit.folds,
         extrapolated=point.threshold_extrapolated,
         deciding=named,
+        smoothed=True,
     )

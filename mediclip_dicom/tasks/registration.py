@@ -101,12 +101,22 @@ def register_from_source(
     *,
     backbone: Backbone,
     reading_progress: Callable[[int, int], None] | None = None,
+    read: Callable[[SupportSet], None] | None = None,
     fit_progress: Callable[[FitProgress], None] | None = None,
 ) -> Registered:
     """Read the support set, fit and calibrate a detector, and make it the active version.
 
     Nothing is stored before everything has worked, and nothing is read before the request is
     known to make sense.
+
+    Args:
+        sessions: of the database.
+        source: holds the normal studies.
+        request: the task.
+        backbone: the frozen backbone.
+        reading_progress: called with (studies read, studies in all).
+        read: called with the support set before anything is fitted.
+        fit_progress: called while the detector is fitted.
 
     Raises:
         TaskError: the request makes no task, or the source holds too few usable normal studies.
@@ -122,6 +132,8 @@ def register_from_source(
         images_per_study=request.images_per_study,
         progress=reading_progress,
     )
+    if read:
+        read(support)
     _check_rate(support.k, request.false_positive_rate, needed=needed)
     fitted = fit_task(
         support,
@@ -154,16 +166,22 @@ def register_from_paths(
     request: TaskRequest,
     *,
     backbone: Backbone,
+    pictures: bool = False,
     reading_progress: Callable[[int, int], None] | None = None,
+    read: Callable[[SupportSet], None] | None = None,
     fit_progress: Callable[[FitProgress], None] | None = None,
 ) -> Registered:
-    """Register a task from the normal studies in files and folders; see `register_from_source`."""
+    """Register a task from the normal studies in files and folders; see `register_from_source`.
+
+    Pictures are taken where the paths hold no DICOM, or with `pictures`.
+    """
     return register_from_source(
         sessions,
-        FolderSource(tuple(paths)),
+        FolderSource(tuple(paths), pictures=pictures),
         request,
         backbone=backbone,
         reading_progress=reading_progress,
+        read=read,
         fit_progress=fit_progress,
     )
 
@@ -206,6 +224,7 @@ def fit_task(
         generator=torch.Generator().manual_seed(seed),
         progress=progress,
         held_out=lambda study: _all_images(support.studies[study], backbone),
+        study_score=lambda study, maps, scores: _peak(support.studies[study], maps, scores),
         series_places=support.series_places,
         held_out_places=(
             None
@@ -221,6 +240,11 @@ def fit_task(
 def _all_images(study: SupportStudy, backbone: Backbone) -> Iterator[torch.Tensor] | None:
     """Return all images of a sampled study: a routine study is judged by all of its images."""
     return study.batches(backbone.batch_size) if study.sampled else None
+
+
+def _peak(study: SupportStudy, maps: torch.Tensor, scores: torch.Tensor) -> tuple[float, int]:
+    peak = study.peak(maps, scores)
+    return peak.score, peak.frame
 
 
 def register_task(

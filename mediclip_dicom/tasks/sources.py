@@ -1,20 +1,22 @@
 """Sources of studies: a port, and its implementation for files and folders."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.misc import is_dicom
 
 from ai_core import PictureError
 from mediclip_dicom.errors import SupportSetReadError, UndecodableFrameError
 from mediclip_dicom.imaging import (
     PICTURE_SUFFIXES,
+    FileKind,
     SkippedFile,
     SourceImage,
+    archive_format,
+    file_kind,
     iter_frames,
     read_headers,
     read_picture,
@@ -23,6 +25,11 @@ from mediclip_dicom.tasks.routing import Route
 
 REPEATED = "the same image as another file"
 NO_IMAGE = "neither DICOM nor a picture"
+EMPTY = "an empty file"
+LOOSE_PICTURE = (
+    "a picture among DICOM files, which may be a logo or a screen shot: name pictures "
+    "apart, or ask for them (--pictures)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,8 @@ class StudySource(Protocol):
         """List the studies with an image that the route matches; pictures match every route.
 
         Raises:
-            SupportSetReadError: the source can't be read.
+            SupportSetReadError: the source can't be read, or holds DICOM images of which the route
+                matches none.
         """
         ...
 
@@ -100,19 +108,25 @@ class FolderSource:
 
     Args:
         paths: files and folders, searched through all their levels.
+        pictures: take pictures, too, where the paths hold DICOM.
     """
 
     paths: tuple[Path, ...]
+    pictures: bool = False
     _found: dict[str, StudyFiles] = field(default_factory=dict, repr=False)
 
     def search(self, route: Route) -> StudySearch:
         """List the studies, DICOM by Study Instance UID and then pictures by path.
 
+        Pictures are taken where the paths hold no DICOM, else only if asked for: a CD has a logo.
+
         Raises:
-            SupportSetReadError: a path does not exist.
+            SupportSetReadError: a path does not exist, or the route matches none of the DICOM
+            images.
         """
         files = find_files(self.paths)
-        dicom = [path for path in files if is_dicom(path)]
+        kinds = {path: file_kind(path) for path in files}
+        dicom = [path for path, kind in kinds.items() if kind.is_dicom]
         images, left_out = _matching_images(dicom, route)
         studies: dict[str, list[SourceImage]] = {}
         for image in images:
@@ -123,12 +137,16 @@ class FolderSource:
             for uid, found in self._found.items()
         ]
         skipped = []
-        for path in sorted({*files} - {*dicom}):
-            if path.suffix.lower() in PICTURE_SUFFIXES:
+        for path, kind in kinds.items():
+            if kind.is_dicom:
+                continue
+            if path.suffix.lower() not in PICTURE_SUFFIXES:
+                skipped.append(SkippedFile(path, _describe_other(path, kind)))
+            elif dicom and not self.pictures:
+                skipped.append(SkippedFile(path, LOOSE_PICTURE))
+            else:
                 self._found[str(path)] = StudyFiles(picture=path)
                 entries.append(StudyEntry(str(path), "", 1))
-            else:
-                skipped.append(SkippedFile(path, NO_IMAGE))
         return StudySearch(tuple(entries), (*skipped, *left_out), len(files))
 
     def preview(self, study: StudyEntry) -> npt.NDArray[np.float32]:
@@ -171,7 +189,31 @@ def read_images(paths: Iterable[Path]) -> tuple[SourceImage, ...]:
     Raises:
         SupportSetReadError: a path does not exist.
     """
-    return read_headers(path for path in find_files(paths) if is_dicom(path))[0]
+    return read_headers(path for path in find_files(paths) if file_kind(path).is_dicom)[0]
+
+
+def explain_files(paths: Iterable[Path]) -> tuple[SkippedFile, ...]:
+    """Say of each file below the paths that is no DICOM image why it is none.
+
+    Raises:
+        SupportSetReadError: a path does not exist.
+    """
+    kinds = {path: file_kind(path) for path in find_files(paths)}
+    other = tuple(
+        SkippedFile(path, _describe_other(path, kind))
+        for path, kind in kinds.items()
+        if not kind.is_dicom
+    )
+    return other + read_headers(path for path, kind in kinds.items() if kind.is_dicom)[1]
+
+
+def _describe_other(path: Path, kind: FileKind) -> str:
+    """Say why a file that is no DICOM has no use, and what to do with it."""
+    if kind is FileKind.EMPTY:
+        return EMPTY
+    if kind is FileKind.ARCHIVE:
+        return f"{archive_format(path)} archive: unpack it and name the folder"
+    return NO_IMAGE
 
 
 def _matching_images(
@@ -180,6 +222,8 @@ def _matching_images(
     """Return the images that the route matches, each SOP instance once, and the other files."""
     images, skipped = read_headers(paths)
     left_out = list(skipped)
+    if images and not any(route.matches(image.header) for image in images):
+        raise SupportSetReadError(_no_match(images, route))
     matching: dict[str, SourceImage] = {}
     for image in images:
         if not route.matches(image.header):
@@ -189,3 +233,24 @@ def _matching_images(
         else:
             matching[image.header.sop_instance_uid] = image
     return list(matching.values()), left_out
+
+
+def _no_match(images: Sequence[SourceImage], route: Route) -> str:
+    """Say which condition of the route excludes all images, where a single one does."""
+    conditions = {
+        "body part": replace(route, body_part=None),
+        "view": replace(route, view=None),
+        "series description": replace(route, series_description=None),
+    }
+    for name, wider in conditions.items():
+        count = sum(wider.matches(image.header) for image in images)
+        if count:
+            hint = f"{count} would match without the {name}"
+            break
+    else:
+        found = sorted({image.header.modality or "none" for image in images})
+        hint = f"their modalities are {', '.join(found)}"
+    return (
+        f"none of {len(images)} DICOM images can be used: the task reads {route}; {hint}. Name "
+        "other studies or other conditions"
+    )

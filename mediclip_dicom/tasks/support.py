@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -16,19 +16,25 @@ from mediclip_dicom.errors import SupportSetReadError, UnsupportedReason
 from mediclip_dicom.imaging import (
     INPUT_SIZE,
     Box,
+    FramePlace,
     InputFrame,
     Placement,
     Preparation,
     SkippedFile,
     SourceImage,
+    StudyPeak,
     find_boxes,
+    find_contradictions,
     iter_input_frames,
+    not_examination,
+    place,
     read_picture,
     sample_evenly,
     series_places,
+    smoothed_peak,
 )
 from mediclip_dicom.tasks.routing import Route
-from mediclip_dicom.tasks.sources import REPEATED, StudyFiles, StudySource
+from mediclip_dicom.tasks.sources import REPEATED, StudySource
 
 ONE_VIEW = Views()
 
@@ -53,18 +59,33 @@ class SupportStudy:
         images: in reading order; empty for a picture file, which is its study's only image.
         preparation: windows, crop and tiles of the task.
         taken: number of its frames in the support set.
+        refused: frames whose headers contradict themselves, by SOP Instance UID and number; no
+            study is judged by them.
+        places: place of each frame along its series, as the analysis of a new study has it.
         boxes: box around the body by SOP Instance UID, where the task crops.
     """
 
     images: tuple[SourceImage, ...]
     preparation: Preparation
     taken: int
+    refused: frozenset[tuple[str, int]] = frozenset()
+    places: Mapping[tuple[str, int], float] = field(default_factory=dict)
     boxes: Mapping[str, Box] = field(default_factory=dict)
+
+    @property
+    def frames(self) -> tuple[FramePlace, ...]:
+        """All frames that a study is judged by, in reading order; none for a picture file."""
+        return tuple(
+            FramePlace(image.header, number)
+            for image in self.images
+            for number in range(1, image.header.number_of_frames + 1)
+            if (image.header.sop_instance_uid, number) not in self.refused
+        )
 
     @property
     def sampled(self) -> bool:
         """Whether the study has more frames than the support set took of it."""
-        return sum(image.header.number_of_frames for image in self.images) > self.taken
+        return len(self.frames) > self.taken
 
     def batches(self, size: int) -> Iterator[torch.Tensor]:
         """Decode all its frames into batches of detector inputs, float32 in [0, 1].
@@ -83,9 +104,34 @@ class SupportStudy:
             for frame in iter_input_frames(
                 self.images, preparation=self.preparation, boxes=self.boxes
             )
+            if (frame.image.header.sop_instance_uid, frame.frame) not in self.refused
         )
         while batch := list(islice(frames, max(1, size // self.preparation.passes))):
             yield torch.cat(batch)
+
+    def peak(self, maps: torch.Tensor, scores: torch.Tensor) -> StudyPeak:
+        """Compute the study score as a new study's is, from all its maps and image scores.
+
+        Args:
+            maps: of its frames in their order, float32, shape (n, 224, 224).
+            scores: image scores, shape (n,).
+        """
+        if not self.images:
+            return StudyPeak(float(scores.max()), int(scores.argmax()))
+        frames = self.frames
+        return smoothed_peak(
+            frames,
+            scores.tolist(),
+            read_map=lambda index: maps[index].numpy(),
+            placements=[
+                place(
+                    frame.header,
+                    mode=self.preparation.mode,
+                    box=self.boxes.get(frame.header.sop_instance_uid),
+                )
+                for frame in frames
+            ],
+        )
 
     def series_places(self) -> torch.Tensor:
         """Return the place of each detector input along its series, NaN where it has none.
@@ -93,12 +139,10 @@ class SupportStudy:
         Returns:
             float32 in [0, 1], shape (frames * views,), in the order of `batches`.
         """
-        places = series_places(image.header for image in self.images)
         return torch.tensor(
             [
-                places.get((image.header.sop_instance_uid, number), math.nan)
-                for image in self.images
-                for number in range(1, image.header.number_of_frames + 1)
+                self.places.get((frame.header.sop_instance_uid, frame.frame_number), math.nan)
+                for frame in self.frames
                 for _ in range(self.preparation.views.count)
             ]
         )
@@ -135,15 +179,18 @@ class SupportSet:
             position: among all frames of a sampled study, else among its images in the set.
         """
         if self.studies[study].sampled:
-            for image in self.studies[study].images:
-                header = image.header
-                if position < header.number_of_frames:
-                    return header.study_instance_uid, header.sop_instance_uid, position + 1
-                position -= header.number_of_frames
+            frame = self.studies[study].frames[position]
+            header = frame.header
+            return header.study_instance_uid, header.sop_instance_uid, frame.frame_number
         groups = self.groups[:: self.views.count]
         own = [item for item, group in zip(self.items, groups, strict=True) if group == study]
         item = own[position]
         return item.study, item.image, item.frame
+
+    @property
+    def pictures(self) -> int:
+        """Number of studies that are a picture file."""
+        return sum(not study.images for study in self.studies)
 
     @property
     def k(self) -> int:
@@ -184,25 +231,32 @@ def read_support_set(
         SupportSetReadError: nothing usable, or a file that can't be decoded.
     """
     found = source.search(route)
-    studies: list[StudyFiles] = []
+    studies: list[SupportStudy] = []
+    unlike: list[SkippedFile] = []
     batches: list[list[_Candidate]] = []
-    boxes: list[Mapping[str, Box]] = []
     for entry in found.studies:
         files = source.fetch(entry)
-        studies.append(files)
-        boxes.append(find_boxes(files.images, preparation))
+        images, refused, no_part = _examined(files.images)
+        unlike += no_part
+        study = SupportStudy(
+            images,
+            preparation,
+            taken=0,
+            refused=refused,
+            places=series_places(image.header for image in files.images),
+            boxes=find_boxes(images, preparation),
+        )
+        studies.append(study)
         batches.append(
             [_read_picture(files.picture, preparation=preparation)]
             if files.picture is not None
-            else _read_study(
-                files.images, preparation=preparation, boxes=boxes[-1], count=images_per_study
-            )
+            else _read_study(study, count=images_per_study)
         )
         if progress:
             progress(len(batches), len(found.studies))
-    usable, refused = _without_blanks_and_repeats(batches)
+    usable, repeated = _without_blanks_and_repeats(batches)
     kept = [batch for batch in usable if batch]
-    left_out = (*found.left_out, *refused)
+    left_out = (*found.left_out, *unlike, *repeated)
     if not kept:
         raise SupportSetReadError(_nothing_usable(found.files, left_out))
     return SupportSet(
@@ -215,8 +269,8 @@ def read_support_set(
         ),
         items=tuple(candidate.item for batch in kept for candidate in batch),
         studies=tuple(
-            SupportStudy(files.images, preparation, taken=len(batch), boxes=own)
-            for files, batch, own in zip(studies, usable, boxes, strict=True)
+            replace(study, taken=len(batch))
+            for study, batch in zip(studies, usable, strict=True)
             if batch
         ),
         left_out=left_out,
@@ -260,23 +314,47 @@ def _without_blanks_and_repeats(
     return kept, left_out
 
 
-def _read_study(
-    images: Sequence[SourceImage],
-    *,
-    preparation: Preparation,
-    boxes: Mapping[str, Box],
-    count: int,
-) -> list[_Candidate]:
-    frames_each = max(1, count // len(images))
-    places = series_places(image.header for image in images)
+def _examined(
+    images: tuple[SourceImage, ...],
+) -> tuple[tuple[SourceImage, ...], frozenset[tuple[str, int]], list[SkippedFile]]:
+    """Leave out of a study all that the analysis of a new study leaves out, too.
+
+    Returns:
+        The images that are part of the examination and have a usable frame, their frames that
+        contradict themselves, and the images left out.
+    """
+    reasons = not_examination(image.header for image in images)
+    contradictions = find_contradictions(image.header for image in images)
+    kept: list[SourceImage] = []
+    left_out: list[SkippedFile] = []
+    for image in images:
+        uid, frames = image.header.sop_instance_uid, image.header.number_of_frames
+        refused = [contradictions.get((uid, number)) for number in range(1, frames + 1)]
+        if uid in reasons:
+            left_out.append(SkippedFile(image.path, f"no part of the examination: {reasons[uid]}"))
+        elif all(refused):
+            left_out.append(SkippedFile(image.path, str(refused[0])))
+        else:
+            kept.append(image)
+    return tuple(kept), frozenset(contradictions), left_out
+
+
+def _read_study(study: SupportStudy, *, count: int) -> list[_Candidate]:
+    if not study.images:
+        return []
+    frames_each = max(1, count // len(study.images))
     candidates = []
-    for image in sample_evenly(images, count):
-        number_of_frames = image.header.number_of_frames
+    for image in sample_evenly(study.images, count):
+        usable = [
+            number
+            for number in range(1, image.header.number_of_frames + 1)
+            if (image.header.sop_instance_uid, number) not in study.refused
+        ]
         wanted = {
-            int(position) + 1
-            for position in (np.arange(frames_each) + 0.5) * number_of_frames / frames_each
+            usable[int(position)]
+            for position in (np.arange(frames_each) + 0.5) * len(usable) / frames_each
         }
-        for frame in iter_input_frames([image], preparation=preparation, boxes=boxes):
+        for frame in iter_input_frames([image], preparation=study.preparation, boxes=study.boxes):
             if frame.frame not in wanted:
                 continue
             pixels = _usable(frame)
@@ -287,8 +365,8 @@ def _read_study(
                 frame=frame.frame,
                 digest=_digest(pixels),
             )
-            place = places.get((header.sop_instance_uid, frame.frame))
-            candidates.append(_Candidate(image.path, torch.from_numpy(pixels), item, place))
+            along = study.places.get((header.sop_instance_uid, frame.frame))
+            candidates.append(_Candidate(image.path, torch.from_numpy(pixels), item, along))
     return candidates
 
 

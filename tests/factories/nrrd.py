@@ -19,7 +19,7 @@ class Volume:
 
     def places(self) -> np.ndarray:
         """Patient coordinates in mm of the voxels that are set, (n, 3)."""
-        return np.argwhere(self.voxels) @ self.directions + self.origin
+        return np.asarray(np.argwhere(self.voxels) @ self.directions + self.origin)
 
 
 def read_nrrd(path: Path) -> Volume:

@@ -45,3 +45,22 @@ def thorax_study(seed: int, *, slices: int, lesion: bool = False) -> Tensor:
         grey = np.clip((units - _WINDOW_CENTER) / _WINDOW_WIDTH + 0.5, 0, 1)
         images.append(F.avg_pool2d(torch.from_numpy(grey)[None].float(), 2)[0])
     return torch.stack(images)[:, None].expand(-1, 3, -1, -1).contiguous()
+
+
+def thorax_lesion(seed: int, *, slices: int) -> np.ndarray:
+    """The share of each pixel that the lesion of `thorax_study` fills, (slices, 224, 224)."""
+    rng = np.random.default_rng(seed)
+    size = 2 * SIDE
+    y, x = np.mgrid[:size, :size] / size * 2 - 1
+    rng.normal(0, 0.02, 4)
+    centre = (
+        rng.choice([-1, 1]) * rng.uniform(0.25, 0.45),
+        rng.uniform(-0.2, 0.2),
+        round(rng.uniform(-0.4, 0.4) * slices / 2) * 2 / slices,
+    )
+    shares = []
+    for index in range(slices):
+        z = index / slices * 2 - 1
+        inside = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2 < 0.012
+        shares.append(inside.reshape(SIDE, 2, SIDE, 2).mean(axis=(1, 3)))
+    return np.stack(shares)

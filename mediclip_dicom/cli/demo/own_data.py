@@ -4,13 +4,18 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from pydicom.misc import is_dicom
 
 from ai_core import PictureError
 from mediclip_dicom.cli.demo.errors import DemoDataError
 from mediclip_dicom.cli.demo.secondary_capture import secondary_capture
 from mediclip_dicom.cli.demo.studies import DemoStudy, Department, Label
-from mediclip_dicom.imaging import PICTURE_SUFFIXES, SourceImage, read_headers, read_picture
+from mediclip_dicom.imaging import (
+    PICTURE_SUFFIXES,
+    SourceImage,
+    file_kind,
+    read_headers,
+    read_picture,
+)
 
 _Study = tuple[SourceImage, ...]
 
@@ -37,7 +42,7 @@ def read_own_data(data: Path, directory: Path, *, seed: int) -> Department:
     for label in labels:
         files = _files(data / label)
         made = _wrapped([p for p in files if _is_picture(p)], directory / label, seed=seed)
-        images, _ = read_headers([*(p for p in files if is_dicom(p)), *made])
+        images, _ = read_headers([*(p for p in files if file_kind(p).is_dicom), *made])
         if not images:
             raise DemoDataError(
                 f"{data / label} holds no DICOM image and no picture "
@@ -70,7 +75,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURE_SUFFIXES and not is_dicom(path)
+    return path.suffix.lower() in PICTURE_SUFFIXES and not file_kind(path).is_dicom
 
 
 def _wrapped(pictures: list[Path], directory: Path, *, seed: int) -> list[Path]:

@@ -21,7 +21,13 @@ from mediclip_dicom.imaging import SourceImage
 from mediclip_dicom.results import ResultObject, find, node_device, write_results
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies import RevisionInfo, compare_findings, make_reading, score_images
-from mediclip_dicom.tasks import DetectorStore, active_version, open_backbone, read_images
+from mediclip_dicom.tasks import (
+    DetectorStore,
+    active_version,
+    explain_files,
+    open_backbone,
+    read_images,
+)
 
 
 def analyze_files(settings: Settings, paths: list[Path], *, task_name: str, out: Path) -> None:
@@ -82,11 +88,16 @@ def _read_one_study(paths: list[Path]) -> tuple[SourceImage, ...]:
     images = read_images(paths)
     studies = {image.header.study_instance_uid for image in images}
     if not images:
-        raise AnalysisError("the paths hold no DICOM image")
+        raise AnalysisError(_no_image(paths))
     if len(studies) > 1:
         raise AnalysisError(f"the paths hold {len(studies)} studies; give one at a time")
     once = {image.header.sop_instance_uid: image for image in reversed(images)}
     return tuple(image for image in images if once[image.header.sop_instance_uid] is image)
+
+
+def _no_image(paths: list[Path]) -> str:
+    reasons = dict.fromkeys(skipped.reason for skipped in explain_files(paths))
+    return "; ".join(("the paths hold no DICOM image", *list(reasons)[:5]))
 
 
 def _digest(images: tuple[SourceImage, ...]) -> str:

@@ -18,6 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ai_core import smooth_slice
+from mediclip_dicom.imaging import move_to, on_source
 from mediclip_dicom.results.findings.levels import Levels
 from mediclip_dicom.results.findings.stacks import Stack
 
@@ -256,21 +257,12 @@ def _neighbour(stack: Stack, index: int, *, of: int) -> FloatMap | None:
     found = image.read_map()
     if image.placement is None:
         return None
-    scale = image.placement.scale
-    moved = tuple(
-        round((there - here) * per_pixel)
-        for there, here, per_pixel in zip(stack.shifts[index], stack.shifts[of], scale, strict=True)
+    (row, column), (own_row, own_column) = stack.shifts[index], stack.shifts[of]
+    return move_to(
+        found,
+        by=(row - own_row, column - own_column),
+        placement=image.placement,
     )
-    return found if moved == (0, 0) else _moved(found, moved)
-
-
-def _moved(values: FloatMap, by: tuple[int, ...]) -> FloatMap:
-    """Move a map by whole pixels; its edge is repeated where nothing is known."""
-    rows, columns = (
-        np.clip(np.arange(length) - step, 0, length - 1)
-        for length, step in zip(values.shape, by, strict=True)
-    )
-    return values[np.ix_(rows, columns)]
 
 
 def _cut(
@@ -306,8 +298,8 @@ def _label(stack: Stack, levels: Levels, index: int) -> tuple[FloatMap, FloatMap
     if not max(crop(smooth).max(), crop(raw).max()) > low:
         empty = np.zeros((image.header.rows, image.header.columns), dtype=np.int32)
         return empty.astype(np.float32), empty.astype(np.float32), empty
-    own = np.clip(image.placement.to_source(raw), 0.0, 1.0)
-    grown = own if smooth is raw else np.clip(image.placement.to_source(smooth), 0.0, 1.0)
+    own = on_source(raw, image.placement)
+    grown = own if smooth is raw else on_source(smooth, image.placement)
     seeds = grown if levels.smoothed else own
     # Maps are float32: a pixel at the operating point is not above it, whatever a double says.
     values = np.where(own > np.float32(levels.own), np.maximum(own, grown), own)

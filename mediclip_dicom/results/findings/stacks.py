@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from mediclip_dicom.results.planes import group_by_stack
+from mediclip_dicom.imaging import plane_cosines, stack_frames
 from mediclip_dicom.results.reading import ImageReading
-
-LARGEST_GAP = 2.5
-"""Distance across which neighbours still touch, in median distances: one missing slice is bridged,
-two are not."""
-
-SAME_PLACE_MM = 0.01
-"""Distance along the normal at which two frames are in the same place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +54,7 @@ class Stack:
         plane = self.images[index].plane
         if plane is None:
             return None
-        along_row, along_column = _cosines(plane.orientation)
+        along_row, along_column = plane_cosines(plane.orientation)
         place = (
             np.asarray(plane.position, dtype=np.float64)
             + along_row * plane.spacing[1] * column
@@ -73,57 +65,14 @@ class Stack:
 
 def stacks_of(images: Sequence[ImageReading]) -> tuple[Stack, ...]:
     """Sort the scored frames of a reading into stacks; frames that were not scored are gaps."""
-    stacks: list[Stack] = []
-    for key, members in group_by_stack(images).items():
-        stacks += _stacks(key, members)
-    return tuple(stacks)
-
-
-def _stacks(key: str, members: Sequence[ImageReading]) -> Iterator[Stack]:
-    """Make the stack of a group, or one of each frame where no two have a distance."""
-    first = members[0].plane
-    if first is None or len(members) == 1:
-        yield _single(key, members[0])
-        return
-    along_row, along_column = _cosines(first.orientation)
-    normal = np.cross(along_row, along_column)
-    positions = np.array([_position(image) for image in members])
-    order = np.argsort(positions @ normal, kind="stable")
-    positions = positions[order]
-    distances = np.diff(positions @ normal)
-    if not (distances > SAME_PLACE_MM).any():
-        for image in members:
-            yield _single(f"{key} {image.header.sop_instance_uid} {image.frame_number}", image)
-        return
-    usual = float(np.median(distances[distances > SAME_PLACE_MM]))
-    touching = distances <= LARGEST_GAP * usual
-    half = np.where(touching, distances, usual) / 2
-    offsets = positions - positions[0]
-    yield Stack(
-        key=key,
-        images=tuple(members[int(number)] for number in order),
-        touching=tuple(bool(touch) for touch in touching),
-        thickness=tuple(float(t) for t in np.r_[usual / 2, half] + np.r_[half, usual / 2]),
-        shifts=tuple(
-            (
-                float(offset @ along_column) / first.spacing[0],
-                float(offset @ along_row) / first.spacing[1],
-            )
-            for offset in offsets
-        ),
+    scored = [image for image in images if image.map is not None]
+    return tuple(
+        Stack(
+            key=stack.key,
+            images=tuple(scored[index] for index in stack.order),
+            touching=stack.touching,
+            thickness=stack.thickness,
+            shifts=stack.shifts,
+        )
+        for stack in stack_frames(scored)
     )
-
-
-def _single(key: str, image: ImageReading) -> Stack:
-    return Stack(key, (image,), (), (), ((0.0, 0.0),))
-
-
-def _position(image: ImageReading) -> tuple[float, ...]:
-    return (0.0, 0.0, 0.0) if image.plane is None else image.plane.position
-
-
-def _cosines(
-    orientation: Sequence[float],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    axes = np.asarray(orientation, dtype=np.float64)
-    return axes[:3], axes[3:]

@@ -129,9 +129,9 @@ def test_scores_of_different_heads_are_brought_to_one_scale(images, tiny_backbon
 def test_a_study_may_be_scored_as_a_volume(images, tiny_backbone):
     seen: dict[int, tuple[int, ...]] = {}
 
-    def mean_of_maps(study: int, maps: Tensor, scores: Tensor) -> float:
+    def mean_of_maps(study: int, maps: Tensor, scores: Tensor) -> tuple[float, int]:
         seen[study] = (*maps.shape, len(scores))
-        return float(maps.mean())
+        return float(maps.mean()), 1 if study == 8 else 0
 
     fit = fit_calibrated(
         images,
@@ -142,6 +142,7 @@ def test_a_study_may_be_scored_as_a_volume(images, tiny_backbone):
         study_score=mean_of_maps,
     )
     assert seen == dict.fromkeys((3, 5, 8, 9), (2, 224, 224, 2))
+    assert [normal.image for normal in fit.normals] == [0, 0, 1, 0]
     plain = fit_calibrated(
         images, GROUPS, backbone=tiny_backbone, preset=POOLED, generator=seeded(5)
     )
@@ -313,3 +314,18 @@ def test_identical_pictures_make_an_operating_point(k, tiny_backbone):
     assert all(0 < point.p_value(score) <= 1 for score in fit.normal_scores)
     scores = fit.detector.score(torch.cat([same[:1], textured(2, seed=10)])).scores.tolist()
     assert all(0 < point.p_value(score) <= 1 for score in scores)
+
+
+@pytest.mark.parametrize("k", range(2, 8))
+def test_few_pictures_promise_what_counting_can_and_flag_something_at_that_rate(k, tiny_backbone):
+    normals = textured(k, seed=50 + k)
+    fit = fit_calibrated(
+        normals, range(k), backbone=tiny_backbone, preset=POOLED, generator=seeded(k)
+    )
+    assert len(fit.normal_scores) == k
+    lowest = OperatingPoint(fit.normal_scores, 1 / (k + 1))
+    assert lowest.calibrated
+    assert lowest.threshold is not None
+    assert lowest.verdict(1.0) is Verdict.ABNORMAL
+    assert lowest.verdict(min(fit.normal_scores)) is Verdict.NORMAL
+    assert not OperatingPoint(fit.normal_scores, 0.9 / (k + 1)).calibrated

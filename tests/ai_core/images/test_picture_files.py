@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from ai_core.errors import PictureError
@@ -39,6 +40,33 @@ def test_a_palette_and_transparency_are_resolved(tmp_path: Path) -> None:
     colour.convert("RGBA").save(tmp_path / "alpha.png")
     for name in ("palette.png", "alpha.png"):
         np.testing.assert_allclose(read_picture(tmp_path / name)[0, 0] * 255, (10, 200, 30))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_the_colour_of_transparent_pixels_does_not_appear(tmp_path: Path, mode: str) -> None:
+    grey = np.rint(RAMP * 200).astype(np.uint8)
+    opaque = np.tile(np.arange(100) < 60, (60, 1))
+    picture = Image.fromarray(np.where(opaque, grey, 255).astype(np.uint8))
+    path = tmp_path / "cut_out.png"
+    if mode == "P":
+        palette = Image.fromarray(np.where(opaque, grey, 201).astype(np.uint8), mode="P")
+        palette.putpalette([shade for value in range(256) for shade in (value, value, 255 - value)])
+        palette.save(path, transparency=201)
+        assert (read_picture(path)[:, 60:] == 0).all()
+        assert (read_picture(path)[:, :60, 2] > 0).all()
+        return
+    picture.putalpha(Image.fromarray((opaque * 255).astype(np.uint8)))
+    picture.convert(mode).save(path)
+    np.testing.assert_allclose(read_picture(path)[..., 0] * 255, grey * opaque, atol=1e-4)
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_tiff_in_which_zero_is_white_is_no_negative(tmp_path: Path, depth: type) -> None:
+    path = tmp_path / "white_is_zero.tif"
+    largest = np.iinfo(depth).max
+    stored: np.ndarray = np.rint((1 - RAMP) * largest).astype(depth)
+    tifffile.imwrite(path, stored, photometric="miniswhite")
+    np.testing.assert_allclose(read_picture(path)[..., 0], RAMP, atol=0.01)
 
 
 def test_a_turned_photograph_is_upright(tmp_path: Path) -> None:

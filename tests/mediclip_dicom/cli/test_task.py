@@ -1,6 +1,7 @@
 """`mediclip-dicom task`: teach the node, and see what it was taught."""
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,6 +129,28 @@ def test_pictures_are_taken_and_their_names_are_not_repeated(
     assert "2 images of 2 normal studies" in said.text
 
 
+def test_what_was_taken_and_left_out_is_shown_before_the_fit(
+    cli: Cli, config: Path, normals: Path, tmp_path: Path, smallest: str
+) -> None:
+    """Shown although nothing was fitted: so few studies can't promise the rate."""
+    cd = tmp_path / "cd"
+    shutil.copytree(normals, cd / "DICOM")
+    for name in ("LOGO.PNG", "splash.jpg"):
+        Image.new("RGB", (60, 40), (200, 10, 10)).save(cd / name)
+    shutil.make_archive(str(cd / "viewer"), "zip", normals)
+    register = ("--config", config, "task", "register", "head", cd, "--modality", "MR")
+    refused = cli(*register, "--preset", smallest, "--false-positive-rate", "0.001")
+    assert refused.code == 3
+    assert re.search(r"taken: \d+ images of \d+ normal studies left out", refused.text)
+    assert "2 files: a picture among DICOM files" in refused.text
+    assert "1 files: zip archive: unpack it and name the folder" in refused.text
+    assert "LOGO" not in refused.text, "a file's name may be a patient's"
+    none = cli(*register, "--preset", smallest, "--series", "*NO SUCH*")
+    assert none.code == 1
+    assert "would match without the series description" in none.text
+    assert "taken:" not in none.text
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -207,3 +230,11 @@ def test_every_version_is_shown_with_its_own_facts(
     assert "99" in second
     assert "register the task again" in second
     assert "register the task again" not in first
+    # the second is the active one
+    assert "register the task again" in cli("--config", task_config, "task", "list").text
+
+
+def test_a_list_of_tasks_calibrated_by_the_rule_of_today_asks_for_nothing(
+    cli: Cli, task_config: Path
+) -> None:
+    assert "register the task again" not in cli("--config", task_config, "task", "list").text

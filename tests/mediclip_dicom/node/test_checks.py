@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,14 @@ from sqlalchemy.orm import Session, sessionmaker
 from mediclip_dicom.database import TaskVersion, connect, open_database
 from mediclip_dicom.node import CheckResult, CheckState, check_node
 from mediclip_dicom.settings import DestinationSettings, PeerSettings, Settings
+from tests.factories.nodes import COMPREHENSIVE_3D_SR, SEGMENTATION
 from tests.factories.servers import port_of, start_server
+from tests.factories.sources import CT
 from tests.factories.tasks import TASK
+
+VERIFICATION = "1.2.840.10008.1.1"
+COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
+ENHANCED_SR = "1.2.840.10008.5.1.4.1.1.88.22"
 
 
 def changed(settings: Settings, section: str, **values: object) -> Settings:
@@ -30,10 +37,66 @@ def checked(settings: Settings) -> dict[str, CheckResult]:
 @pytest.fixture
 def peer_port() -> Iterator[int]:
     ae = AE("ARCHIVE")
-    ae.add_supported_context("1.2.840.10008.1.1")
+    for sop_class in (VERIFICATION, COMPREHENSIVE_3D_SR, SEGMENTATION):
+        ae.add_supported_context(sop_class)
     server = start_server(ae)
     yield port_of(server)
     server.shutdown()
+
+
+@contextmanager
+def peer_that_takes(*sop_classes: str) -> Iterator[int]:
+    ae = AE("ARCHIVE")
+    for sop_class in sop_classes:
+        ae.add_supported_context(sop_class)
+    server = start_server(ae)
+    yield port_of(server)
+    server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("accepted", "state", "words", "not_said"),
+    [
+        ((VERIFICATION, COMPREHENSIVE_3D_SR, SEGMENTATION), "ok", ["takes SR, SEG"], "refuses"),
+        (
+            (VERIFICATION, ENHANCED_SR, SEGMENTATION),
+            "ok",
+            ["takes SR as Enhanced SR Storage, SEG"],
+            "refuses",
+        ),
+        (
+            (VERIFICATION, COMPREHENSIVE_SR, ENHANCED_SR),
+            "warn",
+            ["takes SR as Comprehensive SR Storage", "refuses SEG (Segmentation Storage)"],
+            "3D",
+        ),
+        (
+            (COMPREHENSIVE_3D_SR, SEGMENTATION),
+            "warn",
+            ["does not accept C-ECHO", "takes SR, SEG"],
+            "refuses",
+        ),
+        (
+            (VERIFICATION,),
+            "fail",
+            [
+                "refuses SR (Comprehensive 3D SR Storage, Comprehensive SR Storage, Enhanced SR",
+                "SEG (Segmentation Storage)",
+            ],
+            "takes",
+        ),
+        ((CT,), "fail", ["accepts none of the proposed contexts"], "takes"),
+    ],
+)
+def test_the_results_that_a_peer_refuses_are_named(
+    accepted: tuple[str, ...], state: str, words: list[str], not_said: str, settings: Settings
+) -> None:
+    with peer_that_takes(*accepted) as port:
+        result = checked(with_peer(settings, port))["peer archive"]
+    assert result.state == state
+    for part in words:
+        assert part in result.found
+    assert not_said not in result.found
 
 
 def with_peer(settings: Settings, port: int) -> Settings:
@@ -168,6 +231,17 @@ def test_a_backbone_that_did_not_fit_the_tasks_fails(
     assert result.state is CheckState.FAIL
     assert f"{TASK} version 1" in result.found
     assert "register" in result.found
+
+
+def test_a_task_calibrated_by_an_earlier_rule_is_to_be_registered_again(
+    node_settings: Settings, fitted_sessions: sessionmaker[Session]
+) -> None:
+    assert "Register" not in checked(node_settings)["database"].found
+    with fitted_sessions.begin() as session:
+        session.execute(update(TaskVersion).values(calibration={"rule": "tail", "folds": 2}))
+    result = checked(node_settings)["database"]
+    assert result.state is CheckState.WARN
+    assert f"earlier release, which they keep: {TASK}. Register them again" in result.found
 
 
 def test_other_blocks_than_the_tasks_were_fitted_on_fail(node_settings: Settings) -> None:

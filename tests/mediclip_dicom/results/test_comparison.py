@@ -12,8 +12,11 @@ from pydicom import dcmread
 
 from mediclip_dicom.results import Device, Findings, NormalPatch, Reading, find, write_results
 from mediclip_dicom.results.comparison import patch_box
+from mediclip_dicom.settings import ResultKind
 from tests.factories import sources
 from tests.factories.readings import image_readings, make_reading
+
+KINDS: tuple[ResultKind, ...] = ("SC",)
 
 OTHER_STUDY, OTHER_IMAGE = "1.2.826.0.1.3680043.9.1", "1.2.826.0.1.3680043.9.1.7"
 
@@ -64,11 +67,11 @@ def test_the_picture_shows_the_normal_patch_and_names_no_other_patient(
         reading,
         device=device,
         directory=tmp_path / "out",
-        kinds=("SC",),
+        kinds=KINDS,
         findings=compared(reading, patch(1)),
     )
     plain = write_results(
-        reading, device=device, directory=tmp_path / "plain", kinds=("SC",), findings=find(reading)
+        reading, device=device, directory=tmp_path / "plain", kinds=KINDS, findings=find(reading)
     )
     (shown,) = (dcmread(result.path) for result in objects if result.kind == "SC")
     (before,) = (dcmread(result.path) for result in plain if result.kind == "SC")
@@ -91,7 +94,7 @@ def test_a_pair_is_drawn_for_each_finding_of_the_image_up_to_three(
             reading,
             device=device,
             directory=tmp_path / str(count),
-            kinds=("SC",),
+            kinds=KINDS,
             findings=dataclasses.replace(
                 with_second(reading), compared=tuple(patch(n + 1) for n in range(count))
             ),
@@ -137,7 +140,7 @@ def test_a_picture_that_was_not_kept_is_said_in_its_place(
         reading,
         device=device,
         directory=tmp_path / "out",
-        kinds=("SC",),
+        kinds=KINDS,
         findings=compared(reading, patch(1, picture=None)),
     )
     (shown,) = (dcmread(result.path) for result in objects if result.kind == "SC")

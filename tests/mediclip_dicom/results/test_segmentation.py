@@ -251,3 +251,20 @@ def test_regions_that_are_counted_only_have_one_segment_together(
     areas = [int(mask.sum()) for mask in seg.pixel_array]
     assert areas[:10] == sorted(areas[:10], reverse=True)
     assert areas[10] == sum(20 * (12 + number) for number in range(4))
+
+
+@pytest.mark.parametrize("slices", [1, 3])
+def test_a_lone_finding_that_reaches_no_higher_band_gets_its_segment(
+    tmp_path: Path, device: Device, dciodvfy_errors: Validator, slices: int
+) -> None:
+    """An object of one segment holds its identification where frames of several have it."""
+    paths = sources.mr_series(tmp_path, rows=64, columns=64)[:slices]
+    images = [reading for path in paths for reading in image_readings(path)]
+    found = np.full((224, 224), 0.1, dtype=np.float32)
+    found[60:120, 70:130] = 0.55
+    reading = make_reading([dataclasses.replace(image, map=found) for image in images])
+    objects = write_results(reading, device=device, directory=tmp_path / "out")
+    assert [dciodvfy_errors(result.path) for result in objects] == [[], []]
+    (seg,) = segmentations(objects)
+    assert [segment.SegmentLabel for segment in seg.SegmentSequence] == ["Finding 1"]
+    assert seg.pixel_array.reshape(slices, 64, 64).any(axis=(1, 2)).all()

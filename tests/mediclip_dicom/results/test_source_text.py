@@ -13,6 +13,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
+from pydicom.uid import ImplicitVRLittleEndian
 
 from listener import EncodedText
 from mediclip_dicom.errors import ResultWriteError
@@ -101,7 +102,9 @@ def encoded(dataset: Dataset, keyword: str) -> bytes | None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("value", VALUES.values(), ids=list(VALUES))
-def test_text_of_every_attribute_is_carried_byte_for_byte(value, tmp_path, device):
+def test_text_of_every_attribute_is_carried_byte_for_byte(
+    value: bytes, tmp_path: Path, device: Device
+) -> None:
     dataset = source(tmp_path)
     for keyword in TEXT:
         dataset.add(text(keyword, value))
@@ -116,7 +119,9 @@ def test_text_of_every_attribute_is_carried_byte_for_byte(value, tmp_path, devic
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("declared", CHARACTER_SETS.values(), ids=list(CHARACTER_SETS))
-def test_the_declared_character_set_goes_with_the_text(declared, tmp_path, device):
+def test_the_declared_character_set_goes_with_the_text(
+    declared: str | list[str] | None, tmp_path: Path, device: Device
+) -> None:
     dataset = source(tmp_path, character_set=declared)
     dataset.add(text("PatientName", "M\u00fcller".encode("latin-1") + b"^\xe4"))
     before = dcmread(sources.write(dataset, tmp_path / "x.dcm")).get("SpecificCharacterSet")
@@ -126,7 +131,9 @@ def test_the_declared_character_set_goes_with_the_text(declared, tmp_path, devic
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_text_in_items_that_results_copy_is_carried_with_its_own_character_set(tmp_path, device):
+def test_text_in_items_that_results_copy_is_carried_with_its_own_character_set(
+    tmp_path: Path, device: Device
+) -> None:
     dataset = source(tmp_path)
     request = Dataset()
     request.SpecificCharacterSet = "ISO_IR 144"
@@ -157,7 +164,9 @@ def test_text_in_items_that_results_copy_is_carried_with_its_own_character_set(t
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("value", [b"A\\B", b"\xff\xfe", b"1.5m", b"70,5", b"\\", b"??"])
-def test_an_illegal_value_of_any_other_attribute_is_no_obstacle(value, tmp_path, device):
+def test_an_illegal_value_of_any_other_attribute_is_no_obstacle(
+    value: bytes, tmp_path: Path, device: Device
+) -> None:
     dataset = source(tmp_path)
     for keyword in STRINGS:
         tag = tag_for_keyword(keyword)
@@ -169,17 +178,17 @@ def test_an_illegal_value_of_any_other_attribute_is_no_obstacle(value, tmp_path,
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_text_too_long_for_its_result_is_left_empty(tmp_path, device):
+def test_a_text_too_long_for_its_result_is_left_empty(tmp_path: Path, device: Device) -> None:
     dataset = source(tmp_path)
     dataset.add(text("PatientName", b"N" * 70_000))
-    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2"
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     for result in written(dataset, tmp_path, device):
         assert not result.PatientName
         assert result.PatientID == "TEST-1"
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_odd_text_is_written_the_same_at_a_repeat(tmp_path, device):
+def test_odd_text_is_written_the_same_at_a_repeat(tmp_path: Path, device: Device) -> None:
     dataset = source(tmp_path)
     dataset.add(text("PatientName", b"M\xfcller\\B"))
     written(dataset, tmp_path, device)
@@ -192,7 +201,9 @@ def results_in(folder: Path) -> Iterator[Path]:
     return (folder / "results").glob("*.dcm")
 
 
-def test_a_full_disk_is_told_as_one(tmp_path, device, monkeypatch):
+def test_a_full_disk_is_told_as_one(
+    tmp_path: Path, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -201,7 +212,7 @@ def test_a_full_disk_is_told_as_one(tmp_path, device, monkeypatch):
         written(source(tmp_path), tmp_path, device)
 
 
-def test_a_source_that_is_gone_is_told_as_one(tmp_path, device):
+def test_a_source_that_is_gone_is_told_as_one(tmp_path: Path, device: Device) -> None:
     path = sources.mr_series(tmp_path)[0]
     reading = make_reading(image_readings(path))
     path.unlink()
@@ -210,8 +221,8 @@ def test_a_source_that_is_gone_is_told_as_one(tmp_path, device):
 
 
 def test_a_fault_of_the_program_is_told_with_its_place_and_not_as_the_disks(
-    tmp_path, device, monkeypatch
-):
+    tmp_path: Path, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object, **__: object) -> None:
         raise TypeError("Doe^John is no name")
 

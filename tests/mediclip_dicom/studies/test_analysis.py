@@ -1,19 +1,21 @@
 """Scores, maps and verdict of a small study by a fitted task."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pydicom import dcmread
 from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone, Detector, OperatingPoint, Verdict
-from mediclip_dicom.imaging import SourceImage, read_headers
-from mediclip_dicom.results import Device, ImageReading, Reading, write_results
+from mediclip_dicom.imaging import Preparation, SourceImage, read_headers
+from mediclip_dicom.results import Device, ImageReading, Reading, find, write_results
 from mediclip_dicom.studies.analysis import OUT_OF_SCOPE, score_images
 from mediclip_dicom.studies.reading import RevisionInfo, judge, make_reading
-from mediclip_dicom.tasks import DetectorStore
+from mediclip_dicom.tasks import DetectorStore, FolderSource, Route, read_support_set
 from tests.factories import modalities
 from tests.factories.modalities import change
 from tests.factories.studies import mr_study, study_uid
@@ -86,7 +88,17 @@ def test_a_study_becomes_a_reading_with_a_score_and_a_map_for_every_slice(
         assert image.score <= anomaly_map.max() <= 1
         assert image.placement is not None
         assert (image.placement.rows, image.placement.columns) == (48, 64)
-    assert reading.score == max(image.score for image in reading.images if image.score)
+    first, middle, last = (image.read_map() for image in reading.images)
+    smoothed = (
+        0.75 * first + 0.25 * middle,
+        0.25 * first + 0.5 * middle + 0.25 * last,
+        0.25 * middle + 0.75 * last,
+    )
+    placement = reading.images[0].placement
+    assert placement is not None
+    highest = max(float(placement.to_source(one.astype(np.float32)).max()) for one in smoothed)
+    assert reading.smoothed
+    assert reading.score == pytest.approx(highest, abs=1e-6)
     assert reading.study_instance_uid == study_uid(30)
 
 
@@ -104,6 +116,91 @@ def test_a_reading_says_by_what_and_on_what_it_was_made(
     assert reading.operating_point == version.operating_point.threshold
     assert (reading.revision, reading.study_content_digest) == (2, "ab" * 32)
     assert reading.finished_at == REVISION.analysed_at
+
+
+def test_a_version_calibrated_on_image_scores_keeps_their_maximum(
+    detector: Detector, fitted_task: FittedTask, tmp_path: Path
+) -> None:
+    images = scored(images_of(mr_study(tmp_path, 36)), detector, fitted_task, tmp_path / "maps.npy")
+    version = fitted_task.registered.version
+    before = replace(version, calibration=replace(version.calibration, smoothed=False))
+    assert before.calibration.outdated
+    reading = make_reading(images, version=before, revision=REVISION)
+    assert not reading.smoothed
+    assert reading.score == max(image.score for image in images if image.score is not None)
+
+
+def test_findings_and_verdict_agree_at_every_operating_point(
+    detector: Detector, fitted_task: FittedTask, tmp_path: Path
+) -> None:
+    paths = mr_study(tmp_path, 37, slices=5)
+    images = scored(images_of(paths), detector, fitted_task, tmp_path / "maps.npy")
+    version = fitted_task.registered.version
+    score = make_reading(images, version=version, revision=REVISION).score
+    assert score is not None
+    below = float(np.nextafter(np.float32(score), np.float32(0)))
+    for threshold, found in ((below, True), (score, False)):
+        point = OperatingPoint((threshold,) * 4, 0.25, "counting")
+        reading = make_reading(
+            images, version=replace(version, operating_point=point), revision=REVISION
+        )
+        assert (reading.verdict == Verdict.ABNORMAL) is found
+        assert bool(find(reading).reported) is found
+        # the regions themselves, whatever the verdict
+        assert bool(find(replace(reading, verdict="abnormal")).reported) is found
+
+
+@pytest.mark.parametrize("slices", [1, 2])
+def test_a_study_with_fewer_images_than_the_calibrated_ones_has_a_verdict(
+    slices: int,
+    detector: Detector,
+    fitted_task: FittedTask,
+    backbone: Backbone,
+    tmp_path: Path,
+) -> None:
+    paths = mr_study(tmp_path, 39, slices=slices)
+    reading = reading_of(paths, detector, fitted_task, backbone, tmp_path)
+    point = fitted_task.registered.version.operating_point
+    scores = [image.score for image in reading.images if image.score is not None]
+    assert len(scores) == slices
+    assert reading.score is not None
+    # one slice has no neighbour to be averaged with
+    assert reading.score == scores[0] if slices == 1 else reading.score < max(scores)
+    assert reading.verdict == point.verdict(reading.score)
+    assert reading.verdict != Verdict.UNDETERMINED
+    assert reading.p_value == point.p_value(reading.score)
+
+
+def test_a_support_study_is_scored_by_the_images_and_the_rule_that_score_a_new_study(
+    detector: Detector, fitted_task: FittedTask, tmp_path: Path
+) -> None:
+    paths = mr_study(tmp_path / "study", 40, slices=7)
+    change(paths[0], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    change(paths[3], ImageOrientationPatient=[1, 0, 0, 1, 0, 0])  # no plane has such axes
+    readings = scored(images_of(paths), detector, fitted_task, tmp_path / "maps.npy")
+    support = read_support_set(
+        FolderSource((tmp_path / "study",)),
+        route=Route("MR"),
+        preparation=Preparation("pad"),
+        images_per_study=2,
+    )
+    (study,) = support.studies
+    judged = [image for image in readings if image.score is not None]
+    assert [(f.header.sop_instance_uid, f.frame_number) for f in study.frames] == [
+        image.frame_key for image in judged
+    ]
+    assert len(judged) == 5
+    assert sorted(str(skipped.path) for skipped in support.left_out) == [
+        str(paths[0]),
+        str(paths[3]),
+    ]
+    assert study.sampled
+    images = torch.cat(list(study.batches(4)))
+    found = detector.score(images, series_places=study.series_places())
+    peak = study.peak(found.maps, found.scores)
+    reading = make_reading(readings, version=fitted_task.registered.version, revision=REVISION)
+    assert peak.score == pytest.approx(reading.score, abs=1e-5)
+    assert support.image_at(0, peak.frame)[1] in {image.header.sop_instance_uid for image in judged}
 
 
 def test_a_lesion_scores_above_every_normal_and_its_place_is_marked(
@@ -249,3 +346,29 @@ def test_a_slice_whose_header_contradicts_itself_is_left_out_and_the_report_says
     report = write_results(reading, device=device, directory=tmp_path / "out")[-1].path
     text = dcmread(report).to_json()
     assert f"Not analysed (1), {skipped[0]}: {dcmread(paths[1]).SOPInstanceUID}" in text
+
+
+def test_a_slice_is_scored_by_its_place_along_the_series_and_not_by_the_order_of_files(
+    detector: Detector, fitted_task: FittedTask, tmp_path: Path
+) -> None:
+    images = images_of(mr_study(tmp_path, 33))
+    shuffled = (images[2], images[0], images[1])
+    found = {
+        reading.source.header.sop_instance_uid: reading.score
+        for reading in scored(images, detector, fitted_task, tmp_path / "maps.npy", batch_size=1)
+    }
+    again = scored(shuffled, detector, fitted_task, tmp_path / "shuffled.npy", batch_size=1)
+    assert {one.source.header.sop_instance_uid: one.score for one in again} == found
+    first, last = (dcmread(images[n].path).ImagePositionPatient for n in (0, 2))
+    change(images[0].path, ImagePositionPatient=list(last))
+    change(images[2].path, ImagePositionPatient=list(first))
+    moved = scored(
+        images_of([image.path for image in images]),
+        detector,
+        fitted_task,
+        tmp_path / "moved.npy",
+        batch_size=1,
+    )
+    by_uid = {one.source.header.sop_instance_uid: one.score for one in moved}
+    assert by_uid[images[1].header.sop_instance_uid] == found[images[1].header.sop_instance_uid]
+    assert by_uid[images[0].header.sop_instance_uid] != found[images[0].header.sop_instance_uid]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom import dcmread
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, sessionmaker
@@ -173,7 +174,7 @@ def test_files_that_were_not_used_are_counted_by_reason(
     for number in (1, 2):
         mr_study(folder, number, slices=1)
         sources.computed_radiograph(folder, series=number)
-    (folder / "notes.txt").write_text("")
+    (folder / "notes.txt").write_text("normal studies")
     registered = register_from_paths(
         sessions,
         [folder],
@@ -250,6 +251,17 @@ def test_a_registration_that_is_broken_off_leaves_the_database_as_it_was(
     assert rows(fitted_sessions) == before
 
 
+def test_identical_pictures_count_as_one_study_and_are_refused(
+    sessions: sessionmaker[Session], tmp_path: Path, backbone: Backbone
+) -> None:
+    noise = np.random.default_rng(3).integers(0, 255, (64, 64), dtype=np.uint8)
+    for number in range(6):
+        Image.fromarray(noise).save(tmp_path / f"{number}.png")
+    with pytest.raises(TaskError, match="at least 2 normal studies, and 1 was given"):
+        register_from_paths(sessions, [tmp_path], request_for(), backbone=backbone)
+    assert rows(sessions) == 0
+
+
 def test_pictures_without_any_structure_are_refused(
     sessions: sessionmaker[Session], tmp_path: Path, backbone: Backbone
 ) -> None:
@@ -282,9 +294,11 @@ def test_a_normal_study_is_calibrated_on_all_its_images_and_not_only_on_those_fi
     plain = register_from_paths(
         sessions, paths, request_for(images_per_study=1), backbone=backbone
     ).version.operating_point
-    # The third of four slices is the one that the support set takes; the first stands apart.
-    bright = mr_study(tmp_path / "bright", 0, slices=4, lesion=True)[0]
-    shutil.copy(bright, paths[0])
+    # The third of four slices is the one that the support set takes; the first two stand apart,
+    # since a slice alone would be averaged with its neighbour.
+    bright = mr_study(tmp_path / "bright", 0, slices=4, lesion=True)
+    for number in range(2):
+        shutil.copy(bright[number], paths[number])
     unusual = register_from_paths(
         sessions, paths, request_for(images_per_study=1), backbone=backbone
     ).version.operating_point

@@ -153,10 +153,12 @@ def test_blank_slices_are_left_out_and_the_rest_is_used(tmp_path: Path) -> None:
 def test_nothing_usable_says_why(tmp_path: Path) -> None:
     sources.computed_radiograph(tmp_path)
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(SupportSetReadError, match="none of 2 files") as caught:
+    with pytest.raises(SupportSetReadError, match="none of 1 DICOM images") as caught:
         read([tmp_path])
-    assert "the task reads MR, body part BRAIN" in str(caught.value)
-    assert "neither DICOM nor a picture" in str(caught.value)
+    assert "the task reads MR, body part BRAIN; their modalities are CR" in str(caught.value)
+    with pytest.raises(SupportSetReadError, match="none of 1 files can be used") as caught:
+        read([tmp_path / "notes.txt"])
+    assert "an empty file" in str(caught.value)
 
 
 def test_an_empty_folder_says_what_to_name(tmp_path: Path) -> None:
@@ -188,9 +190,8 @@ def test_a_broken_dicom_image_is_named_without_its_patient(tmp_path: Path) -> No
 
 
 def test_reading_reports_how_far_it_is(tmp_path: Path) -> None:
-    for number in range(2):
+    for number in range(3):
         mr_study(tmp_path, number)
-    picture(tmp_path / "normal.png", seed=1)
     seen: list[tuple[int, int]] = []
     read([tmp_path], progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
