@@ -28,6 +28,7 @@ from ai_core.model import FoldHeads, Head, restore_head
 from ai_core.operating_point import Aggregate
 from ai_core.presets import DEFAULT, Preset
 from ai_core.progress import Progress, silent
+from ai_core.scope import ImageFacts, ScopeAnswer, describe_images
 from ai_core.storage import pack, tensors_sha256, unpack
 
 
@@ -42,6 +43,9 @@ class Scores:
             a threshold exactly where the image score does.
         in_scope: whether an image is of the kind that the detector was fitted on, bool on the
             CPU, shape (N,); the score of one that is not means nothing.
+        unlike: kind of statistics by which an image is out of scope: "content" (patch tokens),
+            "grey levels" or "shape" (of the foreground, and its orientation); None for one in
+            scope.
 
     Example:
         >>> import torch
@@ -58,6 +62,7 @@ class Scores:
     maps: Tensor
     scores: Tensor
     in_scope: Tensor
+    unlike: tuple[str | None, ...] = ()
 
 
 class Detector:
@@ -158,7 +163,9 @@ class Detector:
         check_images(images)
         step = batch_size or self._backbone.batch_size
         parts = [
-            self.score_encoded(self._backbone.encode(batch, precision=self.info.precision))
+            self.score_encoded(
+                self._backbone.encode(batch, precision=self.info.precision), images=batch
+            )
             for batch in (images[at : at + step] for at in range(0, len(images), step))
         ]
         if not parts:
@@ -171,25 +178,31 @@ class Detector:
             maps=torch.cat([part.maps for part in parts]),
             scores=torch.cat([part.scores for part in parts]),
             in_scope=torch.cat([part.in_scope for part in parts]),
+            unlike=tuple(kind for part in parts for kind in part.unlike),
         )
 
     @torch.no_grad()
-    def score_encoded(self, encoded: Encoded) -> Scores:
-        """Score images that the backbone has already encoded, at least one."""
-        maps, scores = self.score_tokens(encoded.tokens)
-        return Scores(maps=maps, scores=scores, in_scope=self.in_scope(encoded.embedding))
-
-    @torch.no_grad()
-    def in_scope(self, embedding: Tensor) -> Tensor:
-        """Return whether images are of the kind that the detector was fitted on.
+    def score_encoded(self, encoded: Encoded, *, images: Tensor) -> Scores:
+        """Score images that the backbone has already encoded, at least one.
 
         Args:
-            embedding: as `Encoded.embedding`, shape (N, embed_dim).
-
-        Returns:
-            bool on the CPU, shape (N,).
+            encoded: the backbone's output for the images.
+            images: the images themselves; the scope guard looks at their grey levels and shapes.
         """
-        return self._head.scope.contains(embedding)
+        maps, scores = self.score_tokens(encoded.tokens)
+        answer = self.judge_scope(
+            describe_images(images, tokens=encoded.tokens, embedding=encoded.embedding)
+        )
+        return Scores(maps=maps, scores=scores, in_scope=answer.in_scope, unlike=answer.unlike)
+
+    @torch.no_grad()
+    def judge_scope(self, facts: ImageFacts) -> ScopeAnswer:
+        """Judge whether images are of the kind that the detector was fitted on.
+
+        Args:
+            facts: of the images, by `describe_images`.
+        """
+        return self._head.scope.judge(facts)
 
     @torch.no_grad()
     def score_tokens(self, tokens: Tensor) -> tuple[Tensor, Tensor]:

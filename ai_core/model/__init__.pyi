@@ -12,6 +12,7 @@ from .free_text import (
 from .head import (
     FoldHeads,
     Head,
+    Scope,
     restore_head,
 )
 from .losses import (
@@ -30,9 +31,7 @@ from .prompts import (
     TextTower,
 )
 from .scope import (
-    Scope,
-    farthest_distance,
-    fit_scope,
+    EmbeddingScope,
 )
 from .settings import (
     Fusion,
@@ -42,6 +41,7 @@ from .settings import (
 
 __all__ = [
     "Adapters",
+    "EmbeddingScope",
     "FoldHeads",
     "FreeTextVectors",
     "FrozenProjection",
@@ -56,9 +56,7 @@ __all__ = [
     "TextTower",
     "coreset",
     "distances_to_bank",
-    "farthest_distance",
     "fit_patch_bank",
-    "fit_scope",
     "fuse",
     "join_blocks",
     "make_text_vectors",
