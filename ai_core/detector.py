@@ -24,7 +24,7 @@ from ai_core.fitting import (
     train_head,
     with_blend,
 )
-from ai_core.image_score import merge_scope, merge_views, score_tokens
+from ai_core.image_score import merge_reasons, merge_scope, merge_views, score_tokens
 from ai_core.images import (
     IMAGE_SIZE,
     Views,
@@ -37,6 +37,7 @@ from ai_core.model import FoldHeads, Head, NearestPatches, restore_head
 from ai_core.operating_point import Aggregate
 from ai_core.presets import DEFAULT, Preset
 from ai_core.progress import Progress, silent
+from ai_core.scope import ImageFacts, ScopeAnswer, describe_images
 from ai_core.storage import pack, tensors_sha256, unpack
 
 ONE_VIEW = Views()
@@ -54,6 +55,9 @@ class Scores:
             a threshold exactly where the image score does.
         in_scope: whether an image is of the kind that the detector was fitted on, bool on the
             CPU, shape (N,); the score of one that is not means nothing.
+        unlike: kind of statistics by which an image is out of scope: "content" (patch tokens),
+            "grey levels" or "shape" (of the foreground, and its orientation); None for one in
+            scope.
 
     Example:
         >>> import torch
@@ -70,6 +74,7 @@ class Scores:
     maps: Tensor
     scores: Tensor
     in_scope: Tensor
+    unlike: tuple[str | None, ...] = ()
 
 
 class Detector:
@@ -199,6 +204,7 @@ class Detector:
         parts = [
             self.score_encoded(
                 self._backbone.encode(images[at : at + step], precision=self.info.precision),
+                images=images[at : at + step],
                 series_places=None if series_places is None else series_places[at : at + step],
             )
             for at in range(0, len(images), step)
@@ -218,25 +224,34 @@ class Detector:
             maps=maps,
             scores=scores,
             in_scope=merge_scope(torch.cat([part.in_scope for part in parts]), views=views),
+            unlike=merge_reasons([kind for part in parts for kind in part.unlike], views=views),
         )
 
     @torch.no_grad()
-    def score_encoded(self, encoded: Encoded, *, series_places: Tensor | None = None) -> Scores:
-        """Score images that the backbone has already encoded, at least one."""
-        maps, scores = self.score_tokens(encoded.tokens, series_places=series_places)
-        return Scores(maps=maps, scores=scores, in_scope=self.in_scope(encoded.embedding))
-
-    @torch.no_grad()
-    def in_scope(self, embedding: Tensor) -> Tensor:
-        """Return whether images are of the kind that the detector was fitted on.
+    def score_encoded(
+        self, encoded: Encoded, *, images: Tensor, series_places: Tensor | None = None
+    ) -> Scores:
+        """Score images that the backbone has already encoded, at least one.
 
         Args:
-            embedding: as `Encoded.embedding`, shape (N, embed_dim).
-
-        Returns:
-            bool on the CPU, shape (N,).
+            encoded: the backbone's output for the images.
+            images: the images themselves; the scope guard looks at their grey levels and shapes.
+            series_places: place of each image along its series, as in `score`.
         """
-        return self._head.scope.contains(embedding)
+        maps, scores = self.score_tokens(encoded.tokens, series_places=series_places)
+        answer = self.judge_scope(
+            describe_images(images, tokens=encoded.tokens, embedding=encoded.embedding)
+        )
+        return Scores(maps=maps, scores=scores, in_scope=answer.in_scope, unlike=answer.unlike)
+
+    @torch.no_grad()
+    def judge_scope(self, facts: ImageFacts) -> ScopeAnswer:
+        """Judge whether images are of the kind that the detector was fitted on.
+
+        Args:
+            facts: of the images, by `describe_images`.
+        """
+        return self._head.scope.judge(facts)
 
     @torch.no_grad()
     def score_tokens(

@@ -252,6 +252,22 @@ def merge_scope(in_scope: Tensor, *, views: Views) -> Tensor:
     return in_scope.view(-1, views.count).float().mean(1) > 0.5
 
 
+def merge_reasons(unlike: Sequence[str | None], *, views: Views) -> tuple[str | None, ...]:
+    """Return by which kind of statistics each image is out of scope; None for one in scope.
+
+    Of views that disagree the first that is out of scope names the kind.
+
+    Args:
+        unlike: of all views, in the order of `merge_scope`'s.
+        views: the views of an image.
+    """
+    merged: list[str | None] = []
+    for at in range(0, len(unlike), views.count):
+        kinds = [kind for kind in unlike[at : at + views.count] if kind is not None]
+        merged.append(kinds[0] if 2 * len(kinds) >= views.count else None)
+    return tuple(merged)
+
+
 def _at_pixels(patches: Tensor, *, side: int) -> Tensor:
     grid = math.isqrt(patches.shape[1])
     maps = patches.view(-1, 1, grid, grid)

@@ -37,7 +37,7 @@ IMAGES_PER_STUDY = 12
 def score(detector: Detector, number: int, *, slices: int, lesion: bool) -> float:
     """The study score: the highest pixel of the smoothed maps, as in the node."""
     images = thorax_study(number, slices=slices, lesion=lesion)
-    return series_peak(detector.score(images).maps.numpy())[0]
+    return series_peak(list(detector.score(images).maps.numpy()))[0]
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def main() -> None:
             preset=get_preset(asked.preset),
             generator=torch.Generator().manual_seed(seed),
             held_out=lambda n, studies=studies: studies[n].split(8),  # type: ignore[misc]
-            study_score=lambda _study, maps, _scores: series_peak(maps.numpy()),
+            study_score=lambda _study, maps, _scores: series_peak(list(maps.numpy())),
         )
         seconds = time.perf_counter() - began
         point = OperatingPoint(fit.normal_scores, 0.5)

@@ -223,7 +223,7 @@ def _measure(fitted: Fitted, tested: _Tested, *, device: torch.device, report: R
     return _Measured(
         scores=scores,
         highest=highest,
-        in_scope=fitted.in_scope(tested.tokens.embedding.to(device)).cpu().numpy(),
+        in_scope=fitted.in_scope(tested.tokens.facts).numpy(),
         maps=maps,
         examples=examples,
         seconds=seconds,

@@ -17,15 +17,16 @@ from torch import Tensor
 from ai_core.backbone import Backbone, Encoded
 from ai_core.errors import CalibrationError
 from ai_core.fitting.blend import with_blend
-from ai_core.fitting.fit import make_pool, support_bank, support_scope, train_head
+from ai_core.fitting.fit import fit_guard, make_pool, support_bank, train_head
 from ai_core.fitting.support import Support, encode_images, prepare_support
 from ai_core.image_score import merge_views, score_held_out
 from ai_core.images import Views, check_support
-from ai_core.model import FoldHeads, Head, PatchBank, farthest_distance
+from ai_core.model import FoldHeads, Head, PatchBank
 from ai_core.normal_tail import log_odds, to_score
 from ai_core.operating_point import Aggregate, aggregate
 from ai_core.presets import Preset
 from ai_core.progress import FitProgress, Progress
+from ai_core.scope import ImageFacts, describe_images
 
 MOST_FOLDS = 3
 """Folds, and so heads, at most, unless another number is asked for."""
@@ -144,13 +145,11 @@ def cross_fit(
         preset=preset,
     )
     raw: list[list[_Raw]] = []
-    farthest = 0.0
     for fold in range(plan.count):
         raw.append([])
         for study in plan.studies_of(fold):
-            others = plan.support.part(plan.support.groups != study).encoded.embedding
             maps, scores = [], []
-            for encoded, places in _encoded_study(fit, study, held_out, held_out_places):
+            for encoded, places, facts in _encoded_study(fit, study, held_out, held_out_places):
                 found = merge_views(
                     *score_held_out(
                         heads[fold],
@@ -165,7 +164,8 @@ def cross_fit(
                 if study_score is not None:
                     maps.append(found[0])
                 scores.append(found[1])
-                farthest = max(farthest, farthest_distance(encoded.embedding, others))
+                if facts is not None:
+                    fit.guard.add(study, facts)
             image_scores = torch.cat(scores)
             score, image = (
                 (aggregate(image_scores.tolist(), method=method), int(image_scores.argmax()))
@@ -174,10 +174,10 @@ def cross_fit(
             )
             raw[-1].append(_Raw(study=study, x=log_odds(score), image=image))
             progress(FitProgress("calibrate", sum(map(len, raw)), plan.studies))
-    scope = fit.scope.widened(farthest)
+    scope = fit.guard.finish()
     return CalibratedHeads(
         heads=FoldHeads(tuple(replace(head, scope=scope) for head in heads)),
-        normals=_on_one_scale(raw),
+        normals=_on_one_scale([_stopped_as_highest(fold, fit.guard.stops) for fold in raw]),
     )
 
 
@@ -188,6 +188,15 @@ class _Raw:
     study: int
     x: float
     image: int
+
+
+def _stopped_as_highest(fold: Sequence[_Raw], stops: Callable[[int], bool]) -> list[_Raw]:
+    """Count a normal study that the scope guard stops as the highest of its fold.
+
+    It will not be called normal, so it belongs to the false-positive budget.
+    """
+    highest = max(one.x for one in fold)
+    return [replace(one, x=highest) if stops(one.study) else one for one in fold]
 
 
 def _on_one_scale(by_fold: Sequence[Sequence[_Raw]]) -> tuple[NormalScore, ...]:
@@ -294,7 +303,10 @@ class _Fit:
             progress=progress,
         )
 
-        self.scope = support_scope(plan.support, self._pool)
+        self.guard = fit_guard(
+            plan.support, self._pool, preset=preset, backbone=backbone, generator=generator
+        )
+        self._scope = self.guard.finish()  # of no account: the heads get the last one
         self._bank: PatchBank | None = support_bank(
             plan.support, preset=preset, generator=generator
         )
@@ -302,7 +314,7 @@ class _Fit:
     def head(self, without: int) -> Head:
         """Fit a head on every fold but one, with the patch bank of all of them."""
         plan = self.plan
-        head = train_head(
+        return train_head(
             plan.support.part(plan.folds != without),
             pool=None if self._pool is None else self._pool.without(without),
             backbone=self.backbone,
@@ -310,29 +322,29 @@ class _Fit:
             generator=self.generator,
             progress=_named(self.progress, f"cross-fit {without + 1}/{plan.count}"),
             patch_bank=self._bank,
+            scope=self._scope,
         )
-        if self._pool is None:
-            # nothing synthetic is at hand for all studies: the widest of the heads' own limits
-            limit = torch.maximum(self.scope.limit, head.scope.limit)
-            self.scope = replace(self.scope, limit=limit)
-        return head
 
 
 def _encoded_study(
     fit: _Fit, study: int, held_out: HeldOut | None, held_out_places: HeldOutPlaces | None
-) -> Iterator[tuple[Encoded, Tensor | None]]:
-    """Yield a study's encoded images, batch by batch, with their places along the series."""
+) -> Iterator[tuple[Encoded, Tensor | None, ImageFacts | None]]:
+    """Yield a study's encoded images, batch by batch, with their places along the series.
+
+    The facts are those of images that the scope guard was not fitted on.
+    """
     batches = held_out(study) if held_out is not None else None
     if batches is None:
         own = fit.plan.support.part(fit.plan.support.groups == study)
-        yield own.encoded, own.series_places
+        yield own.encoded, own.series_places, None
         return
     places = None if held_out_places is None else held_out_places(study)
     done = 0
     for batch in batches:
         end = done + len(batch)
         encoded = encode_images(batch, backbone=fit.backbone)
-        yield encoded, None if places is None else places[done:end]
+        facts = describe_images(batch, tokens=encoded.tokens, embedding=encoded.embedding)
+        yield encoded, None if places is None else places[done:end], facts
         done = end
 
 

@@ -7,12 +7,16 @@ from ai_core.backbone import Backbone
 from ai_core.fitting.pool import Pool, build_pool, prefetch, support_order
 from ai_core.fitting.support import Support
 from ai_core.fitting.trainer import Trainer
-from ai_core.model import Head, PatchBank, Scope, fit_patch_bank, fit_scope
+from ai_core.model import Head, PatchBank, Scope, fit_patch_bank
 from ai_core.presets import Preset
 from ai_core.progress import FitProgress, Progress, silent
+from ai_core.scope import GuardFit
 
 STREAM_IMAGES = 64
 """Fresh synthetic images that are held at once where nothing is pooled."""
+
+GUARD_ANOMALIES = 32
+"""Synthetic anomalies, at least, that the scope guard leaves in scope where nothing is pooled."""
 
 
 def make_pool(
@@ -49,6 +53,7 @@ def make_pool(
         label_side=preset.training.loss_side,
         generator=generator,
         progress=progress,
+        described=True,
     )
 
 
@@ -61,6 +66,7 @@ def train_head(
     generator: torch.Generator,
     progress: Progress = silent,
     patch_bank: PatchBank | None = None,
+    scope: Scope | None = None,
 ) -> Head:
     """Fit a head on a pool of cached features, or on fresh images where there is none.
 
@@ -73,6 +79,7 @@ def train_head(
         progress: called now and then.
         patch_bank: that several heads share; by default one is filled from the support set, where
             the preset keeps one.
+        scope: that several heads share; by default one is fitted to the support set.
     """
     if pool is None:
         return train_on_stream(
@@ -82,6 +89,7 @@ def train_head(
             generator=generator,
             progress=progress,
             patch_bank=patch_bank,
+            scope=scope,
         )
     return train_on_pool(
         pool,
@@ -91,6 +99,7 @@ def train_head(
         generator=generator,
         progress=progress,
         patch_bank=patch_bank,
+        scope=scope,
     )
 
 
@@ -103,6 +112,7 @@ def train_on_pool(
     generator: torch.Generator,
     progress: Progress = silent,
     patch_bank: PatchBank | None = None,
+    scope: Scope | None = None,
 ) -> Head:
     """Fit a head on cached features alone; no image passes the tower.
 
@@ -113,11 +123,14 @@ def train_on_pool(
         preset: says how.
         generator: draws the start and the batches.
         progress: called now and then.
-        patch_bank: as in `train_head`.
+        patch_bank, scope: as in `train_head`.
     """
     training = preset.training
     trainer = Trainer(backbone, preset, normal_tokens=support.encoded.tokens, generator=generator)
-    scope = support_scope(support, pool)
+    scope = (
+        scope
+        or fit_guard(support, pool, preset=preset, backbone=backbone, generator=generator).finish()
+    )
     patch_bank = patch_bank or support_bank(support, preset=preset, generator=generator)
     if not trainer.learns:
         return trainer.finish(scope, patch_bank)
@@ -144,6 +157,7 @@ def train_on_stream(
     generator: torch.Generator,
     progress: Progress = silent,
     patch_bank: PatchBank | None = None,
+    scope: Scope | None = None,
 ) -> Head:
     """Fit a head on synthetic images that are each seen once, as the authors do.
 
@@ -155,16 +169,19 @@ def train_on_stream(
         preset: says how.
         generator: the source of every draw.
         progress: called now and then.
-        patch_bank: as in `train_head`.
+        patch_bank, scope: as in `train_head`.
     """
     training = preset.training
     trainer = Trainer(backbone, preset, normal_tokens=support.encoded.tokens, generator=generator)
     patch_bank = patch_bank or support_bank(support, preset=preset, generator=generator)
+    scope = (
+        scope
+        or fit_guard(support, None, preset=preset, backbone=backbone, generator=generator).finish()
+    )
     if not trainer.learns:
-        return trainer.finish(support_scope(support, None), patch_bank)
+        return trainer.finish(scope, patch_bank)
     k = len(support)
     one_fold = torch.zeros(k, dtype=torch.int64)
-    scope: Scope | None = None
     updates, done = training.epochs * -(-k // training.batch), 0
     average_from = round(updates * (1 - training.average_last))
     held = max(STREAM_IMAGES // k, 1)
@@ -181,7 +198,6 @@ def train_on_stream(
         for first in range(0, training.epochs, held)
     )
     for pool in prefetch(pools, device=backbone.device):
-        scope = scope or support_scope(support, pool)
         for epoch in torch.split(torch.arange(len(pool)), k):
             for positions in torch.split(epoch, training.batch):
                 loss = trainer.update(*pool.batch(positions))
@@ -189,16 +205,50 @@ def train_on_stream(
                 if training.average_last and done > average_from:
                     trainer.accumulate_average()
         progress(FitProgress("train", done, updates, float(loss)))
-    return trainer.finish(scope or support_scope(support, None), patch_bank)
+    return trainer.finish(scope, patch_bank)
 
 
-def support_scope(support: Support, pool: Pool | None) -> Scope:
-    """Fit the scope of a support set, with the synthetic anomalies of its pool if there is one."""
-    return fit_scope(
-        support.encoded.embedding,
+def fit_guard(
+    support: Support,
+    pool: Pool | None,
+    *,
+    preset: Preset,
+    backbone: Backbone,
+    generator: torch.Generator,
+) -> GuardFit:
+    """Fit the scope guard of a support set.
+
+    It draws by a generator of its own, of the same seed, so that it changes no head.
+
+    Args:
+        support: the support set.
+        pool: synthetic anomalies of it, which the guard leaves in scope; where the preset pools
+            none, or has not described them, a few are made.
+        preset: says how anomalies are drawn.
+        backbone: the frozen tower.
+        generator: its seed is taken, and no draw.
+    """
+    own = torch.Generator().manual_seed(generator.initial_seed())
+    if pool is None or pool.facts is None:
+        count = max(GUARD_ANOMALIES, len(support))
+        pool = build_pool(
+            support,
+            support_order(len(support), count, generator=own),
+            folds=torch.zeros(len(support), dtype=torch.int64),
+            backbone=backbone,
+            settings=preset.synthesis,
+            label_side=preset.training.loss_side,
+            generator=own,
+            described=True,
+        )
+    assert pool.facts is not None
+    return GuardFit(
+        support.images,
+        support.facts,
         support.groups,
-        synthetic=None if pool is None else pool.embedding[pool.rows],
-        synthetic_groups=None if pool is None else pool.groups[pool.rows],
+        anomalies=pool.facts.part(pool.rows),
+        anomaly_groups=pool.groups[pool.rows],
+        generator=own,
     )
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ai_core.backbone import Backbone
 from ai_core.fitting.support import Support
 from ai_core.progress import FitProgress, Progress, silent
+from ai_core.scope import ImageFacts, describe_images
 from ai_core.synthesis import SynthesisSettings, synthesise_seeded
 
 IN_MEMORY_BYTES = 2 * 2**30
@@ -30,7 +31,7 @@ class Pool:
     Attributes:
         tokens: patch tokens, float16 to halve the room, shape (M, blocks, patches, width).
         labels: share of anomalous pixels in each cell, float16, shape (M, side, side).
-        embedding: global embeddings, float32, shape (M, embed_dim).
+        facts: of the M images, for the scope guard; None where none were asked for.
         folds: fold of the support image that a synthetic image was made from, int64, shape (M,).
         groups: study of that support image, int64, shape (M,).
         rows: the images of this pool; leaving a fold out copies none, int64, shape (m,).
@@ -38,7 +39,7 @@ class Pool:
 
     tokens: Tensor
     labels: Tensor
-    embedding: Tensor
+    facts: ImageFacts | None
     folds: Tensor
     groups: Tensor
     rows: Tensor
@@ -66,6 +67,7 @@ def build_pool(
     label_side: int,
     generator: torch.Generator,
     progress: Progress = silent,
+    described: bool = False,
 ) -> Pool:
     """Make one synthetic image for each entry of ``order`` and encode it.
 
@@ -82,6 +84,7 @@ def build_pool(
         label_side: cells along a side of the labels.
         generator: the source of every draw.
         progress: called after every batch.
+        described: also compute the images' facts for the scope guard.
     """
     count = len(order)
     # Two numbers an image, so that the batch size, which fits the machine, changes nothing.
@@ -96,7 +99,8 @@ def build_pool(
     device = backbone.device
     tokens = _allocate((count, *support.encoded.tokens.shape[1:]), device=device)
     labels = torch.empty(count, label_side, label_side, dtype=torch.float16, device=device)
-    embedding = torch.empty(count, backbone.embed_dim, device=device)
+    facts: list[ImageFacts] = []
+    places: list[Tensor] = []
     together = _AT_ONCE_ON_CUDA if device.type == "cuda" else backbone.batch_size
     for batch in torch.split(torch.arange(count), together):
         normal = support.images[order[batch]]
@@ -108,16 +112,24 @@ def build_pool(
         changed = (samples.images != normal).flatten(1).any(dim=1).cpu()
         untouched = batch[~changed]
         tokens[untouched] = support.encoded.tokens[order[untouched]].to(tokens)
-        embedding[untouched] = support.encoded.embedding[order[untouched]]
         if changed.any():
             encoded = backbone.encode(samples.images[changed])
             tokens[batch[changed]] = encoded.tokens.to(tokens)
-            embedding[batch[changed]] = encoded.embedding
+            if described:
+                places.append(batch[changed])
+                facts.append(
+                    describe_images(
+                        samples.images[changed], tokens=encoded.tokens, embedding=encoded.embedding
+                    )
+                )
+        if described and len(untouched):
+            places.append(untouched)
+            facts.append(support.facts.part(order[untouched]))
         progress(FitProgress("encode", int(batch[-1]) + 1, count))
     return Pool(
         tokens=tokens,
         labels=labels,
-        embedding=embedding,
+        facts=ImageFacts.join(facts).part(torch.cat(places).argsort()) if described else None,
         folds=folds[order],
         groups=support.groups[order],
         rows=torch.arange(count),
@@ -148,7 +160,7 @@ def prefetch(pools: Iterator[Pool], *, device: torch.device) -> Iterator[Pool]:
         coming = worker.submit(make)
         while (pool := coming.result()) is not None:
             coming = worker.submit(make)
-            for tensor in (pool.tokens, pool.labels, pool.embedding):
+            for tensor in (pool.tokens, pool.labels):
                 if tensor.is_cuda:
                     tensor.record_stream(here)  # else its room could be taken before it was read
             yield pool

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ai_core.backbone import Backbone, Encoded
 from ai_core.images import check_series_places
+from ai_core.scope import ImageFacts, describe_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Support:
         images: float32 in [0, 1], shape (k, 3, H, W), where the backbone computes.
         groups: study of each image, int64, shape (k,).
         encoded: patch tokens and global embeddings of the images.
+        facts: numbers that the scope guard judges the images by.
         series_places: place of each image along its series, float32, shape (k,); None where
             places along a series don't count.
     """
@@ -25,6 +27,7 @@ class Support:
     images: Tensor
     groups: Tensor
     encoded: Encoded
+    facts: ImageFacts
     series_places: Tensor | None = None
 
     def __len__(self) -> int:
@@ -38,6 +41,7 @@ class Support:
             encoded=Encoded(
                 tokens=self.encoded.tokens[chosen], embedding=self.encoded.embedding[chosen]
             ),
+            facts=self.facts.part(chosen.cpu()),
             series_places=None if self.series_places is None else self.series_places[chosen],
         )
 
@@ -56,10 +60,12 @@ def prepare_support(
     """
     if series_places is not None:
         check_series_places(series_places, count=len(images))
+    encoded = encode_images(images, backbone=backbone)
     return Support(
         images=images.to(backbone.device),
         groups=torch.tensor(list(groups)),
-        encoded=encode_images(images, backbone=backbone),
+        encoded=encoded,
+        facts=describe_images(images, tokens=encoded.tokens, embedding=encoded.embedding),
         series_places=None if series_places is None else series_places.float(),
     )
 

@@ -1,4 +1,4 @@
-"""The model: prompts (Eq. 1), anomaly map (Eq. 2), losses (Eq. 3), scope and patch bank."""
+"""The model: prompts (Eq. 1), anomaly map (Eq. 2), losses (Eq. 3) and patch bank."""
 
 import lazy_loader
 

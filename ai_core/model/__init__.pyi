@@ -16,6 +16,7 @@ from .free_text import (
 from .head import (
     FoldHeads,
     Head,
+    Scope,
     restore_head,
 )
 from .losses import (
@@ -35,9 +36,7 @@ from .prompts import (
     TextTower,
 )
 from .scope import (
-    Scope,
-    farthest_distance,
-    fit_scope,
+    EmbeddingScope,
 )
 from .settings import (
     BlendSettings,
@@ -50,6 +49,7 @@ __all__ = [
     "Adapters",
     "Blend",
     "BlendSettings",
+    "EmbeddingScope",
     "FoldHeads",
     "FreeTextVectors",
     "FrozenProjection",
@@ -65,9 +65,7 @@ __all__ = [
     "TextTower",
     "coreset",
     "distances_to_bank",
-    "farthest_distance",
     "fit_patch_bank",
-    "fit_scope",
     "fuse",
     "join_blocks",
     "make_text_vectors",

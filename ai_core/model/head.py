@@ -9,8 +9,12 @@ from torch import Tensor
 from ai_core.model.anomaly_map import Adapters, FrozenProjection
 from ai_core.model.blend import Blend
 from ai_core.model.patch_bank import PatchBank
-from ai_core.model.scope import Scope
+from ai_core.model.scope import EmbeddingScope
 from ai_core.model.settings import BlendSettings, PatchBankSettings
+from ai_core.scope import ScopeGuard, is_guard, restore_guard
+
+Scope = ScopeGuard | EmbeddingScope
+"""Rule that decides which images are of the support set's kind."""
 
 _ADAPTERS = "adapters."
 _HEADS = "heads."
@@ -88,7 +92,7 @@ class FoldHeads:
 
 
 def _shared_tensors(head: Head) -> dict[str, Tensor]:
-    tensors = {"scope.embeddings": head.scope.embeddings, "scope.limit": head.scope.limit}
+    tensors = head.scope.to_tensors()
     if head.patch_bank is not None:
         tensors |= {
             "memory.bank": head.patch_bank.bank,
@@ -122,9 +126,13 @@ def restore_head(
     Raises:
         KeyError, RuntimeError: a tensor is missing or has another shape.
     """
-    scope = Scope(
-        embeddings=tensors["scope.embeddings"].to(device),
-        limit=tensors["scope.limit"].to(device),
+    scope: Scope = (
+        restore_guard(tensors)
+        if is_guard(tensors)
+        else EmbeddingScope(
+            embeddings=tensors["scope.embeddings"].to(device),
+            limit=tensors["scope.limit"].to(device),
+        )
     )
     bank = None
     if patch_bank is not None:

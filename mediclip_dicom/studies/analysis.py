@@ -24,7 +24,14 @@ from mediclip_dicom.imaging import (
 from mediclip_dicom.results import LEFT_OUT, ImageReading, StoredMap
 from mediclip_dicom.tasks import TaskVersionInfo
 
-OUT_OF_SCOPE = "out of scope: unlike every image that the task was registered from"
+OUT_OF_SCOPE = "out of scope: "
+"""Beginning of the reason for a frame that is not of the task's kind."""
+
+_UNLIKE = {
+    "content": "content unlike the support set",
+    "grey levels": "grey levels unlike the support set",
+    "shape": "shape or orientation unlike the support set",
+}
 
 
 def score_images(
@@ -71,7 +78,7 @@ def score_images(
                     maps[row] = found.maps[taken].numpy()
                     score = float(found.scores[taken])
                 else:
-                    skipped = OUT_OF_SCOPE
+                    skipped = OUT_OF_SCOPE + _UNLIKE[found.unlike[taken] or "content"]
                 taken += 1
             scored = score is not None
             readings.append(

@@ -101,7 +101,7 @@ def test_a_score_does_not_depend_on_the_company_of_an_image(fitted, images):
 
 
 def test_tokens_that_are_there_already_score_like_their_images(fitted, backbone, images):
-    found = fitted.score_encoded(backbone.encode(images))
+    found = fitted.score_encoded(backbone.encode(images), images=images)
     expected = fitted.score(images, batch_size=len(images))
     assert torch.equal(found.maps, expected.maps)
     assert torch.equal(found.scores, expected.scores)

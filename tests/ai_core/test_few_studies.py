@@ -42,7 +42,7 @@ def judged() -> Judged:
             backbone=backbone,
             preset=DEFAULT,
             generator=seeded(seed),
-            study_score=lambda _study, maps, _scores: series_peak(maps.numpy()),
+            study_score=lambda _study, maps, _scores: series_peak(list(maps.numpy())),
         )
 
         found.append(
@@ -57,7 +57,7 @@ def judged() -> Judged:
 
 def study_score(detector: Detector, number: int, *, lesion: bool = False) -> float:
     images = thorax_study(number, slices=SLICES, lesion=lesion)
-    return series_peak(detector.score(images).maps.numpy())[0]
+    return series_peak(list(detector.score(images).maps.numpy()))[0]
 
 
 def test_fresh_normals_are_flagged_about_as_often_as_promised(judged: Judged) -> None:

@@ -5,7 +5,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,12 @@ from ai_core.evaluation.data.datasets import Item, digest_of
 from ai_core.evaluation.data.pictures import PLAIN, Look, read_item
 from ai_core.files import replaced, write_text
 from ai_core.images import Mode, Placement
+from ai_core.scope import ImageFacts, describe_images
 
 BATCH = 8
 """Pictures whose tokens are in memory at once."""
+
+_FACTS = tuple(field.name for field in fields(ImageFacts))
 
 Report = Callable[[str, int, int], None]
 """Receives a stage, the steps done and the steps in all."""
@@ -33,13 +36,13 @@ class TokenFile:
 
     Attributes:
         path: a NumPy file, float32, shape (N, blocks, patches, width).
-        embedding: global embeddings, float32, shape (N, embed_dim).
+        facts: numbers that the scope guard judges the pictures by.
         placements: rectangle of each picture in the detector's input.
         encode_seconds: what the tower took for all of them together, without reading files.
     """
 
     path: Path
-    embedding: Tensor
+    facts: ImageFacts
     placements: tuple[Placement, ...]
     encode_seconds: float
 
@@ -78,8 +81,8 @@ def encode_items(
     """
     key = _key(items, geometry=geometry, look=look, backbone=backbone)
     path, facts = folder / f"{key}.npy", folder / f"{key}.json"
-    embedding = folder / f"{key}.embedding"
-    if not (path.exists() and facts.exists() and embedding.exists()):
+    judged = folder / f"{key}.scope"
+    if not (path.exists() and facts.exists() and judged.exists()):
         folder.mkdir(parents=True, exist_ok=True)
         _encode(
             items,
@@ -93,7 +96,7 @@ def encode_items(
     values = json.loads(facts.read_text())
     return TokenFile(
         path=path,
-        embedding=torch.from_numpy(np.load(embedding)),
+        facts=_load_facts(judged),
         placements=tuple(_placement(placement) for placement in values["placements"]),
         encode_seconds=values["encode_seconds"],
     )
@@ -124,7 +127,7 @@ def _encode(
             f"has {free / 1e9:.1f} GB left; name another folder as the cache"
         )
     placements: list[Placement] = []
-    embeddings: list[Tensor] = []
+    judged: list[ImageFacts] = []
     seconds = 0.0
     with replaced(path) as partial:
         tokens = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
@@ -132,22 +135,31 @@ def _encode(
             chosen = items[start : start + backbone.batch_size]
             pictures = [read_item(item, geometry=geometry, look=look) for item in chosen]
             began = time.perf_counter()
-            encoded = backbone.encode(torch.stack([one.image for one in pictures]))
+            images = torch.stack([one.image for one in pictures])
+            encoded = backbone.encode(images)
             found = encoded.tokens.cpu()
             seconds += time.perf_counter() - began
             tokens[start : start + len(chosen)] = found.numpy()
-            embeddings.append(encoded.embedding.float().cpu())
+            judged.append(
+                describe_images(images, tokens=encoded.tokens, embedding=encoded.embedding)
+            )
             placements += [one.placement for one in pictures]
             report("encode pictures", start + len(chosen), len(items))
         tokens.flush()
         del tokens
         with (
-            replaced(path.with_suffix(".embedding")) as partial_embedding,
-            partial_embedding.open("wb") as file,
+            replaced(path.with_suffix(".scope")) as partial_facts,
+            partial_facts.open("wb") as file,
         ):
-            np.save(file, torch.cat(embeddings).numpy())
+            joined = ImageFacts.join(judged)
+            np.savez(file, **{name: getattr(joined, name).numpy() for name in _FACTS})
         values = {"encode_seconds": seconds, "placements": [asdict(one) for one in placements]}
         write_text(facts, json.dumps(values))
+
+
+def _load_facts(path: Path) -> ImageFacts:
+    with np.load(path) as stored:
+        return ImageFacts(*(torch.from_numpy(stored[name]) for name in _FACTS))
 
 
 def _key(items: Sequence[Item], *, geometry: Mode, look: Look, backbone: Backbone) -> str:

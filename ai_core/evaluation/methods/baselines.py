@@ -25,6 +25,7 @@ from ai_core.model import (
 from ai_core.operating_point import Rule
 from ai_core.presets import Preset
 from ai_core.progress import Progress
+from ai_core.scope import ImageFacts
 
 BANK_TOKENS = 8192
 """Patch tokens that the nearest-neighbour bank keeps: all of 32 images with 16x16 patches."""
@@ -80,9 +81,9 @@ class FittedNearestNeighbour:
     normal_scores: tuple[float, ...] | None
     rule: Rule = "counting"
 
-    def in_scope(self, embedding: Tensor) -> Tensor:
+    def in_scope(self, facts: ImageFacts) -> Tensor:
         """Take every image: the baseline has no scope guard."""
-        return torch.ones(len(embedding), dtype=torch.bool)
+        return torch.ones(len(facts), dtype=torch.bool)
 
     def score(self, tokens: Tensor) -> Scored:
         """Score by distances in [0, 2], bilinear between patches."""
@@ -141,9 +142,9 @@ class FittedZeroShot:
     normal_scores: tuple[float, ...] | None = None
     rule: Rule = "counting"
 
-    def in_scope(self, embedding: Tensor) -> Tensor:
+    def in_scope(self, facts: ImageFacts) -> Tensor:
         """Take every image: the baseline has no scope guard."""
-        return torch.ones(len(embedding), dtype=torch.bool)
+        return torch.ones(len(facts), dtype=torch.bool)
 
     @torch.no_grad()
     def score(self, tokens: Tensor) -> Scored:

@@ -14,6 +14,7 @@ from ai_core.images import Mode
 from ai_core.operating_point import Rule
 from ai_core.presets import Preset
 from ai_core.progress import Progress
+from ai_core.scope import ImageFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,8 @@ class Fitted(Protocol):
     def score(self, tokens: Tensor) -> Scored:
         """Score images from their patch tokens, shape (N, blocks, patches, width)."""
 
-    def in_scope(self, embedding: Tensor) -> Tensor:
-        """Return which images are in scope, by their global embeddings, bool, shape (N,)."""
+    def in_scope(self, facts: ImageFacts) -> Tensor:
+        """Return which images are in scope, bool, shape (N,)."""
 
 
 class Method(Protocol):
@@ -154,6 +155,6 @@ class FittedMediclip:
         maps, scores = self.detector.score_tokens(tokens)
         return Scored(maps=maps, scores=scores)
 
-    def in_scope(self, embedding: Tensor) -> Tensor:
-        """Apply the scope guard, as the node does; see `Detector.in_scope`."""
-        return self.detector.in_scope(embedding)
+    def in_scope(self, facts: ImageFacts) -> Tensor:
+        """Apply the scope guard, as the node does; see `Detector.judge_scope`."""
+        return self.detector.judge_scope(facts).in_scope

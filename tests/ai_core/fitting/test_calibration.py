@@ -154,9 +154,9 @@ def test_images_in_two_windows_are_calibrated_as_they_are_scored(images, tiny_ba
     views = Views(windows=2)
     seen: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def volume(study: int, maps: Tensor, scores: Tensor) -> float:
+    def volume(study: int, maps: Tensor, scores: Tensor) -> tuple[float, int]:
         seen[study] = maps, scores
-        return float(scores.max())
+        return float(scores.max()), int(scores.argmax())
 
     fit = fit_calibrated(
         images,

@@ -31,6 +31,7 @@ def make(tiny_backbone, support):
             "backbone": tiny_backbone,
             "settings": SETTINGS,
             "label_side": 28,
+            "described": True,
         } | changes
         prepared = prepare_support(images, groups=GROUPS, backbone=tiny_backbone)
         return build_pool(prepared, generator=generator, **arguments)
@@ -66,7 +67,8 @@ def test_a_pool_holds_a_line_for_every_entry_of_the_order(make):
     assert pool.tokens.shape == (10, 3, 49, 64)
     assert pool.labels.shape == (10, 28, 28)
     assert pool.tokens.dtype == pool.labels.dtype == torch.float16
-    assert pool.embedding.shape == (10, 32)
+    assert pool.facts is not None
+    assert pool.facts.embedding.shape == (10, 32)
     assert torch.equal(pool.folds, FOLDS[ORDER])
     assert torch.equal(pool.groups, torch.tensor(GROUPS)[ORDER])
 
@@ -95,7 +97,8 @@ def test_untouched_images_have_the_frozen_towers_tokens_and_empty_labels(
     pool = make(seeded(1), settings=replace(SETTINGS, tasks=("identity",)))
     assert times == [len(support)], "the support set alone passes the tower"
     torch.testing.assert_close(pool.tokens.float(), encoded.tokens[ORDER], rtol=2e-3, atol=2e-3)
-    torch.testing.assert_close(pool.embedding, encoded.embedding[ORDER])
+    assert pool.facts is not None
+    torch.testing.assert_close(pool.facts.embedding, encoded.embedding[ORDER].cpu())
     assert not bool(pool.labels.any())
 
 
@@ -103,7 +106,9 @@ def test_changed_images_have_features_of_their_own(make, support, tiny_backbone)
     pool = make(seeded(1), settings=replace(SETTINGS, tasks=("intensity",)))
     normal = tiny_backbone.encode(support[ORDER])
     assert bool(pool.labels.flatten(1).any(dim=1).all())
-    assert not bool(torch.isclose(pool.embedding, normal.embedding).all(dim=1).any())
+    assert pool.facts is not None
+    alike = torch.isclose(pool.facts.embedding, normal.embedding.cpu()).all(dim=1)
+    assert not bool(alike.any())
 
 
 def test_labels_are_shares_of_anomalous_pixels(make):
