@@ -196,9 +196,9 @@ def _shift(stack: Stack, index: int) -> tuple[int, int]:
     return round(here[0] - before[0]), round(here[1] - before[1])
 
 
-def _neighbour(stack: Stack, index: int, *, of: int) -> FloatMap | None:
-    """Read the map of a touching slice, moved to where it is in the plane of slice `of`."""
-    if not 0 <= index < len(stack.images) or not stack.touching[min(index, of)]:
+def _neighbour(stack: Stack, index: int, *, of: int, near: tuple[bool, ...]) -> FloatMap | None:
+    """Read the map of a near slice, moved to where it is in the plane of slice `of`."""
+    if not 0 <= index < len(stack.images) or not near[min(index, of)]:
         return None
     image = stack.images[index]
     found = image.read_map()
@@ -213,18 +213,25 @@ def _neighbour(stack: Stack, index: int, *, of: int) -> FloatMap | None:
     )
 
 
+def _smoothed(stack: Stack, index: int, raw: FloatMap, *, near: tuple[bool, ...]) -> FloatMap:
+    return smooth_slice(
+        raw,
+        before=_neighbour(stack, index - 1, of=index, near=near),
+        after=_neighbour(stack, index + 1, of=index, near=near),
+    )
+
+
 def _label(stack: Stack, levels: Levels, index: int) -> tuple[FloatMap, Labels]:
     """Return the map in which seeds are looked for, and the labelled pieces of a slice, from 1."""
     image = stack.images[index]
     if image.placement is None:
         raise ValueError("a stack holds scored frames only")
     raw = image.read_map()
-    smooth = smooth_slice(
-        raw,
-        before=_neighbour(stack, index - 1, of=index),
-        after=_neighbour(stack, index + 1, of=index),
-    )
-    seeds = smooth if levels.smoothed else raw
+    smooth = _smoothed(stack, index, raw, near=stack.touching)
+    seeds = raw
+    if levels.smoothed:
+        same = stack.thin == stack.touching
+        seeds = smooth if same else _smoothed(stack, index, raw, near=stack.thin)
     # Resampling invents no new maximum, so most frames need not be resampled at all.
     crop = image.placement.crop
     if not (crop(smooth).max() > levels.low or crop(seeds).max() > levels.seed):
