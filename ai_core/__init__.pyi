@@ -57,7 +57,6 @@ from .progress import (
     Progress,
 )
 from .series_smoothing import (
-    series_peak,
     smooth_slice,
 )
 
@@ -102,6 +101,5 @@ __all__ = [
     "normals_needed",
     "preset_names",
     "read_detector_info",
-    "series_peak",
     "smooth_slice",
 ]

@@ -23,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from ai_core import (
     Detector,
     OperatingPoint,
+    aggregate,
     fit_calibrated,
     get_preset,
     load_backbone,
-    series_peak,
 )
 from tests.factories.thorax_ct import thorax_study
 
@@ -35,9 +35,9 @@ IMAGES_PER_STUDY = 12
 
 
 def score(detector: Detector, number: int, *, slices: int, lesion: bool) -> float:
-    """The study score: the highest pixel of the smoothed maps, as in the node."""
+    """The study score, as the node aggregates it."""
     images = thorax_study(number, slices=slices, lesion=lesion)
-    return series_peak(list(detector.score(images).maps.numpy()))[0]
+    return aggregate(detector.score(images).scores.tolist())
 
 
 def main() -> None:
@@ -65,7 +65,6 @@ def main() -> None:
             preset=get_preset(asked.preset),
             generator=torch.Generator().manual_seed(seed),
             held_out=lambda n, studies=studies: studies[n].split(8),  # type: ignore[misc]
-            study_score=lambda _study, maps, _scores: series_peak(list(maps.numpy())),
         )
         seconds = time.perf_counter() - began
         point = OperatingPoint(fit.normal_scores, 0.5)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ai_core import DEFAULT, Backbone, load_backbone
 from ai_core.evaluation.alterations import PICTURE_ALTERATIONS
-from ai_core.evaluation.data import from_split, units_of
+from ai_core.evaluation.data import Item, from_split, units_of
 from ai_core.fitting.fit import fit_guard, make_pool
 from ai_core.fitting.support import prepare_support
 from ai_core.images import Placement, read_picture
@@ -97,7 +97,7 @@ def main() -> None:
     rates: dict[tuple[str, str, str], list[list[float]]] = defaultdict(list)
     for name, data in sets.items():
         supports = [(f"k={len(s)}", list(s)) for s in list(data.fixed_supports.values())[:SUPPORTS]]
-        for seed, (size, items) in enumerate([*supports, ("pool", list(data.pool))]):
+        for seed, (size, items) in enumerate([*supports, ("pool", data.pool)]):
             guard = fit(items, backbone, seed)
             for (source, title), facts in tested.items():
                 if source != name and title != "normal":

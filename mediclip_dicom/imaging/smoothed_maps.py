@@ -38,7 +38,8 @@ def smoothed_peak(
     """Find the highest pixel of a study's maps, smoothed along each stack, on the source's pixels.
 
     These are the values that findings begin at, so that the study score exceeds an operating point
-    exactly where a finding does. A frame without neighbours keeps its image score.
+    exactly where a finding does. Slices farther apart than `THIN_MM` are not averaged: a lesion
+    may be in one of them alone. An image that is no part of a stack keeps its image score.
 
     Args:
         frames: the frames that were scored, at least one.
@@ -105,7 +106,7 @@ def _smoothed(
     held: dict[int, FloatMap] = {}
 
     def at(place: int, *, of: int) -> FloatMap | None:
-        if not 0 <= place < len(stack.order) or not stack.touching[min(place, of)]:
+        if not 0 <= place < len(stack.order) or not stack.thin[min(place, of)]:
             return None
         index = stack.order[place]
         if place not in held:

@@ -18,6 +18,10 @@ LARGEST_GAP = 2.5
 """Distance across which neighbours still touch, in median distances: one missing slice is bridged,
 two are not."""
 
+THIN_MM = 3.0
+"""Distance up to which the maps of neighbours are averaged for the study score: a lesion is in
+several thin slices, but maybe in one thick slice alone."""
+
 SAME_PLACE_MM = 0.01
 """Distance along the normal at which two frames are in the same place."""
 
@@ -66,6 +70,7 @@ class FrameStack:
         key: names the stack within its study, the same at every repeat.
         order: index of each frame, along the slice normal, whatever the order of the files.
         touching: for each frame but the last, whether the next is near enough to share a region.
+        thin: for each frame but the last, whether the next is so near that their maps are averaged.
         thickness: mm along the normal that each frame stands for: half of the way to either
             neighbour, at an end or a gap half of the median distance; empty for a single frame.
         shifts: (row, column) offset of each frame's first pixel from that of the first frame within
@@ -75,6 +80,7 @@ class FrameStack:
     key: str
     order: tuple[int, ...]
     touching: tuple[bool, ...]
+    thin: tuple[bool, ...]
     thickness: tuple[float, ...]
     shifts: tuple[tuple[float, float], ...]
 
@@ -160,6 +166,7 @@ def _stacks(
         key=key,
         order=tuple(members[int(number)] for number in order),
         touching=tuple(bool(touch) for touch in touching),
+        thin=tuple(bool(near) for near in touching & (distances <= THIN_MM + SAME_PLACE_MM)),
         thickness=tuple(float(t) for t in np.r_[usual / 2, half] + np.r_[half, usual / 2]),
         shifts=tuple(
             (
@@ -172,7 +179,7 @@ def _stacks(
 
 
 def _single(key: str, member: int) -> FrameStack:
-    return FrameStack(key, (member,), (), (), ((0.0, 0.0),))
+    return FrameStack(key, (member,), (), (), (), ((0.0, 0.0),))
 
 
 def _position(frame: PlacedFrame) -> tuple[float, ...]:

@@ -15,9 +15,9 @@ from ai_core import (
     Detector,
     OperatingPoint,
     Verdict,
+    aggregate,
     fit_calibrated,
     load_backbone,
-    series_peak,
 )
 from tests.ai_core.conftest import seeded
 from tests.factories.thorax_ct import thorax_study
@@ -42,7 +42,6 @@ def judged() -> Judged:
             backbone=backbone,
             preset=DEFAULT,
             generator=seeded(seed),
-            study_score=lambda _study, maps, _scores: series_peak(list(maps.numpy())),
         )
 
         found.append(
@@ -57,7 +56,7 @@ def judged() -> Judged:
 
 def study_score(detector: Detector, number: int, *, lesion: bool = False) -> float:
     images = thorax_study(number, slices=SLICES, lesion=lesion)
-    return series_peak(list(detector.score(images).maps.numpy()))[0]
+    return aggregate(detector.score(images).scores.tolist())
 
 
 def test_fresh_normals_are_flagged_about_as_often_as_promised(judged: Judged) -> None:

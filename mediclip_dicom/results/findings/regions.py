@@ -249,9 +249,9 @@ def _shift(stack: Stack, index: int) -> tuple[int, int]:
     return round(here[0] - before[0]), round(here[1] - before[1])
 
 
-def _neighbour(stack: Stack, index: int, *, of: int) -> FloatMap | None:
-    """Read the map of a touching slice, moved to where it is in the plane of slice `of`."""
-    if not 0 <= index < len(stack.images) or not stack.touching[min(index, of)]:
+def _neighbour(stack: Stack, index: int, *, of: int, near: tuple[bool, ...]) -> FloatMap | None:
+    """Read the map of a near slice, moved to where it is in the plane of slice `of`."""
+    if not 0 <= index < len(stack.images) or not near[min(index, of)]:
         return None
     image = stack.images[index]
     found = image.read_map()
@@ -277,6 +277,14 @@ def _cut(
     return seeds, pieces, floors
 
 
+def _smoothed(stack: Stack, index: int, raw: FloatMap, *, near: tuple[bool, ...]) -> FloatMap:
+    return smooth_slice(
+        raw,
+        before=_neighbour(stack, index - 1, of=index, near=near),
+        after=_neighbour(stack, index + 1, of=index, near=near),
+    )
+
+
 def _label(stack: Stack, levels: Levels, index: int) -> tuple[FloatMap, FloatMap, Labels]:
     """Return seeds, values and the candidate pieces of a slice, from 1.
 
@@ -287,20 +295,22 @@ def _label(stack: Stack, levels: Levels, index: int) -> tuple[FloatMap, FloatMap
     if image.placement is None:
         raise ValueError("a stack holds scored frames only")
     raw = image.read_map()
-    smooth = smooth_slice(
-        raw,
-        before=_neighbour(stack, index - 1, of=index),
-        after=_neighbour(stack, index + 1, of=index),
-    )
+    smooth = _smoothed(stack, index, raw, near=stack.touching)
+    begins = raw
+    if levels.smoothed:
+        same = stack.thin == stack.touching
+        begins = smooth if same else _smoothed(stack, index, raw, near=stack.thin)
     low = np.float32(levels.low)
     # Resampling invents no new maximum, so most frames need not be resampled at all.
     crop = image.placement.crop
-    if not max(crop(smooth).max(), crop(raw).max()) > low:
+    if not max(crop(found).max() for found in (smooth, raw, begins)) > low:
         empty = np.zeros((image.header.rows, image.header.columns), dtype=np.int32)
         return empty.astype(np.float32), empty.astype(np.float32), empty
     own = on_source(raw, image.placement)
     grown = own if smooth is raw else on_source(smooth, image.placement)
-    seeds = grown if levels.smoothed else own
+    seeds = (
+        own if begins is raw else grown if begins is smooth else on_source(begins, image.placement)
+    )
     # Maps are float32: a pixel at the operating point is not above it, whatever a double says.
     values = np.where(own > np.float32(levels.own), np.maximum(own, grown), own)
     member = (values > low) | (seeds > np.float32(levels.seed))

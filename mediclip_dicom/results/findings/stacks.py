@@ -19,6 +19,8 @@ class Stack:
         key: names the stack within its reading, the same at every repeat.
         images: in the order along the slice normal, whatever the order of the files.
         touching: for each frame but the last, whether the next is near enough to share a region.
+        thin: for each frame but the last, whether the next is so near that the study score averages
+            their maps.
         thickness: mm along the normal that each frame stands for: half of the way to either
             neighbour, at an end or a gap half of the median distance; empty for a single frame.
         shifts: (row, column) offset of each frame's first pixel from that of the first frame within
@@ -28,6 +30,7 @@ class Stack:
     key: str
     images: tuple[ImageReading, ...]
     touching: tuple[bool, ...]
+    thin: tuple[bool, ...]
     thickness: tuple[float, ...]
     shifts: tuple[tuple[float, float], ...]
 
@@ -71,6 +74,7 @@ def stacks_of(images: Sequence[ImageReading]) -> tuple[Stack, ...]:
             key=stack.key,
             images=tuple(scored[index] for index in stack.order),
             touching=stack.touching,
+            thin=stack.thin,
             thickness=stack.thickness,
             shifts=stack.shifts,
         )

@@ -38,12 +38,17 @@ def peak_of(frames: list[FramePlace], heights: list[float]) -> tuple[float, int]
 
 
 def test_one_noisy_slice_decides_less_than_a_lesion_in_three(tmp_path: Path) -> None:
-    frames = frames_of(sources.mr_series(tmp_path, slices=7))
+    frames = frames_of(sources.mr_series(tmp_path, slices=7, step=2.0))
     noise, at_noise = peak_of(frames, [0.1, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1])
     lesion, at_lesion = peak_of(frames, [0.1, 0.1, 0.1, 0.7, 0.7, 0.7, 0.1])
     assert noise == pytest.approx(0.5)
     assert lesion == pytest.approx(0.7)
     assert (at_noise, at_lesion) == (1, 4)
+
+
+def test_a_lesion_in_one_thick_slice_counts_in_full(tmp_path: Path) -> None:
+    frames = frames_of(sources.mr_series(tmp_path, slices=7, step=5.0))
+    assert peak_of(frames, [0.1, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1]) == (pytest.approx(0.9), 1)
 
 
 def test_an_image_alone_keeps_its_image_score(tmp_path: Path) -> None:
@@ -52,16 +57,16 @@ def test_an_image_alone_keeps_its_image_score(tmp_path: Path) -> None:
 
 
 def test_slices_across_a_gap_are_not_averaged(tmp_path: Path) -> None:
-    paths = sources.mr_series(tmp_path, slices=9)
+    paths = sources.mr_series(tmp_path, slices=9, step=2.0)
     frames = frames_of([paths[n] for n in (0, 1, 2, 6, 7, 8)])
     (stack,) = stack_frames(frames)
-    assert stack.touching == (True, True, False, True, True)
+    assert stack.touching == stack.thin == (True, True, False, True, True)
     # at both sides of the gap the slice itself stands in for its missing neighbour
     assert peak_of(frames, [0.1, 0.1, 0.9, 0.1, 0.1, 0.1])[0] == pytest.approx(0.7)
 
 
 def test_the_order_of_the_files_changes_nothing(tmp_path: Path) -> None:
-    frames = frames_of(sources.mr_series(tmp_path, slices=5))
+    frames = frames_of(sources.mr_series(tmp_path, slices=5, step=2.0))
     heights = [0.2, 0.8, 0.6, 0.1, 0.3]
     turned = [3, 0, 4, 2, 1]
     score, frame = peak_of(frames, heights)
@@ -71,7 +76,7 @@ def test_the_order_of_the_files_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_equal_positions_make_images_of_their_own(tmp_path: Path) -> None:
-    paths = sources.mr_series(tmp_path, slices=3)
+    paths = sources.mr_series(tmp_path, slices=3, step=2.0)
     for path in paths:
         change(path, ImagePositionPatient=[0, 0, 0])
     frames = frames_of(paths)

@@ -76,7 +76,7 @@ def reading_of(
 def test_a_study_becomes_a_reading_with_a_score_and_a_map_for_every_slice(
     detector: Detector, fitted_task: FittedTask, backbone: Backbone, tmp_path: Path
 ) -> None:
-    paths = mr_study(tmp_path, 30)
+    paths = mr_study(tmp_path, 30, step=2.0)
     reading = reading_of(paths, detector, fitted_task, backbone, tmp_path)
     assert [image.path for image in reading.images] == paths
     for image in reading.images:
@@ -118,10 +118,25 @@ def test_a_reading_says_by_what_and_on_what_it_was_made(
     assert reading.finished_at == REVISION.analysed_at
 
 
+def test_thick_slices_are_judged_each_alone(
+    detector: Detector, fitted_task: FittedTask, backbone: Backbone, tmp_path: Path
+) -> None:
+    paths = mr_study(tmp_path, 30, step=4.0)
+    reading = reading_of(paths, detector, fitted_task, backbone, tmp_path)
+    assert reading.smoothed
+    highest = 0.0
+    for image in reading.images:
+        assert image.placement is not None
+        highest = max(highest, float(image.placement.to_source(image.read_map()).max()))
+    assert reading.score == pytest.approx(highest, abs=1e-6)
+
+
 def test_a_version_calibrated_on_image_scores_keeps_their_maximum(
     detector: Detector, fitted_task: FittedTask, tmp_path: Path
 ) -> None:
-    images = scored(images_of(mr_study(tmp_path, 36)), detector, fitted_task, tmp_path / "maps.npy")
+    images = scored(
+        images_of(mr_study(tmp_path, 36, step=2.0)), detector, fitted_task, tmp_path / "maps.npy"
+    )
     version = fitted_task.registered.version
     before = replace(version, calibration=replace(version.calibration, smoothed=False))
     assert before.calibration.outdated
@@ -130,10 +145,11 @@ def test_a_version_calibrated_on_image_scores_keeps_their_maximum(
     assert reading.score == max(image.score for image in images if image.score is not None)
 
 
+@pytest.mark.parametrize("step", [2.0, 4.0], ids=["thin", "thick"])
 def test_findings_and_verdict_agree_at_every_operating_point(
-    detector: Detector, fitted_task: FittedTask, tmp_path: Path
+    step: float, detector: Detector, fitted_task: FittedTask, tmp_path: Path
 ) -> None:
-    paths = mr_study(tmp_path, 37, slices=5)
+    paths = mr_study(tmp_path, 37, slices=5, step=step)
     images = scored(images_of(paths), detector, fitted_task, tmp_path / "maps.npy")
     version = fitted_task.registered.version
     score = make_reading(images, version=version, revision=REVISION).score
@@ -158,7 +174,7 @@ def test_a_study_with_fewer_images_than_the_calibrated_ones_has_a_verdict(
     backbone: Backbone,
     tmp_path: Path,
 ) -> None:
-    paths = mr_study(tmp_path, 39, slices=slices)
+    paths = mr_study(tmp_path, 39, slices=slices, step=2.0)
     reading = reading_of(paths, detector, fitted_task, backbone, tmp_path)
     point = fitted_task.registered.version.operating_point
     scores = [image.score for image in reading.images if image.score is not None]
@@ -174,7 +190,7 @@ def test_a_study_with_fewer_images_than_the_calibrated_ones_has_a_verdict(
 def test_a_support_study_is_scored_by_the_images_and_the_rule_that_score_a_new_study(
     detector: Detector, fitted_task: FittedTask, tmp_path: Path
 ) -> None:
-    paths = mr_study(tmp_path / "study", 40, slices=7)
+    paths = mr_study(tmp_path / "study", 40, slices=7, step=2.0)
     change(paths[0], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     change(paths[3], ImageOrientationPatient=[1, 0, 0, 1, 0, 0])  # no plane has such axes
     readings = scored(images_of(paths), detector, fitted_task, tmp_path / "maps.npy")
@@ -323,7 +339,7 @@ def test_scoring_reports_how_far_it_is(
 ) -> None:
     seen: list[tuple[int, int]] = []
     score_images(
-        images_of(mr_study(tmp_path, 36)),
+        images_of(mr_study(tmp_path, 36, step=2.0)),
         detector=detector,
         version=fitted_task.registered.version,
         maps_path=tmp_path / "deep" / "maps.npy",
