@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ai_core.backbone import Backbone
-from ai_core.evaluation.data import Dataset, Subset
+from ai_core.evaluation.data import PLAIN, Dataset, Look, Subset
 from ai_core.evaluation.deciding_code import code_digest
 from ai_core.evaluation.plan import Identities, Plan, backbone_facts
 
@@ -24,9 +24,11 @@ PACKAGES = (
 )
 
 
-def resume_key(backbone: Backbone, *, subset: Subset) -> dict[str, Any]:
+def resume_key(backbone: Backbone, *, subset: Subset, look: Look = PLAIN) -> dict[str, Any]:
     """Return the facts that all rows of a folder share; a run resumes only with the same."""
-    return {**backbone_facts(backbone), "subset": subset}
+    # None for whole pictures, so that a folder of an earlier release, which has no look, resumes.
+    shown = None if look == PLAIN else asdict(look)
+    return {**backbone_facts(backbone), "subset": subset, "look": shown}
 
 
 def describe_run(plan: Plan, *, backbone: Backbone, command: Sequence[str]) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def compute(plan: Plan, *, backbone: Backbone, out: Path, cache: Path | None) ->
         plan = replace(plan, methods=methods)
     folder = RunFolder(
         out,
-        same=resume_key(backbone, subset=plan.subset),
+        same=resume_key(backbone, subset=plan.subset, look=plan.look),
         record=describe_run(plan, backbone=backbone, command=_command()),
     )
     tokens = cache or out / TOKENS_FOLDER

@@ -15,6 +15,7 @@ from torch import Tensor
 from ai_core import Backbone, Encoded
 from ai_core.errors import EvaluationError
 from ai_core.evaluation import (
+    Look,
     Mediclip,
     NearestNeighbour,
     Plan,
@@ -50,7 +51,7 @@ def silent(stage: str, step: int, steps: int) -> None:
 def run(plan: Plan, out: Path, backbone: Backbone) -> tuple[Row, ...]:
     folder = RunFolder(
         out,
-        same=resume_key(backbone, subset=plan.subset),
+        same=resume_key(backbone, subset=plan.subset, look=plan.look),
         record=describe_run(plan, backbone=backbone, command=["test"]),
     )
     return run_plan(plan, backbone=backbone, folder=folder, cache=out / "tokens", report=silent)
@@ -181,6 +182,22 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(
     rows = run(quick_plan(data, seeds=(0,)), tmp_path, backbone)
     assert json.loads(json.dumps(asdict(rows[0]))) == kept[0]
     assert figures(rows) == figures([row for row in done[1] if row.seed == 0])
+
+
+@pytest.mark.parametrize("look", [Look(crop=True), Look(tiles=2), Look(crop=True, tiles=2)])
+def test_crop_and_tiles_are_measured_in_a_folder_of_their_own(
+    look: Look, data: Path, done: tuple[Path, tuple[Row, ...]], tmp_path: Path, backbone: Backbone
+) -> None:
+    plan = quick_plan(data, methods=(NN,), seeds=(0,), look=look)
+    (row,) = run(plan, tmp_path, backbone)
+    assert row.image_auroc == 1
+    assert row.pixel_auroc is not None
+    assert row.pixel_auroc > 0.9
+    assert row.identity not in {other.identity for other in done[1]}
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["look"] == record["same"]["look"] == asdict(look)
+    with pytest.raises(EvaluationError):
+        run(quick_plan(data, methods=(NN,), seeds=(0,)), tmp_path, backbone)
 
 
 def test_a_changed_picture_makes_its_rows_anew(tmp_path: Path, backbone: Backbone) -> None:
