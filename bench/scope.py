@@ -12,6 +12,7 @@ import argparse
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ from ai_core.fitting.fit import fit_guard, make_pool
 from ai_core.fitting.support import prepare_support
 from ai_core.images import Placement, read_picture
 from ai_core.scope import KINDS, ImageFacts, ScopeGuard, describe_images
+
+Thing = TypeVar("Thing")
 
 ALTERED = 30
 ABNORMAL = 100
@@ -47,7 +50,7 @@ def facts_of(pictures: list[np.ndarray], backbone: Backbone) -> ImageFacts:
     return ImageFacts.join(parts)
 
 
-def some(items: Sequence[Item], most: int) -> Sequence[Item]:
+def some(items: Sequence[Thing], most: int) -> Sequence[Thing]:
     """Draw at most so many, always the same."""
     if len(items) <= most:
         return items
@@ -96,7 +99,7 @@ def main() -> None:
             tested[name, title] = facts_of(altered, backbone)
     rates: dict[tuple[str, str, str], list[list[float]]] = defaultdict(list)
     for name, data in sets.items():
-        supports = [(f"k={len(s)}", list(s)) for s in list(data.fixed_supports.values())[:SUPPORTS]]
+        supports = [(f"k={len(s)}", s) for s in list(data.fixed_supports.values())[:SUPPORTS]]
         for seed, (size, items) in enumerate([*supports, ("pool", data.pool)]):
             guard = fit(items, backbone, seed)
             for (source, title), facts in tested.items():
