@@ -22,7 +22,7 @@ _USUAL_DEVIATION = 0.8
 """Deviation of the levels of normal images before any was seen, in deviations of the terms."""
 
 _USUAL_COUNT = 2
-"""Images that `_USUAL_DEVIATION` counts for: few normals alone say little about their spread."""
+"""Studies that `_USUAL_DEVIATION` counts for: few normals alone say little about their spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,17 @@ class Blend:
         )
 
     def _level_deviations(self, level: Tensor, without: int | None) -> Tensor:
-        normal = self.levels if without is None else self.levels[self.level_owners != without]
+        normal, owners = self.levels, self.level_owners
+        if without is not None:
+            normal, owners = normal[owners != without], owners[owners != without]
         if not len(normal):
             return level
+        # Slices of one study resemble each other, so that a study counts once: with many slices a
+        # deviation of their own would be tiny, and the level would hide what is small and strong.
+        studies = len(owners.unique())
         mean = normal.mean()
-        squares = (normal - mean).square().sum() + _USUAL_COUNT * _USUAL_DEVIATION**2
-        return _bounded((level - mean) / (squares / (len(normal) - 1 + _USUAL_COUNT)).sqrt())
+        squares = studies * (normal - mean).square().mean() + _USUAL_COUNT * _USUAL_DEVIATION**2
+        return _bounded((level - mean) / (squares / (studies - 1 + _USUAL_COUNT)).sqrt())
 
 
 def mirror_asymmetry(tokens: Tensor, *, window: int) -> Tensor:
