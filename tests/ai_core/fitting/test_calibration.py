@@ -22,6 +22,7 @@ from ai_core import (
     choose_folds,
     fit_calibrated,
 )
+from ai_core.fitting.calibration import _Raw, _stopped_as_highest
 from ai_core.images.checks import image_digests
 from ai_core.normal_tail import log_odds
 from ai_core.storage import unpack
@@ -264,3 +265,9 @@ def test_identical_pictures_make_an_operating_point(k, tiny_backbone):
     assert all(0 < point.p_value(score) <= 1 for score in fit.normal_scores)
     scores = fit.detector.score(torch.cat([same[:1], textured(2, seed=10)])).scores.tolist()
     assert all(0 < point.p_value(score) <= 1 for score in scores)
+
+
+def test_a_normal_that_the_scope_guard_stops_counts_as_the_highest_of_its_fold() -> None:
+    fold = [_Raw(study, x, image=0) for study, x in ((3, -1.0), (5, 2.0), (8, 0.5))]
+    counted = _stopped_as_highest(fold, {3}.__contains__)
+    assert [(one.study, one.x) for one in counted] == [(3, 2.0), (5, 2.0), (8, 0.5)]
