@@ -37,7 +37,7 @@ from ai_core.model import FoldHeads, Head, NearestPatches, restore_head
 from ai_core.operating_point import Aggregate
 from ai_core.presets import DEFAULT, Preset
 from ai_core.progress import Progress, silent
-from ai_core.scope import ImageFacts, ScopeAnswer, describe_images
+from ai_core.scope import KINDS, ImageFacts, ScopeAnswer, describe_images
 from ai_core.storage import pack, tensors_sha256, unpack
 
 ONE_VIEW = Views()
@@ -229,20 +229,43 @@ class Detector:
 
     @torch.no_grad()
     def score_encoded(
-        self, encoded: Encoded, *, images: Tensor, series_places: Tensor | None = None
+        self,
+        encoded: Encoded,
+        *,
+        images: Tensor | None = None,
+        series_places: Tensor | None = None,
     ) -> Scores:
         """Score images that the backbone has already encoded, at least one.
 
         Args:
             encoded: the backbone's output for the images.
-            images: the images themselves; the scope guard looks at their grey levels and shapes.
+            images: the images themselves; without them the scope guard sees neither grey levels nor
+                shapes, and judges by the global embedding alone.
             series_places: place of each image along its series, as in `score`.
         """
         maps, scores = self.score_tokens(encoded.tokens, series_places=series_places)
+        if images is None:
+            inside = self.in_scope(encoded.embedding)
+            unlike = tuple(None if one else KINDS[0] for one in inside.tolist())
+            return Scores(maps=maps, scores=scores, in_scope=inside, unlike=unlike)
         answer = self.judge_scope(
             describe_images(images, tokens=encoded.tokens, embedding=encoded.embedding)
         )
         return Scores(maps=maps, scores=scores, in_scope=answer.in_scope, unlike=answer.unlike)
+
+    @torch.no_grad()
+    def in_scope(self, embedding: Tensor) -> Tensor:
+        """Return whether images are of the support set's kind by their global embedding alone.
+
+        It knows less than `judge_scope`, and stops less.
+
+        Args:
+            embedding: as `Encoded.embedding`, shape (N, embed_dim).
+
+        Returns:
+            bool on the CPU, shape (N,).
+        """
+        return self._head.scope.contains(embedding)
 
     @torch.no_grad()
     def judge_scope(self, facts: ImageFacts) -> ScopeAnswer:

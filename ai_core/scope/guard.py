@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ai_core.scope.facts import ImageFacts
-from ai_core.scope.measures import KINDS, Discriminators, Distance, Measures
+from ai_core.scope.measures import EMBEDDING, KINDS, Discriminators, Distance, Measures
 
 _DISTANCE_FIELDS = ("centre", "scale", "directions", "gains", "level")
 _PREFIX = "scope.guard."
@@ -68,6 +68,11 @@ class ScopeGuard:
                 limits=self.limits,
             )
         )
+
+    def contains(self, embedding: Tensor) -> Tensor:
+        """Return which images are in scope by their global embedding alone, bool, shape (N,)."""
+        value = self.measures.distances[EMBEDDING](embedding.float().cpu())
+        return (value - self.location[EMBEDDING]) / self.spread[EMBEDDING] <= self.limits[0]
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Return every tensor under the name that it has in a saved detector."""

@@ -173,6 +173,9 @@ class Measures:
 
 _DISTANCE_KINDS = (0, 0, 0, 1, 2, 2, 2)
 
+EMBEDDING = 2
+"""Position of the distance of global embeddings among the measures."""
+
 
 def distance_values(facts: ImageFacts) -> list[tuple[int, Tensor]]:
     """Return the values that distances are taken of, each with its position in `KINDS`."""

@@ -105,6 +105,16 @@ def test_tokens_that_are_there_already_score_like_their_images(fitted, backbone,
     expected = fitted.score(images, batch_size=len(images))
     assert torch.equal(found.maps, expected.maps)
     assert torch.equal(found.scores, expected.scores)
+    assert torch.equal(found.in_scope, expected.in_scope)
+    assert found.unlike == expected.unlike
+
+
+def test_tokens_without_their_images_are_judged_by_their_embedding(fitted, backbone, images):
+    encoded = backbone.encode(images)
+    found = fitted.score_encoded(encoded)
+    assert torch.equal(found.scores, fitted.score_encoded(encoded, images=images).scores)
+    assert torch.equal(found.in_scope, fitted.in_scope(encoded.embedding))
+    assert [kind is None for kind in found.unlike] == found.in_scope.tolist()
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])

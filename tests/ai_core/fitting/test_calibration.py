@@ -23,6 +23,7 @@ from ai_core import (
     choose_folds,
     fit_calibrated,
 )
+from ai_core.fitting.calibration import _Raw, _stopped_as_highest
 from ai_core.images.checks import image_digests
 from ai_core.normal_tail import log_odds
 from ai_core.storage import unpack
@@ -329,3 +330,9 @@ def test_few_pictures_promise_what_counting_can_and_flag_something_at_that_rate(
     assert lowest.verdict(1.0) is Verdict.ABNORMAL
     assert lowest.verdict(min(fit.normal_scores)) is Verdict.NORMAL
     assert not OperatingPoint(fit.normal_scores, 0.9 / (k + 1)).calibrated
+
+
+def test_a_normal_that_the_scope_guard_stops_counts_as_the_highest_of_its_fold() -> None:
+    fold = [_Raw(study, x, image=0) for study, x in ((3, -1.0), (5, 2.0), (8, 0.5))]
+    counted = _stopped_as_highest(fold, {3}.__contains__)
+    assert [(one.study, one.x) for one in counted] == [(3, 2.0), (5, 2.0), (8, 0.5)]
