@@ -13,7 +13,7 @@ from pydicom.uid import UID
 from mediclip_dicom.errors import UnsupportedImageError, UnsupportedReason
 from mediclip_dicom.imaging.files import read_data_set
 from mediclip_dicom.imaging.patients import PatientIdentity, patient_of
-from mediclip_dicom.imaging.planes import Plane, plane_attribute, planes_of, repetition
+from mediclip_dicom.imaging.planes import Plane, plane_attribute, planes_of, repetition, times
 
 if TYPE_CHECKING:
     from pydicom.tag import BaseTag
@@ -48,6 +48,7 @@ class ImageHeader:
         pixel_aspect: height of a pixel over its width, 1.0 where the header has none.
         planes: plane of each frame; empty for a class without planes (see `imaging.planes`).
         repetition: attributes that distinguish images of one series at the same position.
+        times: moments of the image, empty in rows of releases that kept none.
         contradictions: frames whose plane is impossible: (number from 1, reason).
         contributing_device_uids: Device UIDs of Contributing Equipment: the loop guard's evidence.
     """
@@ -78,6 +79,7 @@ class ImageHeader:
     repetition: tuple[str, ...]
     contradictions: tuple[tuple[int, str], ...]
     contributing_device_uids: tuple[str, ...]
+    times: tuple[str, ...] = ()
 
 
 def read_header(path: Path, *, own_device_uid: str | None = None) -> ImageHeader:
@@ -190,6 +192,7 @@ def _header_of(dataset: Dataset, device_uids: tuple[str, ...]) -> ImageHeader:
             repetition=repetition(dataset),
             contradictions=contradictions,
             contributing_device_uids=device_uids,
+            times=times(dataset),
         )
     except UnsupportedImageError:
         raise

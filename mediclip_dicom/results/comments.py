@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from ai_core import Verdict
+from mediclip_dicom.imaging import count_volumes
 from mediclip_dicom.results.bands import bands
 from mediclip_dicom.results.findings import PEAK_SHARE, SPECK_MM, Findings
 from mediclip_dicom.results.identity import to_ascii
@@ -93,6 +94,7 @@ def _p_value(value: float | None) -> str:
 
 def _series(reading: Reading) -> Iterator[str]:
     """Write a sentence for each series about the frames that were analysed."""
+    repeated = count_volumes(reading.images)
     series: dict[str, list[ImageReading]] = defaultdict(list)
     for image in reading.images:
         series[image.header.series_instance_uid].append(image)
@@ -104,6 +106,11 @@ def _series(reading: Reading) -> Iterator[str]:
             f"{read} of {len(images)} frames of series {number} ({name}) analysed: "
             f"{header.series_instance_uid}."
         )
+        if (volumes := repeated.get(header.series_instance_uid)) is not None:
+            yield (
+                f"Series {number} has {volumes} volumes at the same positions (times, phases, "
+                "directions or the like). Each is read by itself, and a Segmentation holds one."
+            )
 
 
 def _left_out(reading: Reading) -> Iterator[str]:
