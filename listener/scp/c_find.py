@@ -158,10 +158,20 @@ class _Match:
 
 
 def _by_unique_key(matching: Iterable[_Match], level: Level) -> list[list[_Match]]:
-    groups: dict[str, list[_Match]] = {}
+    """Group matches into answers; two patients under one unique key get an answer each."""
+    groups: dict[tuple[str, ...], list[_Match]] = {}
     for match in matching:
-        groups.setdefault(str(match.header.get(_UNIQUE_KEYS[level][-1], "")), []).append(match)
+        unique = str(match.header.get(_UNIQUE_KEYS[level][-1], ""))
+        groups.setdefault((unique, *_patient(match.header)), []).append(match)
     return list(groups.values())
+
+
+def _patient(header: Dataset) -> tuple[str, ...]:
+    """Return the attributes that an answer would attribute to the wrong patient if mixed."""
+    return tuple(
+        str(header.get(keyword) or "").strip(" ^").casefold()
+        for keyword in ("PatientID", "IssuerOfPatientID", "PatientName")
+    )
 
 
 def _answer(group: list[_Match], identifier: Dataset) -> Dataset:

@@ -29,6 +29,7 @@ from listener.spool.layout import (
     InstanceFile,
     StoreReceipt,
     newest,
+    oldest,
     utc,
     versions_in,
 )
@@ -223,6 +224,8 @@ class Spool:
     def instances(self, study_instance_uid: str) -> tuple[InstanceFile, ...]:
         """Return the current content of every instance of a study, sorted by SOP Instance UID.
 
+        A content of another series than the first one's is no version of it, and is left out.
+
         Raises:
             InvalidUIDError: the argument is not a valid UID.
         """
@@ -230,9 +233,26 @@ class Spool:
         for version in self.versions(study_instance_uid):
             by_uid.setdefault(version.sop_instance_uid, []).append(version)
         return tuple(
-            versions[0] if len(versions) == 1 else self._choose_current(versions)
+            self.current([v for v in versions if _same_series(v, oldest(versions))])
             for _, versions in sorted(by_uid.items())
         )
+
+    def current(self, versions: Sequence[InstanceFile]) -> InstanceFile:
+        """Choose the current one of the versions of one instance.
+
+        Args:
+            versions: at least one.
+
+        Example:
+            >>> from datetime import datetime
+            >>> def version(digest: str, hour: int) -> InstanceFile:
+            ...     received = datetime(2026, 11, 28, hour)
+            ...     return InstanceFile("1.2.3.1", "1.2.3", digest, Path(digest), 1, received)
+            >>> with Spool(tmp_path) as spool:
+            ...     spool.current([version("aa", 8), version("bb", 9)]).digest
+            'bb'
+        """
+        return versions[0] if len(versions) == 1 else self._choose_current(versions)
 
     def find_instances(self, sop_instance_uids: set[str]) -> dict[str, Path]:
         """Return the paths of instances by SOP Instance UID, without those that are missing.
@@ -317,3 +337,7 @@ class Spool:
                 for unfinished in (self.root / "incoming" / section).glob("*.part"):
                     unfinished.unlink(missing_ok=True)
         fcntl.flock(self._in_use, fcntl.LOCK_SH)
+
+
+def _same_series(one: InstanceFile, other: InstanceFile) -> bool:
+    return one.series_instance_uid == other.series_instance_uid

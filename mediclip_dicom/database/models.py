@@ -103,6 +103,7 @@ class Task(Base):
     body_part: Mapped[str | None] = mapped_column(String(64))
     view: Mapped[str | None] = mapped_column(String(16))
     series_description: Mapped[str | None] = mapped_column(String(256))
+    excluded_series: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime]
     versions: Mapped[list["TaskVersion"]] = relationship(
         back_populates="task", order_by="TaskVersion.number"
@@ -115,7 +116,8 @@ class TaskVersion(Base):
     `geometry` and `backbone_trained` repeat what the weights say, so that a stored result is read
     without them. `calibration` is None for a version of 0.1.0, which counted. `preparation` holds
     windows, crop and tiles; where it is None, the window is that of `window_center` and
-    `window_width`, if they are given.
+    `window_width`, if they are given. `support_kinds` holds the kinds of image of the support set;
+    None in versions of releases that kept none.
     """
 
     __tablename__ = "task_version"
@@ -141,6 +143,7 @@ class TaskVersion(Base):
     normal_scores: Mapped[list[float]] = mapped_column(JSON)
     calibration: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     preparation: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    support_kinds: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime]
     task: Mapped[Task] = relationship(back_populates="versions")
     support_items: Mapped[list["SupportItem"]] = relationship(back_populates="task_version")
@@ -181,8 +184,9 @@ class Study(Base):
 class StudyRevision(Base):
     """Instances of a study at the moment when it counted as complete.
 
-    `set_aside` counts other contents under the same SOP Instance UIDs, which [gathering] same_uid
-    left out.
+    `set_aside` counts other contents under the same SOP Instance UIDs; those that no verdict may
+    ignore are listed in `unread`, see `studies.content`. `patients` counts the patients of its
+    images, and `notes` are sentences for the report; neither holds a value of a patient.
     """
 
     __tablename__ = "study_revision"
@@ -196,6 +200,9 @@ class StudyRevision(Base):
     number: Mapped[int]
     content_digest: Mapped[str] = mapped_column(DIGEST)
     set_aside: Mapped[int] = mapped_column(default=0, server_default="0")
+    unread: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    notes: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    patients: Mapped[int] = mapped_column(default=1, server_default="1")
     created_at: Mapped[datetime]
     study: Mapped[Study] = relationship(back_populates="revisions")
     instances: Mapped[list["RevisionInstance"]] = relationship(
@@ -209,7 +216,8 @@ class RevisionInstance(Base):
 
     `header` holds the header facts of an image, parsed once when the study was gathered (see
     `imaging.header_json`); `not_an_image` says why there are none. Both are NULL in revisions of
-    releases before 0.2, whose files are parsed when they are needed.
+    releases before 0.2, whose files are parsed when they are needed. `patient` numbers the patients
+    of a revision from 1.
     """
 
     __tablename__ = "revision_instance"
@@ -221,6 +229,7 @@ class RevisionInstance(Base):
     path: Mapped[str] = mapped_column(String(512))
     header: Mapped[str | None] = mapped_column(Text)
     not_an_image: Mapped[str | None] = mapped_column(String(512))
+    patient: Mapped[int] = mapped_column(default=1, server_default="1")
     revision: Mapped[StudyRevision] = relationship(back_populates="instances")
 
 

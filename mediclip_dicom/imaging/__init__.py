@@ -6,8 +6,21 @@ from mediclip_dicom.imaging.display import Window
 from mediclip_dicom.imaging.files import FileKind, archive_format, file_kind, read_data_set
 from mediclip_dicom.imaging.frames import Frame, iter_frames
 from mediclip_dicom.imaging.geometry_checks import find_contradictions, rounded_position
-from mediclip_dicom.imaging.header import ImageHeader, read_header
+from mediclip_dicom.imaging.header import (
+    ImageHeader,
+    read_attributes,
+    read_header,
+    read_header_and_patient,
+)
 from mediclip_dicom.imaging.header_json import header_from_json, header_to_json
+from mediclip_dicom.imaging.patients import (
+    Change,
+    PatientIdentity,
+    Patients,
+    compare_patients,
+    patient_of,
+    same_patient,
+)
 from mediclip_dicom.imaging.planes import ENHANCED_SOP_CLASSES, Plane, plane_attribute
 from mediclip_dicom.imaging.preparation import Preparation
 from mediclip_dicom.imaging.purpose import not_examination
@@ -28,6 +41,7 @@ from mediclip_dicom.imaging.stacks import (
     FramePlace,
     FrameStack,
     PlacedFrame,
+    count_volumes,
     group_frames,
     plane_cosines,
     stack_frames,
@@ -40,6 +54,7 @@ __all__ = [
     "PICTURE_SUFFIXES",
     "WINDOW_NAMES",
     "Box",
+    "Change",
     "FileKind",
     "Frame",
     "FramePlace",
@@ -47,6 +62,8 @@ __all__ = [
     "ImageHeader",
     "InputFrame",
     "Mode",
+    "PatientIdentity",
+    "Patients",
     "PlacedFrame",
     "Placement",
     "Plane",
@@ -56,6 +73,8 @@ __all__ = [
     "StudyPeak",
     "Window",
     "archive_format",
+    "compare_patients",
+    "count_volumes",
     "file_kind",
     "find_boxes",
     "find_contradictions",
@@ -69,15 +88,19 @@ __all__ = [
     "not_examination",
     "on_source",
     "parse_window",
+    "patient_of",
     "place",
     "plane_attribute",
     "plane_cosines",
+    "read_attributes",
     "read_data_set",
     "read_header",
+    "read_header_and_patient",
     "read_headers",
     "read_picture",
     "reading_order",
     "rounded_position",
+    "same_patient",
     "sample_evenly",
     "series_places",
     "smoothed_peak",

@@ -26,7 +26,8 @@ def find_contradictions(headers: Iterable[ImageHeader]) -> Mapping[tuple[str, in
 
     Checked are the header's own plane (see `imaging.planes`), and in the slices of one stack
     (series, frame of reference, orientation) grids that differ from the grid of most of them, and
-    positions that occur twice without an echo, phase or the like to distinguish the images.
+    positions that occur twice without an echo, phase, direction or the like to distinguish the
+    images. A time distinguishes them where most positions of the stack occur more than once.
 
     Returns:
         Reasons, without patient data, by (SOP Instance UID, frame number from 1).
@@ -65,9 +66,31 @@ def _shared_places(stack: list[ImageHeader]) -> Iterable[tuple[ImageHeader, str]
     for header in stack:
         if (plane := header.planes[0]) is not None:
             places[(*rounded_position(plane.position), header.repetition)].append(header)
+    if _most_places_repeat(places):
+        # A dynamic series or the like; a single slice at a wrong place has its own time as well.
+        places = _by_time(places)
     for sharing in places.values():
-        if len({header.sop_instance_uid for header in sharing}) > 1:
+        if _is_shared(sharing):
             yield from ((header, SAME_PLACE) for header in sharing)
+
+
+def _most_places_repeat(places: Mapping[tuple[object, ...], list[ImageHeader]]) -> bool:
+    shared = sum(_is_shared(sharing) for sharing in places.values())
+    return 2 * shared >= len(places)
+
+
+def _by_time(
+    places: Mapping[tuple[object, ...], list[ImageHeader]],
+) -> dict[tuple[object, ...], list[ImageHeader]]:
+    found: dict[tuple[object, ...], list[ImageHeader]] = defaultdict(list)
+    for place, sharing in places.items():
+        for header in sharing:
+            found[(*place, header.times)].append(header)
+    return found
+
+
+def _is_shared(sharing: list[ImageHeader]) -> bool:
+    return len({header.sop_instance_uid for header in sharing}) > 1
 
 
 def rounded_position(position: tuple[float, ...]) -> tuple[float, ...]:

@@ -12,7 +12,8 @@ from pydicom.uid import UID
 
 from mediclip_dicom.errors import UnsupportedImageError, UnsupportedReason
 from mediclip_dicom.imaging.files import read_data_set
-from mediclip_dicom.imaging.planes import Plane, plane_attribute, planes_of, repetition
+from mediclip_dicom.imaging.patients import PatientIdentity, patient_of
+from mediclip_dicom.imaging.planes import Plane, plane_attribute, planes_of, repetition, times
 
 if TYPE_CHECKING:
     from pydicom.tag import BaseTag
@@ -47,6 +48,7 @@ class ImageHeader:
         pixel_aspect: height of a pixel over its width, 1.0 where the header has none.
         planes: plane of each frame; empty for a class without planes (see `imaging.planes`).
         repetition: attributes that distinguish images of one series at the same position.
+        times: moments of the image, empty in rows of releases that kept none.
         contradictions: frames whose plane is impossible: (number from 1, reason).
         contributing_device_uids: Device UIDs of Contributing Equipment: the loop guard's evidence.
     """
@@ -77,6 +79,7 @@ class ImageHeader:
     repetition: tuple[str, ...]
     contradictions: tuple[tuple[int, str], ...]
     contributing_device_uids: tuple[str, ...]
+    times: tuple[str, ...] = ()
 
 
 def read_header(path: Path, *, own_device_uid: str | None = None) -> ImageHeader:
@@ -92,6 +95,22 @@ def read_header(path: Path, *, own_device_uid: str | None = None) -> ImageHeader
             that an image cannot do without.
         OSError: the file cannot be read.
     """
+    return read_header_and_patient(path, own_device_uid=own_device_uid)[0]
+
+
+def read_header_and_patient(
+    path: Path, *, own_device_uid: str | None = None
+) -> tuple[ImageHeader, PatientIdentity]:
+    """Read the header of an image, and apart from it the patient, which no row may hold.
+
+    Args:
+        path: as for `read_header`.
+        own_device_uid: as for `read_header`.
+
+    Raises:
+        UnsupportedImageError: as from `read_header`.
+        OSError: the file cannot be read.
+    """
     dataset, has_pixel_data = read_attributes(path)
     sop_class_uid = str(dataset.get("SOPClassUID", ""))
     class_name = UID(sop_class_uid).name or "no SOP class"
@@ -102,7 +121,7 @@ def read_header(path: Path, *, own_device_uid: str | None = None) -> ImageHeader
         raise UnsupportedImageError(UnsupportedReason.NOT_AN_IMAGE, detail=class_name)
     if not has_pixel_data:
         raise UnsupportedImageError(UnsupportedReason.NO_PIXEL_DATA, detail=class_name)
-    return _header_of(dataset, device_uids)
+    return _header_of(dataset, device_uids), patient_of(dataset)
 
 
 def read_attributes(path: Path) -> tuple[Dataset, bool]:
@@ -173,6 +192,7 @@ def _header_of(dataset: Dataset, device_uids: tuple[str, ...]) -> ImageHeader:
             repetition=repetition(dataset),
             contradictions=contradictions,
             contributing_device_uids=device_uids,
+            times=times(dataset),
         )
     except UnsupportedImageError:
         raise

@@ -43,7 +43,8 @@ _PARTS = (
     ("PixelMeasuresSequence", "PixelSpacing", "Pixel Spacing", 2),
 )
 
-# Attributes that distinguish images at one position: echo, phase, b-value, kernel, contrast.
+# Attributes that distinguish images at one position: echo, phase, b-value, kernel, contrast. The
+# first eleven are those of rows that earlier releases stored.
 _REPETITION_KEYWORDS = (
     "ImageType",
     "AcquisitionNumber",
@@ -56,6 +57,46 @@ _REPETITION_KEYWORDS = (
     "DiffusionBValue",
     "SequenceName",
     "ConvolutionKernel",
+    "DiffusionGradientOrientation",
+    "DiffusionDirectionality",
+    "TemporalPositionIndex",
+    "NominalCardiacTriggerDelayTime",
+    "NominalPercentageOfCardiacPhase",
+    "NominalPercentageOfRespiratoryPhase",
+    "StackID",
+    "ComplexImageComponent",
+    "VelocityEncodingDirection",
+    "RepetitionTime",
+    "KVP",
+    "ReconstructionMethod",
+    "ReconstructionAlgorithm",
+    "FilterType",
+    "ContrastBolusAgent",
+    "ActualFrameDuration",
+)
+
+# b-value and gradient direction where a manufacturer has them in private elements only.
+_DIRECTION = _REPETITION_KEYWORDS.index("DiffusionGradientOrientation")
+_LONGEST_VALUE = 128
+
+_PRIVATE_REPETITION = (
+    (0x0019, 0x100C),  # Siemens
+    (0x0019, 0x100E),
+    (0x0043, 0x1039),  # GE
+    (0x2001, 0x1003),  # Philips
+    (0x2005, 0x10B0),
+    (0x2005, 0x10B1),
+    (0x2005, 0x10B2),
+)
+
+# Moments of an image. Those of the slices of one volume may differ as well.
+_TIME_KEYWORDS = (
+    "FrameReferenceTime",
+    "AcquisitionDateTime",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "ContentDate",
+    "ContentTime",
 )
 
 
@@ -88,7 +129,17 @@ def functional_groups(dataset: Dataset, frame_index: int) -> tuple[Dataset, ...]
 
 def repetition(dataset: Dataset) -> tuple[str, ...]:
     """Return the attributes that distinguish images of one series at the same position."""
-    return tuple(str(dataset.get(keyword) or "") for keyword in _REPETITION_KEYWORDS)
+    values = [dataset.get(keyword) for keyword in _REPETITION_KEYWORDS]
+    values += [dataset[tag].value if tag in dataset else None for tag in _PRIVATE_REPETITION]
+    if values[_DIRECTION] is None and (diffusion := first_item(dataset, "MRDiffusionSequence")):
+        gradient = first_item(diffusion, "DiffusionGradientDirectionSequence")
+        values[_DIRECTION] = (gradient or diffusion).get("DiffusionGradientOrientation")
+    return tuple(str("" if value is None else value)[:_LONGEST_VALUE] for value in values)
+
+
+def times(dataset: Dataset) -> tuple[str, ...]:
+    """Return the moments of an image: reference time, acquisition, content."""
+    return tuple(str(dataset.get(keyword) or "") for keyword in _TIME_KEYWORDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from mediclip_dicom.imaging.geometry_checks import rounded_position
 from mediclip_dicom.imaging.header import ImageHeader
 from mediclip_dicom.imaging.planes import ENHANCED_SOP_CLASSES, Plane
+from mediclip_dicom.imaging.volumes import VolumeFrame, number_volumes
 
 LARGEST_GAP = 2.5
 """Distance across which neighbours still touch, in median distances: one missing slice is bridged,
@@ -101,23 +101,37 @@ def group_frames(frames: Sequence[PlacedFrame]) -> dict[str, list[int]]:
     """Group frames that can share a multi-frame result, by a repeatable key.
 
     Slices of one series, frame of reference, orientation and grid form a group, in the order
-    given; frames of an enhanced image likewise. Echoes and phases have the same positions, and each
-    makes a group of its own. An image without a position in a frame of reference is alone.
+    given; frames of an enhanced image likewise. Echoes, phases, directions and times have the same
+    positions, and each volume is a group of its own (see `imaging.volumes`). An image without a
+    position in a frame of reference is alone.
 
     Returns:
         Indices of the frames of each group.
     """
-    groups: dict[str, list[int]] = {}
-    taken: Counter[tuple[object, ...]] = Counter()
+    whole: dict[str, list[int]] = {}
     for index, frame in enumerate(frames):
-        key = _key(frame)
-        if frame.plane is not None:
-            place = (key, rounded_position(frame.plane.position))
-            taken[place] += 1
-            if taken[place] > 1:
-                key += f" repeat {taken[place]}"
-        groups.setdefault(key, []).append(index)
+        whole.setdefault(_key(frame), []).append(index)
+    groups: dict[str, list[int]] = {}
+    for key, members in whole.items():
+        numbers = number_volumes([_volume_frame(frames[index]) for index in members])
+        for index, number in zip(members, numbers, strict=True):
+            groups.setdefault(key if number == 1 else f"{key} repeat {number}", []).append(index)
     return groups
+
+
+def count_volumes(frames: Sequence[PlacedFrame]) -> dict[str, int]:
+    """Count the volumes of each series that repeats its positions, by Series Instance UID."""
+    counts: dict[str, int] = {}
+    for key, members in group_frames(frames).items():
+        number = int(key.rpartition(" repeat ")[2]) if " repeat " in key else 1
+        series_uid = frames[members[0]].header.series_instance_uid
+        counts[series_uid] = max(number, counts.get(series_uid, 1))
+    return {series_uid: count for series_uid, count in counts.items() if count > 1}
+
+
+def _volume_frame(frame: PlacedFrame) -> VolumeFrame:
+    plane = frame.plane
+    return VolumeFrame(frame.header, None if plane is None else rounded_position(plane.position))
 
 
 def plane_cosines(

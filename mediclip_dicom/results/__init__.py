@@ -14,6 +14,7 @@ from mediclip_dicom.results.other_report import (
     other_report,
     other_report_uids,
 )
+from mediclip_dicom.results.patients import OTHER_PATIENT, describe_changes, describe_patients
 from mediclip_dicom.results.reading import (
     LEFT_OUT,
     Code,
@@ -21,6 +22,7 @@ from mediclip_dicom.results.reading import (
     PreviousReport,
     Reading,
     StoredMap,
+    UnreadContent,
 )
 from mediclip_dicom.results.sop_classes import RESULT_SOP_CLASSES, RESULT_TRANSFER_SYNTAX
 from mediclip_dicom.results.wording import describe_size, describe_slices, sentence
@@ -29,6 +31,7 @@ from mediclip_dicom.results.writing import ResultObject, write_results
 __all__ = [
     "COMPREHENSIVE_3D_SR",
     "LEFT_OUT",
+    "OTHER_PATIENT",
     "OTHER_REPORT_KINDS",
     "RESULT_SOP_CLASSES",
     "RESULT_TRANSFER_SYNTAX",
@@ -44,9 +47,12 @@ __all__ = [
     "Reading",
     "ResultObject",
     "StoredMap",
+    "UnreadContent",
     "Verdict",
     "bands",
     "derive_uid",
+    "describe_changes",
+    "describe_patients",
     "describe_size",
     "describe_slices",
     "draw_fused",

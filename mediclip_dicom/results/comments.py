@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from ai_core import Verdict
+from mediclip_dicom.imaging import count_volumes
 from mediclip_dicom.results.bands import bands
 from mediclip_dicom.results.findings import PEAK_SHARE, SPECK_MM, Findings
 from mediclip_dicom.results.identity import to_ascii
-from mediclip_dicom.results.reading import LEFT_OUT, ImageReading, Reading
+from mediclip_dicom.results.patients import OTHER_PATIENT
+from mediclip_dicom.results.reading import LEFT_OUT, ImageReading, Reading, UnreadContent
 from mediclip_dicom.results.wording import describe, describe_normal, sentence
 
 
@@ -23,7 +25,7 @@ def comments(reading: Reading, findings: Findings) -> Iterator[str]:
     yield from _counts(findings)
     read = sum(image.skipped is None for image in reading.images)
     yield (
-        f"Not for diagnostic use. {read} of {len(reading.images)} frames analysed by task "
+        f"Not for diagnostic use. {read} of {reading.frames} frames analysed by task "
         f"{to_ascii(reading.task_name)} version {reading.task_version}, fitted on {reading.k} "
         "normal studies. The anomaly score is no probability."
     )
@@ -51,6 +53,8 @@ def comments(reading: Reading, findings: Findings) -> Iterator[str]:
     if any(finding.size.unknown is not None for finding in findings.reported):
         yield "Findings in images without a pixel spacing are given in pixels."
     yield from _left_out(reading)
+    yield from _unread(reading)
+    yield from (to_ascii(note) for note in reading.notes)
 
 
 def _counts(findings: Findings) -> Iterator[str]:
@@ -90,6 +94,7 @@ def _p_value(value: float | None) -> str:
 
 def _series(reading: Reading) -> Iterator[str]:
     """Write a sentence for each series about the frames that were analysed."""
+    repeated = count_volumes(reading.images)
     series: dict[str, list[ImageReading]] = defaultdict(list)
     for image in reading.images:
         series[image.header.series_instance_uid].append(image)
@@ -101,6 +106,11 @@ def _series(reading: Reading) -> Iterator[str]:
             f"{read} of {len(images)} frames of series {number} ({name}) analysed: "
             f"{header.series_instance_uid}."
         )
+        if (volumes := repeated.get(header.series_instance_uid)) is not None:
+            yield (
+                f"Series {number} has {volumes} volumes at the same positions (times, phases, "
+                "directions or the like). Each is read by itself, and a Segmentation holds one."
+            )
 
 
 def _left_out(reading: Reading) -> Iterator[str]:
@@ -114,6 +124,23 @@ def _left_out(reading: Reading) -> Iterator[str]:
     ):
         for reason, uids in _by_reason(images):
             yield f"{prefix} ({len(uids)}), {to_ascii(reason)}: {', '.join(uids)}"
+
+
+def _unread(reading: Reading) -> Iterator[str]:
+    """List the contents that are set aside by reason and series; a patient's series is not named
+    in another's report.
+    """
+    reasons: dict[tuple[str, str], list[UnreadContent]] = defaultdict(list)
+    for content in reading.unread:
+        reasons[content.reason, content.series_instance_uid].append(content)
+    for (reason, series_uid), contents in reasons.items():
+        frames = sum(content.frames for content in contents)
+        text = f"Not analysed ({frames}), {to_ascii(reason)}"
+        if reason == OTHER_PATIENT:
+            yield f"{text}."
+            continue
+        uids = ", ".join(content.sop_instance_uid for content in contents)
+        yield f"{text}, series {series_uid}: {uids}"
 
 
 def _by_reason(images: Iterable[ImageReading]) -> Iterable[tuple[str, list[str]]]:

@@ -114,6 +114,21 @@ class ImageReading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadContent:
+    """Image content of the study that no image of the reading stands for.
+
+    Attributes:
+        frames: number of its frames.
+        reason: why it was not analysed, without patient data.
+    """
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    frames: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PreviousReport:
     """Structured Report on the revision before, referenced as predecessor."""
 
@@ -143,6 +158,9 @@ class Reading:
         p_value_of: gives the p-value of a score on the map's scale, for the findings; `None` where
             the task version has none.
         smoothed: whether the operating point was calibrated on maps smoothed along the series.
+        unread: contents that were set aside under SOP Instance UIDs that occur twice, or belong to
+            another patient; they count as frames that were not analysed.
+        notes: further sentences for the report, without patient data.
         finished_at: when the analysis ended; all dates and times of the objects are this one, so
             it must be stored and passed again on replay.
         category: Segmented Property Category (CID 7150).
@@ -169,6 +187,8 @@ class Reading:
     images: tuple[ImageReading, ...]
     finished_at: datetime
     predecessor: PreviousReport | None = None
+    unread: tuple[UnreadContent, ...] = ()
+    notes: tuple[str, ...] = ()
     window: Window | None = None
     p_value_of: Callable[[float], float] | None = None
     smoothed: bool = False
@@ -186,6 +206,11 @@ class Reading:
     def study_instance_uid(self) -> str:
         """Study Instance UID of the study that was read."""
         return self.images[0].header.study_instance_uid
+
+    @property
+    def frames(self) -> int:
+        """Number of frames of the study, those of unread contents included."""
+        return len(self.images) + sum(content.frames for content in self.unread)
 
     def extrapolated(self, p_value: float | None) -> bool:
         """Return whether a p-value is below 1 / (k + 1), which counting k normals can't reach."""

@@ -11,6 +11,7 @@ from .completion import (
     Completion,
 )
 from .content import (
+    StudyContent,
     open_spool,
     study_content,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "RunDetails",
     "RunRow",
     "Scoring",
+    "StudyContent",
     "StudyDetails",
     "StudyPage",
     "StudyRow",

@@ -101,6 +101,22 @@ def score_images(
     return tuple(readings)
 
 
+def refuse_images(images: Sequence[SourceImage], *, reason: str) -> tuple[ImageReading, ...]:
+    """Make the readings of a study that must not be analysed: every frame is skipped.
+
+    Args:
+        images: in reading order.
+        reason: in words, without patient data.
+    """
+    return tuple(
+        ImageReading(
+            source=image, frame_number=number, score=None, map=None, placement=None, skipped=reason
+        )
+        for image in images
+        for number in range(1, image.header.number_of_frames + 1)
+    )
+
+
 def _score(
     detector: Detector,
     frames: Sequence[InputFrame],

@@ -9,10 +9,11 @@ from pathlib import Path
 from mediclip_dicom.database import RevisionInstance, StudyRevision
 from mediclip_dicom.errors import UnsupportedImageError
 from mediclip_dicom.imaging import (
+    PatientIdentity,
     SourceImage,
     header_from_json,
     header_to_json,
-    read_header,
+    read_header_and_patient,
     reading_order,
 )
 
@@ -24,10 +25,14 @@ class HeaderFacts:
     Attributes:
         header: the header of an image, as `imaging.header_to_json` writes it.
         not_an_image: the reason why the instance holds no image for the node.
+        patient: patient of an image, to be compared and never stored.
+        frames: number of frames of an image.
     """
 
     header: str | None
     not_an_image: str | None
+    patient: PatientIdentity | None = None
+    frames: int = 0
 
 
 def parse_header(path: Path, *, own_device_uid: str) -> HeaderFacts:
@@ -41,10 +46,12 @@ def parse_header(path: Path, *, own_device_uid: str) -> HeaderFacts:
         OSError: the file can't be read.
     """
     try:
-        header = read_header(path, own_device_uid=own_device_uid)
+        header, patient = read_header_and_patient(path, own_device_uid=own_device_uid)
     except UnsupportedImageError as error:
         return HeaderFacts(None, str(error)[:512])
-    return HeaderFacts(header_to_json(header), None)
+    return HeaderFacts(
+        header_to_json(header), None, patient=patient, frames=header.number_of_frames
+    )
 
 
 def revision_images(

@@ -1,8 +1,10 @@
 """Intake of a study: its instances become a revision, and each image is matched to a task."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
 import structlog
 from sqlalchemy import select
@@ -18,11 +20,11 @@ from mediclip_dicom.database import (
     StudyRevision,
 )
 from mediclip_dicom.errors import StudyNotFoundError
-from mediclip_dicom.imaging import SourceImage
-from mediclip_dicom.results import node_device
+from mediclip_dicom.imaging import PatientIdentity, Patients, SourceImage, compare_patients
+from mediclip_dicom.results import UnreadContent, describe_changes, node_device
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.content import study_content
-from mediclip_dicom.studies.images import parse_header, revision_images
+from mediclip_dicom.studies.content import StudyContent, study_content
+from mediclip_dicom.studies.images import HeaderFacts, parse_header, revision_images
 from mediclip_dicom.tasks import active_tasks, first_match, get_version
 
 log = structlog.get_logger()
@@ -47,19 +49,27 @@ class Intake:
             OSError: a file can't be read.
         """
         with self._sessions() as session:
-            instances, digest = study_content(session, self._spool, study_instance_uid)
-        if not instances:
+            content = study_content(session, self._spool, study_instance_uid)
+        if not content.instances:
             raise StudyNotFoundError(f"the spool holds no instance of study {study_instance_uid}")
-        versions = self._spool.versions(study_instance_uid)
-        set_aside = len(versions) - len({version.sop_instance_uid for version in versions})
-        if (known := self._known_revision(study_instance_uid, digest)) is not None:
+        if (known := self._known_revision(study_instance_uid, content.digest)) is not None:
             return known
-        headers = {  # before the transaction: nobody else can write while one is open in SQLite
-            instance.sop_instance_uid: parse_header(
-                instance.path, own_device_uid=self._own_device_uid
-            )
-            for instance in instances
+        # Before the transaction: nobody else can write while one is open in SQLite.
+        facts = {
+            file.path: parse_header(file.path, own_device_uid=self._own_device_uid)
+            for file in (*content.instances, *(item.file for item in content.unread))
         }
+        patients = _patients(content, facts)
+        unread = [
+            UnreadContent(
+                sop_instance_uid=item.file.sop_instance_uid,
+                series_instance_uid=item.file.series_instance_uid,
+                frames=facts[item.file.path].frames,
+                reason=item.reason,
+            )
+            for item in content.unread
+            if facts[item.file.path].frames
+        ]
         now = datetime.now(UTC)
         with self._sessions.begin() as session:
             study = session.scalar(
@@ -71,8 +81,11 @@ class Intake:
             revision = StudyRevision(
                 study=study,
                 number=len(study.revisions) + 1,
-                content_digest=digest,
-                set_aside=set_aside,
+                content_digest=content.digest,
+                set_aside=content.set_aside,
+                unread=[asdict(item) for item in unread] or None,
+                notes=[describe_changes(patients.changes)] if patients.changes else None,
+                patients=patients.count,
                 created_at=now,
                 instances=[
                     RevisionInstance(
@@ -80,10 +93,11 @@ class Intake:
                         series_instance_uid=instance.series_instance_uid,
                         digest=instance.digest,
                         path=str(instance.path.relative_to(self._spool.root)),
-                        header=headers[instance.sop_instance_uid].header,
-                        not_an_image=headers[instance.sop_instance_uid].not_an_image,
+                        header=facts[instance.path].header,
+                        not_an_image=facts[instance.path].not_an_image,
+                        patient=patients.numbers.get(instance.path, 1),
                     )
-                    for instance in instances
+                    for instance in content.instances
                 ],
             )
             session.add(revision)
@@ -91,8 +105,10 @@ class Intake:
             log.info(
                 "study.gathered",
                 revision=revision.number,
-                instances=len(instances),
-                set_aside=set_aside,
+                instances=len(content.instances),
+                set_aside=content.set_aside,
+                unread=len(unread),
+                patients=patients.count,
             )
             return revision.id
 
@@ -157,6 +173,15 @@ class Intake:
             )
         log.info("study.routed", run_id=run_id, versions=len(version_ids))
         return run_id
+
+
+def _patients(content: StudyContent, facts: Mapping[Path, HeaderFacts]) -> Patients:
+    """Compare the patients of the images that are read; whose image came first is number 1."""
+    identities: dict[Hashable, PatientIdentity] = {}
+    for file in sorted(content.instances, key=lambda file: (file.received_at, file.path)):
+        if (patient := facts[file.path].patient) is not None:
+            identities[file.path] = patient
+    return compare_patients(identities)
 
 
 def _instances_gone(revision: StudyRevision) -> str | None:

@@ -249,6 +249,8 @@ def _run_details(session: Session, run: Run, verdicts: tuple[VerdictRow, ...]) -
         scored += count if has_score else 0
         if reason:
             skipped[reason] += count
+    for content in run.revision.unread or ():
+        skipped[content["reason"]] += content["frames"]
     return RunDetails(
         run_id=run.id,
         revision=run.revision.number,

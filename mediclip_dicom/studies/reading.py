@@ -13,7 +13,15 @@ from sqlalchemy.orm import Session
 from ai_core import OperatingPoint, Verdict, aggregate
 from mediclip_dicom.database import ImageScore, ResultFile, Run, StudyRevision, TaskVersion
 from mediclip_dicom.imaging import Mode, Placement, SourceImage, place, smoothed_peak
-from mediclip_dicom.results import ImageReading, PreviousReport, Reading, StoredMap, node_device
+from mediclip_dicom.results import (
+    OTHER_PATIENT,
+    ImageReading,
+    PreviousReport,
+    Reading,
+    StoredMap,
+    UnreadContent,
+    node_device,
+)
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.images import revision_images
 from mediclip_dicom.studies.reuse import other_readings
@@ -37,6 +45,8 @@ class RevisionInfo:
     content_digest: str
     analysed_at: datetime
     predecessor: PreviousReport | None = None
+    unread: tuple[UnreadContent, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def stored_reading(session: Session, settings: Settings, run_id: str, version_id: int) -> Reading:
@@ -52,8 +62,10 @@ def stored_reading(session: Session, settings: Settings, run_id: str, version_id
     """
     version = get_version(session, version_id)
     run = session.get_one(Run, run_id)
+    loaded = load_images(session, settings, run_id, version_id)
+    named, withheld = _of_one_patient(run.revision, loaded)
     images = _stored_images(
-        load_images(session, settings, run_id, version_id),
+        named,
         {
             (row.sop_instance_uid, row.frame): row
             for row in session.scalars(
@@ -70,8 +82,35 @@ def stored_reading(session: Session, settings: Settings, run_id: str, version_id
         content_digest=_content_digest(session, run, version_id),
         analysed_at=run.created_at,
         predecessor=_previous_report(session, run, version_id),
+        unread=(
+            *(UnreadContent(**item) for item in run.revision.unread or ()),
+            *(_withheld(image) for image in withheld),
+        ),
+        notes=tuple(run.revision.notes or ()),
     )
     return make_reading(images, version=version, revision=revision)
+
+
+def _of_one_patient(
+    revision: StudyRevision, images: Sequence[SourceImage]
+) -> tuple[list[SourceImage], list[SourceImage]]:
+    """Separate the images of the first of several patients, whose report names no other's."""
+    numbers = {item.sop_instance_uid: item.patient for item in revision.instances}
+    patients = [numbers[image.header.sop_instance_uid] for image in images]
+    named: list[SourceImage] = []
+    withheld: list[SourceImage] = []
+    for image, patient in zip(images, patients, strict=True):
+        (named if patient == min(patients) else withheld).append(image)
+    return named, withheld
+
+
+def _withheld(image: SourceImage) -> UnreadContent:
+    return UnreadContent(
+        sop_instance_uid=image.header.sop_instance_uid,
+        series_instance_uid=image.header.series_instance_uid,
+        frames=image.header.number_of_frames,
+        reason=OTHER_PATIENT,
+    )
 
 
 def load_images(
@@ -113,6 +152,7 @@ def make_reading(
         (image.score for image in images if not image.left_out),
         operating_point,
         study_score=_smoothed_score(images) if version.calibration.smoothed else None,
+        unread=len(revision.unread),
     )
     return Reading(
         task_name=version.definition.name,
@@ -134,6 +174,8 @@ def make_reading(
         revision=revision.number,
         finished_at=revision.analysed_at,
         predecessor=revision.predecessor,
+        unread=revision.unread,
+        notes=revision.notes,
         window=next(iter(version.definition.windows), None),
         p_value_of=operating_point.p_value if operating_point.calibrated else None,
         smoothed=version.calibration.smoothed,
@@ -146,16 +188,18 @@ def judge(
     operating_point: OperatingPoint,
     *,
     study_score: float | None = None,
+    unread: int = 0,
 ) -> StudyVerdict:
     """Compare the score of a study with the operating point.
 
-    A study of which an image could not be read is never called normal.
+    A study of which an image could not be read, or a content was set aside, is never called normal.
 
     Args:
         scores: image scores; None for an image that has none.
         operating_point: of the task version.
         study_score: made of the smoothed maps; None aggregates the image scores, as in versions
             that were calibrated so.
+        unread: number of contents that were set aside unread.
     """
     scores = tuple(scores)
     usable = [score for score in scores if score is not None]
@@ -164,7 +208,7 @@ def judge(
     if study_score is None:
         study_score = aggregate(usable)
     verdict = operating_point.verdict(study_score)
-    if verdict is Verdict.NORMAL and len(usable) < len(scores):
+    if verdict is Verdict.NORMAL and (unread or len(usable) < len(scores)):
         verdict = Verdict.UNDETERMINED
     return StudyVerdict(verdict, study_score, operating_point.p_value(study_score))
 

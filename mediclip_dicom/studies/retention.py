@@ -99,7 +99,7 @@ class Retention:
 
         def is_unchanged() -> bool:
             with self._sessions() as session:
-                return study_content(session, self._spool, uid)[1] == study.content_digest
+                return study_content(session, self._spool, uid).digest == study.content_digest
 
         # What came since makes another digest, and the spool looks at it under its own lock.
         if not self._spool.remove_study(uid, is_as_expected=is_unchanged):

@@ -6,11 +6,11 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from mediclip_dicom.database import ImageScore, ResultFile, RunState, TaskVerdict
+from mediclip_dicom.database import ImageScore, ResultFile, Run, RunState, TaskVerdict
 from mediclip_dicom.imaging import Box
-from mediclip_dicom.results import ImageReading, find, node_device, write_results
+from mediclip_dicom.results import ImageReading, describe_patients, find, node_device, write_results
 from mediclip_dicom.settings import Settings
-from mediclip_dicom.studies.analysis import score_images
+from mediclip_dicom.studies.analysis import refuse_images, score_images
 from mediclip_dicom.studies.comparing import compare_findings
 from mediclip_dicom.studies.findings import finding_rows, findings_to_json
 from mediclip_dicom.studies.reading import load_images, maps_path, stored_reading
@@ -58,13 +58,17 @@ class Scoring:
         with self._sessions() as session:
             images = load_images(session, self._settings, run_id, version_id)
             version = get_version(session, version_id)
-        scores = score_images(
-            images,
-            detector=self._detectors.get(version_id),
-            version=version,
-            maps_path=maps_path(self._settings, run_id, version_id),
-            batch_limit=self._settings.analysis.batch_size,
-        )
+            patients = session.get_one(Run, run_id).revision.patients
+        if patients > 1:
+            scores = refuse_images(images, reason=describe_patients(patients))
+        else:
+            scores = score_images(
+                images,
+                detector=self._detectors.get(version_id),
+                version=version,
+                maps_path=maps_path(self._settings, run_id, version_id),
+                batch_limit=self._settings.analysis.batch_size,
+            )
         with self._sessions.begin() as session:
             for row in scores:
                 session.execute(

@@ -35,8 +35,11 @@ def unread_studies(sessions: sessionmaker[Session], spool: Spool) -> list[Unread
         read = {(study_uid, digest) for study_uid, digest in rows}
         unread = []
         for study_uid in spool.studies():
-            instances, digest = study_content(session, spool, study_uid)
-            if instances and (study_uid, digest) not in read:
-                received_at = max(instance.received_at for instance in instances)
+            content = study_content(session, spool, study_uid)
+            if content.instances and (study_uid, content.digest) not in read:
+                received_at = max(
+                    file.received_at
+                    for file in (*content.instances, *(item.file for item in content.unread))
+                )
                 unread.append(UnreadStudy(study_uid, received_at))
     return unread

@@ -147,6 +147,7 @@ def _tasks() -> Iterator[Row]:
         "body_part": "BRAIN",
         "view": None,
         "series_description": r"(?i)t1.*ax",
+        "excluded_series": ["*mip*", "*scout*"],
         "created_at": _at(0),
     }
     yield {
@@ -156,6 +157,7 @@ def _tasks() -> Iterator[Row]:
         "body_part": None,
         "view": "PA",
         "series_description": None,
+        "excluded_series": None,
         "created_at": _at(1),
     }
 
@@ -191,9 +193,25 @@ def _task_versions() -> Iterator[Row]:
             "normal_scores": [0.125, 0.25, 1e-300],
             "calibration": CALIBRATION if n == 3 else None,
             "preparation": PREPARATION if n == 4 else None,
+            "support_kinds": SUPPORT_KINDS if n == 2 else None,
             "created_at": _at(n),
         }
 
+
+UNREAD = [
+    {
+        "sop_instance_uid": "1.2.826.0.1.1.1.0",
+        "series_instance_uid": "1.2.826.0.1.1.2",
+        "frames": 1,
+        "reason": "set aside: its SOP Instance UID is that of an image of another series",
+    }
+]
+
+SUPPORT_KINDS = {
+    "sop_classes": ["1.2.840.10008.5.1.4.1.1.4"],
+    "image_types": [["ORIGINAL", "PRIMARY", "M", "SE"]],
+    "normals": [[0.0, 0.0, 1.0]],
+}
 
 PREPARATION = {
     "windows": [
@@ -247,6 +265,9 @@ def _study_revisions() -> Iterator[Row]:
             "number": number,
             "content_digest": _digest(500 + n),
             "set_aside": set_aside,
+            "unread": UNREAD if n == 2 else None,
+            "notes": ["Patient: the Patient ID differs."] if n == 2 else None,
+            "patients": n if n < 3 else 1,
             "created_at": _at(10 * n),
         }
 
@@ -263,6 +284,7 @@ def _instances() -> Iterator[Row]:
                 "path": f"{_digest(1)[:16]}/{uid}.dcm",
                 "header": HEADER_FACTS if n == 0 else None,
                 "not_an_image": "a Structured Report" if n == 1 else None,
+                "patient": 2 if (revision, n) == (2, 2) else 1,
             }
 
 
