@@ -47,6 +47,7 @@ NOT_DECIDING = {
     "ai_core.evaluation.deciding_code": "the digest itself",
     "ai_core.evaluation.data.folders": "finds pictures; their digests are in the identity",
     "ai_core.evaluation.data.lists": "finds pictures; their digests are in the identity",
+    "ai_core.evaluation.data.reading_check": "checks that files can be read",
     "ai_core.evaluation.methods.ablation": "presets; their values are in the identity",
     "ai_core.evaluation.plan": "the identity itself",
     "ai_core.evaluation.record": "reports",
