@@ -23,6 +23,7 @@ from .errors import (
     PictureError,
     PresetError,
     SupportSetError,
+    UnknownWeightsError,
     UnsupportedBackboneError,
     WeightsMismatchError,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "Progress",
     "Scores",
     "SupportSetError",
+    "UnknownWeightsError",
     "UnsupportedBackboneError",
     "Verdict",
     "Views",

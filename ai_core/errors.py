@@ -1,5 +1,6 @@
 """Errors of the detector, one type for each cause that a caller may handle."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -38,6 +39,32 @@ class BackboneUnavailableError(DetectorError):
             f"{self.cache_dir}. Either let this machine reach the model hub once, or copy a "
             f"weights file (.safetensors, .pt or .bin, made for {model!r}) onto it and "
             f"give its path as the weights."
+        )
+
+
+class UnknownWeightsError(BackboneUnavailableError):
+    """A weights file that several models fit: its activation or its colours are not known.
+
+    Example:
+        >>> from ai_core import UnknownWeightsError
+        >>> choices = ["QuickGELU: openai", "GELU: laion2b_s34b_b79k"]
+        >>> error = UnknownWeightsError(model="ViT-B-32", weights="own.pt", choices=choices)
+        >>> "tag" in str(error)
+        True
+    """
+
+    def __init__(self, *, model: str, weights: str, choices: Sequence[str]) -> None:
+        self.model = model
+        self.weights = weights
+        self.cache_dir = ""
+        self.reason = "the model's tags differ, and nothing with the file says which it is"
+        DetectorError.__init__(
+            self,
+            f"the weights file {weights!r} does not say with which activation and normalisation it "
+            f"was trained, and weights of {model!r} differ: {'; '.join(choices)}. Name its tag "
+            f"(tag in [backbone], --tag, or load_backbone(tag=…)), put its open_clip_config.json "
+            f"next to it, or give such a config as the model. The tag 'earlier' reads it as "
+            f"version 0.1 did",
         )
 
 

@@ -1,5 +1,6 @@
 """Atomic writes: a file is replaced whole, safe on disk, or left as it was."""
 
+import fcntl
 import os
 import threading
 from collections.abc import Iterator
@@ -37,15 +38,37 @@ def write_text(path: Path, text: str) -> None:
 def replaced(path: Path) -> Iterator[Path]:
     """Give a file to write piece by piece, which replaces ``path`` when the block ends well.
 
-    For large files and one writer at a time: what a killed writer leaves is overwritten by the
-    next.
+    For large files. Each writer has a partial file of its own, so that two of them never write
+    into one; it is removed when the block fails.
 
     Args:
         path: the file; its folder must exist.
     """
-    partial = path.with_name(f"{path.name}.partial")
-    yield partial
-    _put(partial, path)
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
+    try:
+        yield partial
+        _put(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a lock among processes and threads of this machine while the block runs.
+
+    The lock ends with the process, however that ends; its empty file stays.
+
+    Args:
+        path: a file for the lock alone; its folder must exist.
+        wait: wait until the lock is free.
+
+    Raises:
+        BlockingIOError: another one holds it, and ``wait`` is False.
+    """
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
 
 
 def _put(partial: Path, path: Path) -> None:

@@ -6,17 +6,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import structlog
 from torch import nn
 
 from ai_core.backbone.families import TIMM_PREFIX, Family, nearest_accepted, recognise
 from ai_core.backbone.published import PUBLISHED
+from ai_core.backbone.readings import CLIP_MEAN as CLIP_MEAN
+from ai_core.backbone.readings import CLIP_STD as CLIP_STD
+from ai_core.backbone.readings import Reading, reading_of, readings_of
 from ai_core.backbone.timm_tower import TimmVision
 from ai_core.errors import DetectorError, UnsupportedBackboneError
 from ai_core.images import IMAGE_SIZE
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -31,8 +30,6 @@ _COLOURS = {
 
 _VISION_KEYS = ("embed_dim", "vision_cfg", "quick_gelu")
 
-log = structlog.get_logger()
-
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
@@ -44,12 +41,15 @@ class Architecture:
             ``custom_text``, as in open_clip's JSON files.
         mean: per-channel mean of the images, for values in [0, 1].
         std: per-channel standard deviation, likewise.
+        readings: activations and colours that a weights file may have; empty where a tag or a
+            config has decided.
     """
 
     name: str
     config: dict[str, Any] = field(hash=False)
     mean: tuple[float, ...] = CLIP_MEAN
     std: tuple[float, ...] = CLIP_STD
+    readings: tuple[Reading, ...] = ()
 
     @property
     def family(self) -> Family:
@@ -69,7 +69,18 @@ class Architecture:
 
     def with_quick_gelu(self) -> "Architecture":
         """Return this config with QuickGELU, the activation that OpenAI trained with."""
-        return replace(self, config={**self.config, "quick_gelu": True})
+        return self.with_activation(quick_gelu=True)
+
+    def with_activation(self, *, quick_gelu: bool) -> "Architecture":
+        """Return this config with QuickGELU, or with GELU; itself where it has that."""
+        if bool(self.config.get("quick_gelu")) == quick_gelu:
+            return self
+        return replace(self, config={**self.config, "quick_gelu": quick_gelu})
+
+    def read_as(self, reading: Reading) -> "Architecture":
+        """Return this config with the activation and colours of a reading, which is final."""
+        settled = self.with_activation(quick_gelu=reading.quick_gelu)
+        return replace(settled, mean=reading.mean, std=reading.std, readings=())
 
 
 def read_architecture(model: str, *, tag: str | None) -> Architecture | None:
@@ -79,6 +90,9 @@ def read_architecture(model: str, *, tag: str | None) -> Architecture | None:
         model: an open_clip name such as "ViT-L-14", "BiomedCLIP", "RAD-DINO", "timm/" and the
             name of a timm model, or the path of a config in open_clip's form (JSON).
         tag: the weights' tag, which decides on activation and normalisation; None for a file.
+
+    Returns:
+        With `Architecture.readings` for a file of a model that open_clip has under this name.
 
     Raises:
         DetectorError: the file is no such config.
@@ -99,24 +113,23 @@ def read_architecture(model: str, *, tag: str | None) -> Architecture | None:
 
 def _open_clip_architecture(name: str, *, tag: str | None) -> Architecture | None:
     from open_clip.factory import get_model_config
-    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+    from open_clip.pretrained import list_pretrained_tags_by_model
 
     config: dict[str, Any] | None = get_model_config(name)  # type: ignore[no-untyped-call]
     if config is None:
         return None
     family = recognise(name, config)
-    if tag is None and not _was_always_accepted(family):
-        # all weights of such a model were trained on the same colours, so a file's were, too
-        tag = next(iter(list_pretrained_tags_by_model(name)), None)
-    entry = get_pretrained_cfg(name, tag) if tag else {}
     mean, std = _colours(family)
-    found = Architecture(
-        name=name,
-        config=deepcopy(config),
-        mean=tuple(entry.get("mean", mean)),
-        std=tuple(entry.get("std", std)),
-    )
-    return found.with_quick_gelu() if entry.get("quick_gelu") or tag == "openai" else found
+    found = Architecture(name=name, config=deepcopy(config), mean=mean, std=std)
+    if tag is not None:
+        return found.read_as(reading_of(name, config, tag=tag, mean=mean, std=std))
+    if family.trunk == "open_clip":
+        return replace(found, readings=readings_of(name, config))
+    # all weights of such a model were trained on the same colours, so a file's were, too
+    tags = list_pretrained_tags_by_model(name)
+    if not tags:
+        return found
+    return found.read_as(reading_of(name, config, tag=tags[0], mean=mean, std=std))
 
 
 def _timm_architecture(model: str) -> Architecture | None:
@@ -136,11 +149,6 @@ def _timm_architecture(model: str) -> Architecture | None:
 
 def _colours(family: Family) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return _COLOURS.get(family.name, (CLIP_MEAN, CLIP_STD))
-
-
-def _was_always_accepted(family: Family) -> bool:
-    """Return whether version 0.1.0 took this family, whose stored detectors must fit for ever."""
-    return family.trunk == "open_clip" and family.prompts
 
 
 def _read_file(path: Path) -> Architecture:
@@ -169,10 +177,6 @@ def _read_file(path: Path) -> Architecture:
     mean, std = (ours or usual for ours, usual in zip(given, _colours(family), strict=True))
     if len(mean) != 3 or len(std) != 3 or not all(value > 0 for value in std):
         raise DetectorError(f"{path} is no open_clip config: mean and std have three values each")
-    if _was_always_accepted(family):
-        if (mean, std) != (CLIP_MEAN, CLIP_STD):
-            log.warning("colours.ignored", model=name, mean=mean, std=std, used=CLIP_MEAN)
-        mean, std = CLIP_MEAN, CLIP_STD
     return Architecture(name=name, config=config, mean=mean, std=std)
 
 

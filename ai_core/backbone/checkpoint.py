@@ -1,34 +1,22 @@
 """Checkpoint loading: a weights file into the model of its architecture."""
 
 import math
-import pickle
 from pathlib import Path
 from typing import Any
 
 import structlog
-import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ai_core.backbone.architecture import Architecture, build_model
-from ai_core.backbone.naming import to_timm_names
+from ai_core.backbone.naming import to_open_clip_names, to_timm_names
+from ai_core.backbone.provenance import settle
 from ai_core.backbone.untrained import VISION_PREFIX, initialise_text
+from ai_core.backbone.weights_file import UNREADABLE, check_finite, check_names, read_weights
 
-_NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
+__all__ = ["SEEDED_TEXT", "UNREADABLE", "load_checkpoint"]
 
 SEEDED_TEXT = "seeded_text"
 """Metadata of a safetensors file that holds a vision tower alone: the seed of its text tower."""
-
-UNREADABLE = (
-    RuntimeError,
-    KeyError,
-    ValueError,
-    OSError,
-    EOFError,
-    pickle.UnpicklingError,
-    SafetensorError,
-)
-"""Exceptions raised by a file that does not hold the model."""
 
 _TRUNK_PREFIX = f"{VISION_PREFIX}trunk."
 _TRUNK_POSITIONS = f"{_TRUNK_PREFIX}pos_embed"
@@ -37,24 +25,32 @@ _OWN_POSITIONS = f"{VISION_PREFIX}positional_embedding"
 log = structlog.get_logger()
 
 
-def load_checkpoint(file: Path, architecture: Architecture) -> tuple[Architecture, nn.Module]:
-    """Build the model and fill it from a file: safetensors, a state dict, or OpenAI's archive.
+def load_checkpoint(
+    file: Path, architecture: Architecture, *, tag: str | None = None
+) -> tuple[Architecture, nn.Module]:
+    """Build the model and fill it from a file: safetensors, a state dict, or a TorchScript archive.
 
-    OpenAI publishes its towers as TorchScript archives and nobody else does, so such a file
-    brings QuickGELU with it. Position embeddings of another resolution are resampled, and that is
-    logged, where the family allows it; else the file is refused. A safetensors file that names a
-    seed under `SEEDED_TEXT` has its text tower drawn from that. Where the architecture has no text
-    tower, or one that takes no prompts, only the vision half of the file is read.
+    Activation and colours are the file's own, as `provenance.settle` finds them. Position
+    embeddings of another resolution are resampled, and that is logged, where the family allows it;
+    else the file is refused. A safetensors file that names a seed under `SEEDED_TEXT` has its text
+    tower drawn from that. Where the architecture has no text tower, or one that takes no prompts,
+    only the vision half of the file is read. Names of transformers' CLIPModel are translated.
+
+    Args:
+        file: the weights.
+        architecture: as `read_architecture` found it.
+        tag: `EARLIER`, or None.
 
     Raises:
+        UnknownWeightsError: the file may be one of several models, and nothing says which.
         One of `UNREADABLE`: the file does not hold this model.
     """
-    archive = _is_torchscript(file)
-    if archive:
-        architecture = architecture.with_quick_gelu()
-    state = _archive_state(file) if archive else _plain_state(file)
+    contents = read_weights(file)
+    architecture = settle(architecture, file=file, contents=contents, tag=tag)
+    state: dict[str, Any] = to_open_clip_names(contents.tensors)
     model = build_model(architecture)
-    seed = _text_seed(file)
+    text_seed = contents.metadata.get(SEEDED_TEXT)
+    seed = None if text_seed is None else int(text_seed)
     if seed is not None:
         initialise_text(model, seed=seed)
     own = model.state_dict()
@@ -71,6 +67,8 @@ def load_checkpoint(file: Path, architecture: Architecture) -> tuple[Architectur
 
         state = convert_to_custom_text_state_dict(state)
     _fit_positions(state, model, architecture)
+    check_names(state, own)
+    check_finite(state)
     model.load_state_dict(state, strict=True)
     return architecture, model
 
@@ -127,35 +125,3 @@ def _log_resampled(architecture: Architecture, *, cells: int, grid: int) -> None
     log.warning(
         "positions.resampled", model=architecture.name, from_grid=math.isqrt(cells), to_grid=grid
     )
-
-
-def _plain_state(file: Path) -> dict[str, Any]:
-    from open_clip.factory import load_state_dict
-
-    try:
-        state: dict[str, Any] = load_state_dict(str(file), device="cpu", weights_only=True)
-    except (AttributeError, TypeError, StopIteration) as error:
-        raise ValueError("it holds something else than named tensors") from error
-    return dict(state)
-
-
-def _text_seed(file: Path) -> int | None:
-    if file.suffix != ".safetensors":
-        return None
-    with safe_open(str(file), framework="pt") as opened:
-        found = (opened.metadata() or {}).get(SEEDED_TEXT)
-    return None if found is None else int(found)
-
-
-def _archive_state(file: Path) -> dict[str, Any]:
-    state = torch.jit.load(str(file), map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
-    return {name: value for name, value in state.items() if name not in _NOT_WEIGHTS}
-
-
-def _is_torchscript(file: Path) -> bool:
-    import zipfile
-
-    if not zipfile.is_zipfile(file):
-        return False
-    with zipfile.ZipFile(file) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())

@@ -1,20 +1,31 @@
 """Weights files of tags: from the cache, else from the model hub if it is reachable."""
 
+import errno
+import re
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import structlog
 
-from ai_core.backbone.families import TIMM_PREFIX
+from ai_core.backbone.families import TIMM_PREFIX, nearest_accepted
 from ai_core.backbone.published import PUBLISHED
 from ai_core.errors import BackboneUnavailableError
+
+HUB_PREFIX = "hf-hub:"
+"""open_clip's prefix of a repository on the model hub, which holds a config and its weights."""
+
+CONFIG_FILE = "open_clip_config.json"
 
 REACH_SECONDS = 5.0
 """Seconds without an answer after which the hub counts as unreachable."""
 
 _FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 _TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
+
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 log = structlog.get_logger()
 
@@ -47,6 +58,50 @@ def find_weights(*, model: str, tag: str, cache_dir: Path | str | None) -> Path:
     return _cached(repository, names, folder) or _download(
         repository, names, folder=folder, model=model, tag=tag
     )
+
+
+def find_config(model: str, *, cache_dir: Path | str | None) -> Path:
+    """Return the local config of an "hf-hub:" name, downloading it at most once.
+
+    Raises:
+        BackboneUnavailableError: not cached and not to be had.
+    """
+    return _find_in_repository(model, (CONFIG_FILE,), cache_dir=cache_dir)
+
+
+def find_repository_weights(model: str, *, cache_dir: Path | str | None) -> Path:
+    """Return the local weights of an "hf-hub:" name, downloading them at most once.
+
+    Raises:
+        BackboneUnavailableError: not cached and not to be had.
+    """
+    return _find_in_repository(model, _FILES, cache_dir=cache_dir)
+
+
+def _find_in_repository(
+    model: str, names: tuple[str, ...], *, cache_dir: Path | str | None
+) -> Path:
+    folder = cache_folder(cache_dir)
+    repository = model.removeprefix(HUB_PREFIX)
+    if not _REPOSITORY.fullmatch(repository):
+        raise BackboneUnavailableError(
+            model=model,
+            weights=names[0],
+            cache_dir=folder,
+            reason="a name on the hub has the form hf-hub:organisation/repository",
+        )
+    if found := _cached(repository, names, folder):
+        return found
+    try:
+        return _download(repository, names, folder=folder, model=model, tag=names[0])
+    except BackboneUnavailableError as error:
+        reason = (
+            f"{error.reason}; without it there is no such model here, and the nearest accepted "
+            f"name is {nearest_accepted(model)!r}"
+        )
+        raise BackboneUnavailableError(
+            model=model, weights=names[0], cache_dir=folder, reason=reason
+        ) from error
 
 
 def _place_on_hub(model: str, tag: str) -> tuple[list[str], tuple[str, tuple[str, ...]] | None]:
@@ -93,12 +148,36 @@ def _download(
     if reason:
         raise BackboneUnavailableError(model=model, weights=tag, cache_dir=folder, reason=reason)
     log.info("weights.download_started", model=model, weights=tag, cache_dir=str(folder))
+    absent = []
     for name in names:
         try:
             return Path(hf_hub_download(repository, name, cache_dir=folder))
-        except (EntryNotFoundError, HfHubHTTPError, OSError) as error:
-            reason = f"download failed: {type(error).__name__}"
+        except EntryNotFoundError:
+            absent.append(name)
+        except HfHubHTTPError as error:
+            reason = f"download of {name} from {repository} failed: {_first_line(error)}"
+            break
+        except OSError as error:
+            reason = _local_fault(error, folder) or (
+                f"download of {name} from {repository} failed: {_first_line(error)}"
+            )
+            break
+    else:
+        reason = f"download failed: {repository} has no {' and no '.join(absent)}"
     raise BackboneUnavailableError(model=model, weights=tag, cache_dir=folder, reason=reason)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _local_fault(error: OSError, folder: Path) -> str:
+    """Say which fault of this machine stopped a download; empty where it was none."""
+    if error.errno in _FULL:
+        return f"the disk of the cache folder {folder} is full ({error.strerror})"
+    if error.errno in _UNWRITABLE:
+        return f"the cache folder {folder} can't be written ({error.strerror})"
+    return ""
 
 
 def _unreachable(endpoint: str) -> str:

@@ -13,3 +13,6 @@ PACKAGED_WEIGHTS = (BUNDLED, UNTRAINED)
 
 Precision = Literal["fp32", "bf16", "int8"]
 """Number format of the tower's matrix products; its residual stream is float32 in all of them."""
+
+EARLIER = "earlier"
+"""Tag that reads a weights file as version 0.1 did: its config's activation, and CLIP's colours."""

@@ -1,4 +1,4 @@
-"""Parameter names of vision-only checkpoints, brought to timm's."""
+"""Parameter names of other libraries' checkpoints, brought to timm's and open_clip's."""
 
 import re
 from collections.abc import Mapping
@@ -57,3 +57,64 @@ def to_timm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         renamed["cls_token"] = renamed["cls_token"] + positions[:, :1]
         renamed["pos_embed"] = positions[:, 1:]
     return renamed
+
+
+_CLIP_MODEL = "vision_model.embeddings.patch_embedding.weight"
+_CLIP_NAMES = (
+    (r"^vision_model\.embeddings\.class_embedding$", "visual.class_embedding"),
+    (r"^vision_model\.embeddings\.patch_embedding\.", "visual.conv1."),
+    (r"^vision_model\.embeddings\.position_embedding\.weight$", "visual.positional_embedding"),
+    (r"^vision_model\.pre_layrnorm\.", "visual.ln_pre."),
+    (r"^vision_model\.post_layernorm\.", "visual.ln_post."),
+    (r"^vision_model\.encoder\.layers\.", "visual.transformer.resblocks."),
+    (r"^visual_projection\.weight$", "visual.proj"),
+    (r"^text_model\.embeddings\.token_embedding\.", "token_embedding."),
+    (r"^text_model\.embeddings\.position_embedding\.weight$", "positional_embedding"),
+    (r"^text_model\.final_layer_norm\.", "ln_final."),
+    (r"^text_model\.encoder\.layers\.", "transformer.resblocks."),
+    (r"^text_projection\.weight$", "text_projection"),
+    (r"\.layer_norm([12])\.", r".ln_\1."),
+    (r"\.self_attn\.out_proj\.", ".attn.out_proj."),
+    (r"\.mlp\.fc1\.", ".mlp.c_fc."),
+    (r"\.mlp\.fc2\.", ".mlp.c_proj."),
+)
+_TRANSPOSED = ("visual.proj", "text_projection")
+_CLIP_QKV = re.compile(r"^(.*)\.self_attn\.([qkv])_proj\.(weight|bias)$")
+
+
+def to_open_clip_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the parameters of transformers' CLIPModel; other checkpoints stay as they are.
+
+    Query, key and value, three layers in transformers, become one. The two projections are
+    transposed, since open_clip multiplies from the other side. Names that CLIPModel does not have
+    are kept, so that a caller can name them.
+
+    Args:
+        state: named tensors.
+    """
+    if _CLIP_MODEL not in state:
+        return dict(state)
+    renamed: dict[str, Tensor] = {}
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in state.items():
+        if name.endswith(".position_ids"):
+            continue
+        if found := _CLIP_QKV.match(name):
+            parts.setdefault(f"{found[1]}.attn.in_proj_{found[3]}", {})[found[2]] = tensor
+            continue
+        renamed[_clip_name(name)] = tensor
+    for name, three in parts.items():
+        if set(three) == set("qkv"):
+            renamed[_clip_name(name)] = torch.cat([three[part] for part in "qkv"])
+        else:
+            renamed |= {f"{name} ({part})": tensor for part, tensor in three.items()}
+    for name in _TRANSPOSED:
+        if name in renamed:
+            renamed[name] = renamed[name].T.contiguous()
+    return renamed
+
+
+def _clip_name(name: str) -> str:
+    for pattern, ours in _CLIP_NAMES:
+        name = re.sub(pattern, ours, name)
+    return name

@@ -77,6 +77,13 @@ class Plan:
             dataset.subset(self.subset)
         return tuple(self._fits())
 
+    def items(self) -> Iterator[Item]:
+        """Yield every picture that a fit takes or that is tested."""
+        for dataset in self.datasets:
+            yield from dataset.subset(self.subset)
+        for fit in self._fits():
+            yield from fit.support
+
     def _fits(self) -> Iterator[Fit]:
         for dataset in self.datasets:
             for method in self.methods:

@@ -8,10 +8,14 @@ from typing import Any
 
 from ai_core.errors import EvaluationError
 from ai_core.evaluation.promises import AtOperatingPoint
-from ai_core.files import write_text
+from ai_core.files import locked, write_text
+
+_ADDED = ("normals", "abnormals")
+"""Fields that rows of earlier versions don't have."""
 
 METRICS_FILE = "metrics.json"
 RUN_FILE = "run.json"
+LOCK_FILE = ".rows.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class Row:
         abnormal_out_of_scope: the same of abnormal units.
         points: measured at the rate asked for, then at 5, 10 and 20 %.
         reliability: share of normal units with a p-value within each of `RELIABILITY_RATES`.
+        normals: tested normal pictures; None in rows of version 0.1.
+        abnormals: tested abnormal pictures; likewise.
     """
 
     dataset: str
@@ -66,6 +72,8 @@ class Row:
     abnormal_out_of_scope: float | None = None
     points: tuple[AtOperatingPoint, ...] = ()
     reliability: tuple[float, ...] = ()
+    normals: int | None = None
+    abnormals: int | None = None
 
     @property
     def cell(self) -> tuple[Any, ...]:
@@ -96,7 +104,9 @@ class RunFolder:
     def __init__(self, folder: Path, *, same: Mapping[str, Any], record: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder
-        self._rows = _read_rows(folder / METRICS_FILE)
+        self._rows: list[Row] = []
+        self._seen: dict[str, Row] = {}
+        self._read()
         before = _read_run(folder / RUN_FILE)
         if self._rows and before is None:
             raise EvaluationError(
@@ -117,14 +127,30 @@ class RunFolder:
         return tuple(self._rows)
 
     def has(self, identity: str) -> bool:
-        """Return whether a row of this identity is there."""
-        return any(row.identity == identity for row in self._rows)
+        """Return whether a row of this identity is there, made by this run or another."""
+        if identity not in self._seen:
+            self._read()
+        return identity in self._seen
 
     def add(self, row: Row) -> None:
-        """Keep a row, in place of any older one of the same cell, before anything else happens."""
-        self._rows = [old for old in self._rows if old.cell != row.cell] + [row]
-        text = json.dumps([asdict(one) for one in self._rows], indent=1)
-        write_text(self.path / METRICS_FILE, text + "\n")
+        """Keep a row, in place of any older one of the same cell, before anything else happens.
+
+        Rows that another run has put into the folder since are kept, too.
+        """
+        with locked(self.path / LOCK_FILE):
+            self._read()
+            self._rows = [old for old in self._rows if old.cell != row.cell] + [row]
+            self._seen[row.identity] = row
+            text = json.dumps([asdict(one) for one in self._rows], indent=1)
+            write_text(self.path / METRICS_FILE, text + "\n")
+
+    def row(self, identity: str) -> Row:
+        """Return the row of this identity, even where another run has replaced its cell since."""
+        return self._seen[identity]
+
+    def _read(self) -> None:
+        self._rows = _read_rows(self.path / METRICS_FILE)
+        self._seen |= {row.identity: row for row in self._rows}
 
 
 def select(rows: Iterable[Row], wanted: Callable[[Row], bool]) -> tuple[Row, ...]:
@@ -138,7 +164,10 @@ def _read_rows(file: Path) -> list[Row]:
     known = {field.name for field in fields(Row)}
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-        return [_read_row({key: row[key] for key in known}) for row in values]
+        return [
+            _read_row({key: row[key] for key in known if key in row or key not in _ADDED})
+            for row in values
+        ]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise EvaluationError(
             f"{file} can't be read as the figures of a run ({error}); name another folder"

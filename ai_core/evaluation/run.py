@@ -18,6 +18,7 @@ from ai_core.evaluation.data import (
     Look,
     Report,
     TokenFile,
+    check_items,
     encode_items,
     read_support,
     read_truth,
@@ -74,6 +75,8 @@ def run_plan(
     total = sum(len(wanted) for _, wanted in cells)
     shelf = _TokenCache(plan, backbone=backbone, cache=cache, report=report)
     done = 0
+    if any(not folder.has(identity) for _, wanted in cells for identity in wanted.values()):
+        check_items(plan.items(), report=report)
     for fit, wanted in cells:
         missing = [data for data in fit.tested if not folder.has(wanted[data.name])]
         done += len(wanted) - len(missing)
@@ -102,8 +105,7 @@ def run_plan(
             done += 1
             report("rows", done, total)
     order = [identity for _, wanted in cells for identity in wanted.values()]
-    by_identity = {row.identity: row for row in folder.rows}
-    return tuple(by_identity[identity] for identity in order)
+    return tuple(folder.row(identity) for identity in order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +318,8 @@ def _row(
         abnormal_out_of_scope=promises.abnormal_out_of_scope,
         points=promises.points,
         reliability=promises.reliability,
+        normals=int((~tested.abnormal).sum()),
+        abnormals=int(tested.abnormal.sum()),
     )
 
 

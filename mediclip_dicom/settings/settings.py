@@ -86,6 +86,7 @@ class BackboneSettings(Section):
 
     model: str = "ViT-L-14"
     weights: str = "openai"
+    tag: str = ""
     blocks: tuple[Annotated[int, Field(ge=1)], ...] | None = None
     cache_dir: Path | None = None
     device: str = "auto"

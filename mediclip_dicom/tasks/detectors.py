@@ -29,6 +29,7 @@ def open_backbone(settings: BackboneSettings) -> Backbone:
         cache_dir=settings.cache_dir,
         blocks=settings.blocks,
         precision=settings.precision,
+        tag=settings.tag or None,
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ai_core.files import replaced, write_bytes, write_text
+from ai_core.files import locked, replaced, write_bytes, write_text
 
 
 def test_new_content_takes_the_place_of_old_and_leaves_nothing_else(tmp_path: Path):
@@ -60,3 +60,30 @@ def test_a_file_that_was_not_finished_does_not_appear(tmp_path: Path):
     with pytest.raises(RuntimeError, match="killed"):
         stop_halfway()
     assert file.read_bytes() == b"old"
+
+
+def test_two_writers_of_a_large_file_never_write_into_one(tmp_path: Path):
+    file = tmp_path / "tokens.npy"
+
+    def write(letter: str) -> None:
+        with replaced(file) as partial, partial.open("w") as opened:
+            for _ in range(200):
+                opened.write(letter * 1000)
+                opened.flush()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, "abcdabcd"))
+    assert len(set(file.read_text())) == 1
+    assert file.stat().st_size == 200_000
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_lock_is_held_by_one_and_free_afterwards(tmp_path: Path):
+    with (
+        locked(tmp_path / "lock"),
+        pytest.raises(BlockingIOError),
+        locked(tmp_path / "lock", wait=False),
+    ):
+        pass
+    with locked(tmp_path / "lock", wait=False):
+        pass

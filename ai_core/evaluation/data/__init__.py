@@ -20,9 +20,13 @@ from ai_core.evaluation.data.pictures import (
     PLAIN,
     Look,
     read_item,
+    read_mask,
     read_support,
     read_truth,
     to_frame,
+)
+from ai_core.evaluation.data.reading_check import (
+    check_items,
 )
 from ai_core.evaluation.data.token_cache import (
     Report,
@@ -39,6 +43,7 @@ __all__ = [
     "Report",
     "Subset",
     "TokenFile",
+    "check_items",
     "digest_of",
     "encode_items",
     "from_csv",
@@ -46,6 +51,7 @@ __all__ = [
     "from_split",
     "is_mask",
     "read_item",
+    "read_mask",
     "read_support",
     "read_truth",
     "to_frame",

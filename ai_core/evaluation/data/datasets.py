@@ -8,7 +8,8 @@ from typing import Literal
 
 import torch
 
-from ai_core.errors import EvaluationError
+from ai_core.errors import EvaluationError, PictureError
+from ai_core.images import read_picture
 
 Subset = Literal["test", "dev"]
 """The part that figures are made on: "test" for reporting, "dev" for choosing."""
@@ -113,6 +114,21 @@ def file_digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise EvaluationError(f"{path} can't be read: {error.strerror or error}") from error
+
+
+def picture_digest(path: Path) -> str:
+    """Compute a SHA-256 over size and decoded pixels; over the file's bytes if it can't be read.
+
+    The same picture saved in another format, or with other metadata, has the same digest.
+
+    Raises:
+        EvaluationError: there is no such file.
+    """
+    try:
+        pixels = read_picture(path)
+    except PictureError:
+        return file_digest(path)
+    return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
 
 
 def digest_of(items: Iterable[Item]) -> str:

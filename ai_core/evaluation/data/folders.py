@@ -1,13 +1,15 @@
 """Data sets from plain folders: normal/, abnormal/ and, where there are any, masks."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
 import torch
 
 from ai_core.errors import EvaluationError
-from ai_core.evaluation.data.datasets import Dataset, Item, file_digest
+from ai_core.evaluation.data.datasets import Dataset, Item, picture_digest
 from ai_core.images import PICTURE_SUFFIXES
 
 NORMAL = ("normal",)
@@ -15,6 +17,10 @@ ABNORMAL = ("abnormal",)
 POOL = "pool"
 SPLIT_SEED = 0
 """Seed that splits a folder's normals; the seeds of a run never move test pictures."""
+
+_NOTES = frozenset({".txt", ".md", ".csv", ".json", ".xml", ".pdf", ".html", ".log"})
+
+log = structlog.get_logger()
 
 _MASK = re.compile(r"_mask(_?\d+)?$")
 
@@ -33,8 +39,8 @@ def from_folder(
 
     ``X_mask.png``, ``X_mask_1.png``, … next to ``X.jpg`` mark its lesion; several are a union. The
     normals are parted once, by a fixed seed, into a training pool and the test part; a folder
-    ``pool`` next to them, with normals, is taken as the training pool instead. The same file under
-    two names counts once.
+    ``pool`` next to them, with normals, is taken as the training pool instead. The same picture
+    under two names counts once, whatever its format.
 
     Args:
         folder: holds the sub-folders.
@@ -64,6 +70,9 @@ def from_folder(
         abnormals = _draw(abnormals, test_abnormal, folder=folder)
     if repeats.dropped:
         made += f"; {repeats.dropped} files left out as copies of others"
+    if repeats.left_out:
+        kinds = ", ".join(f"{suffix} ({n})" for suffix, n in sorted(repeats.left_out.items()))
+        made += f"; {repeats.left_out.total()} files left out, of kinds that are not read: {kinds}"
     return Dataset(name=title, pool=pool, test=(*normals, *abnormals), made=made)
 
 
@@ -84,16 +93,17 @@ def masks_among(path: Path, files: Sequence[Path]) -> tuple[Path, ...]:
 
 
 class _Repeats:
-    """Counts files by content, to drop or mark copies."""
+    """Counts pictures by their decoded pixels, to drop or mark copies."""
 
     def __init__(self, *, keep: bool) -> None:
         self._keep = keep
         self._counts: dict[str, int] = {}
         self._digests: dict[Path, str] = {}
         self.dropped = 0
+        self.left_out: Counter[str] = Counter()
 
     def admits(self, path: Path) -> bool:
-        digest = file_digest(path)
+        digest = picture_digest(path)
         self._digests[path] = digest
         self._counts[digest] = self._counts.get(digest, 0) + 1
         repeated = self._counts[digest] > 1 and not self._keep
@@ -119,6 +129,20 @@ def _items(folder: Path, *, abnormal: bool, repeats: _Repeats) -> tuple[Item, ..
     by_parent: dict[Path, list[Path]] = {}
     for file in files:
         by_parent.setdefault(file.parent, []).append(file)
+    left_out = Counter(
+        path.suffix.lower() or path.name
+        for path in folder.rglob("*")
+        if path.is_file() and _is_no_picture(path)
+    )
+    if left_out:
+        repeats.left_out += left_out
+        kinds = ", ".join(f"{suffix} ({n})" for suffix, n in sorted(left_out.items()))
+        log.warning(
+            "pictures.left_out",
+            folder=str(folder),
+            kinds=kinds,
+            reason=f"read are {', '.join(sorted(PICTURE_SUFFIXES))}",
+        )
     pictures = [path for path in files if not is_mask(path) and not path.name.startswith(".")]
     if not pictures:
         raise EvaluationError(f"{folder} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
@@ -131,6 +155,12 @@ def _items(folder: Path, *, abnormal: bool, repeats: _Repeats) -> tuple[Item, ..
         for path in pictures
         if repeats.admits(path)
     )
+
+
+def _is_no_picture(path: Path) -> bool:
+    """Return whether a file is neither read nor a note or a system's own file."""
+    hidden = path.name.startswith(".") or path.name == "Thumbs.db"
+    return not hidden and path.suffix.lower() not in PICTURE_SUFFIXES | _NOTES
 
 
 def _part(

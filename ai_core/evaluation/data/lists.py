@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ai_core.errors import EvaluationError
-from ai_core.evaluation.data.datasets import FIXED_SUPPORT_K, Dataset, Item
+from ai_core.evaluation.data.datasets import FIXED_SUPPORT_K, Dataset, Item, picture_digest
 from ai_core.evaluation.data.folders import SPLIT_SEED, masks_among
 
 _LABELS = {"normal": False, "0": False, "abnormal": True, "1": True}
@@ -132,14 +132,34 @@ def _csv_item(row: dict[str, Any], *, file: Path, line: int) -> Item:
 
 
 def _part_groups(items: list[Item]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """Split into half of the groups without any abnormal picture, and the rest."""
-    abnormal = {item.unit for item in items if item.abnormal}
-    normal = sorted({item.unit for item in items} - abnormal)
+    """Split into half of the groups without any abnormal picture, and the rest.
+
+    Groups that share a picture, under whatever names, are one.
+    """
+    unit_of = _joined(items)
+    abnormal = {unit_of[item.unit] for item in items if item.abnormal}
+    normal = sorted(set(unit_of.values()) - abnormal)
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     order = torch.randperm(len(normal), generator=generator)[: len(normal) // 2]
     chosen = {normal[index] for index in order.tolist()}
-    pool = tuple(item for item in items if item.unit in chosen)
-    return pool, tuple(item for item in items if item.unit not in chosen)
+    pool = tuple(item for item in items if unit_of[item.unit] in chosen)
+    return pool, tuple(item for item in items if unit_of[item.unit] not in chosen)
+
+
+def _joined(items: list[Item]) -> dict[str, str]:
+    """Map each unit to the first of those that it shares pictures with, directly or by others."""
+    parent = {item.unit: item.unit for item in items}
+
+    def root(unit: str) -> str:
+        while parent[unit] != unit:
+            unit = parent[unit]
+        return unit
+
+    first: dict[str, str] = {}
+    for item in items:
+        earlier = root(first.setdefault(picture_digest(item.path), item.unit))
+        parent[max(earlier, root(item.unit))] = min(earlier, root(item.unit))
+    return {unit: root(unit) for unit in parent}
 
 
 def _checked(dataset: Dataset, file: Path) -> Dataset:
@@ -150,5 +170,18 @@ def _checked(dataset: Dataset, file: Path) -> Dataset:
         raise EvaluationError(
             f"{file}: {len(shared)} pictures of the training pool are tested as well, or belong to "
             f"a group that is; the first is {shared[0].path}"
+        )
+    by_digest = {picture_digest(item.path): item for item in (*dataset.test, *dataset.dev)}
+    copies = [
+        (item, by_digest[digest])
+        for item in dataset.pool
+        if (digest := picture_digest(item.path)) in by_digest
+    ]
+    if copies:
+        ours, tested_one = copies[0]
+        raise EvaluationError(
+            f"{file}: {len(copies)} pictures of the training pool are copies of tested ones, under "
+            f"other names; the first is {ours.path}, a copy of {tested_one.path}. Take them out of "
+            "the pool"
         )
     return dataset

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -12,6 +14,9 @@ from torch.nn import functional as F
 from ai_core.errors import EvaluationError
 from ai_core.evaluation.data.datasets import Item
 from ai_core.images import IMAGE_SIZE, Mode, Placement, body_box, read_picture
+
+_MOST_CLASSES = 16
+"""Different values of a mask above which they are no classes."""
 
 FRAME = IMAGE_SIZE
 """Side of the frame in which maps meet the truth: the picture's own area, stretched to a square.
@@ -102,11 +107,7 @@ def read_truth(item: Item, *, rows: int, columns: int) -> Tensor | None:
         return None
     union = np.zeros((rows, columns), dtype=bool)
     for path in item.masks:
-        try:
-            with Image.open(path) as picture:
-                mask = np.asarray(ImageOps.exif_transpose(picture).convert("L")) > 0
-        except (OSError, ValueError, SyntaxError) as error:
-            raise EvaluationError(f"{path} can't be read as a mask: {error}") from error
+        mask = read_mask(path)
         if mask.shape != union.shape:
             raise EvaluationError(
                 f"{path} is {mask.shape[0]}x{mask.shape[1]} pixels, its picture "
@@ -118,6 +119,41 @@ def read_truth(item: Item, *, rows: int, columns: int) -> Tensor | None:
     frame = Placement(rows=rows, columns=columns, size=FRAME, mode="stretch")
     share = frame.to_input(np.repeat(union[..., None].astype(np.float32), 3, axis=2))[0]
     return torch.from_numpy(share >= min(0.5, float(share.max())))
+
+
+def read_mask(path: Path) -> npt.NDArray[np.bool_]:
+    """Read a mask file, bool, shape (rows, columns).
+
+    The value of a pixel is its highest channel; a transparent pixel has none, and where only
+    transparency varies, opacity is the value. A pixel is marked if its value is above 0: masks of
+    0 and 1, 0 and 255, class numbers and colours are read alike. In a JPEG file, or with more than
+    16 different values (noise of compression, smoothed edges), it is marked from half of the
+    highest value on.
+
+    Raises:
+        EvaluationError: it can't be read.
+    """
+    try:
+        with Image.open(path) as picture:
+            lossy = picture.format == "JPEG"
+            upright = ImageOps.exif_transpose(picture)
+            if upright.has_transparency_data:
+                channels = np.asarray(upright.convert("RGBA"))
+                opaque = channels[..., 3]
+                values = channels[..., :3].max(axis=2)
+                is_drawn = bool(values[opaque > 0].any())
+                values = np.where(opaque > 0, values, 0) if is_drawn else opaque
+            elif upright.mode.startswith(("I", "F")):
+                values = np.asarray(upright)
+            else:
+                values = np.asarray(upright.convert("RGB")).max(axis=2)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise EvaluationError(f"{path} can't be read as a mask: {error}") from error
+    if lossy or len(np.unique(values)) > _MOST_CLASSES:
+        highest = values.max()
+        marked: npt.NDArray[np.bool_] = (values > 0) & (values >= highest / 2)
+        return marked
+    return np.asarray(values > 0)
 
 
 def to_frame(maps: Tensor, placements: Sequence[Placement]) -> Tensor:

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ai_core.backbone import Backbone
 from ai_core.errors import EvaluationError
-from ai_core.evaluation.data.datasets import Item, digest_of
+from ai_core.evaluation.data.datasets import Item, digest_of, file_digest
 from ai_core.evaluation.data.pictures import PLAIN, Look, read_item
-from ai_core.files import replaced, write_text
+from ai_core.files import locked, replaced, write_text
 from ai_core.images import Mode, Placement
 from ai_core.scope import ImageFacts, describe_images
 
@@ -64,7 +64,9 @@ def encode_items(
 ) -> TokenFile:
     """Encode pictures into a file of the folder, or find them there from an earlier run.
 
-    The file's name is a digest of backbone, geometry and the pictures' own bytes. It takes
+    The file's name is a digest of backbone, geometry and the pictures' own bytes; a file whose
+    content is not as it was written is made anew, and runs that share the folder wait for each
+    other. It takes
     4 * blocks * patches * width bytes for each picture: 3 MB with ViT-L/14.
 
     Args:
@@ -82,17 +84,18 @@ def encode_items(
     key = _key(items, geometry=geometry, look=look, backbone=backbone)
     path, facts = folder / f"{key}.npy", folder / f"{key}.json"
     judged = folder / f"{key}.scope"
-    if not (path.exists() and facts.exists() and judged.exists()):
-        folder.mkdir(parents=True, exist_ok=True)
-        _encode(
-            items,
-            geometry=geometry,
-            look=look,
-            backbone=backbone,
-            path=path,
-            facts=facts,
-            report=report,
-        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / f"{key}.lock"):  # another run may be at these very pictures
+        if not _is_whole(path, judged=judged, facts=facts):
+            _encode(
+                items,
+                geometry=geometry,
+                look=look,
+                backbone=backbone,
+                path=path,
+                facts=facts,
+                report=report,
+            )
     values = json.loads(facts.read_text())
     return TokenFile(
         path=path,
@@ -100,6 +103,15 @@ def encode_items(
         placements=tuple(_placement(placement) for placement in values["placements"]),
         encode_seconds=values["encode_seconds"],
     )
+
+
+def _is_whole(path: Path, *, judged: Path, facts: Path) -> bool:
+    """Return whether all files are there with the bytes that were written."""
+    try:
+        digests = json.loads(facts.read_text())["sha256"]
+        return bool(digests == [file_digest(path), file_digest(judged)])
+    except (OSError, ValueError, KeyError, TypeError, EvaluationError):
+        return False
 
 
 def _placement(values: dict[str, Any]) -> Placement:
@@ -153,7 +165,11 @@ def _encode(
         ):
             joined = ImageFacts.join(judged)
             np.savez(file, **{name: getattr(joined, name).numpy() for name in _FACTS})
-        values = {"encode_seconds": seconds, "placements": [asdict(one) for one in placements]}
+        values = {
+            "encode_seconds": seconds,
+            "placements": [asdict(one) for one in placements],
+            "sha256": [file_digest(partial), file_digest(path.with_suffix(".scope"))],
+        }
         write_text(facts, json.dumps(values))
 
 

@@ -62,7 +62,7 @@ SHORT = tuple(
 )
 """Columns that fit on a terminal."""
 
-_KEYS = ("dataset", "fitted on", "method", "k", "seeds")
+_KEYS = ("dataset", "n", "fitted on", "method", "k", "seeds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ class Line:
         method: with its preset, or the geometry that a baseline was run in.
         k: support pictures; 0 for none.
         seeds: how many rows there are.
+        tested: tested pictures, "normal + abnormal"; empty in rows of version 0.1.
         figures: by field of `Row`; None where no row has it.
     """
 
@@ -83,6 +84,7 @@ class Line:
     method: str
     k: int
     seeds: int
+    tested: str
     figures: dict[str, Spread | None]
 
 
@@ -106,6 +108,7 @@ def lines_of(rows: Sequence[Row]) -> tuple[Line, ...]:
             method=method_title(group[0]),
             k=group[0].k,
             seeds=len(group),
+            tested=tested_text(group[0]),
             figures={
                 column.field: spread(getattr(row, column.field) for row in group)
                 for column in COLUMNS
@@ -113,6 +116,11 @@ def lines_of(rows: Sequence[Row]) -> tuple[Line, ...]:
         )
         for group in groups.values()
     )
+
+
+def tested_text(row: Row) -> str:
+    """Return the numbers of tested pictures, "normal + abnormal"; empty where they are unknown."""
+    return "" if row.normals is None else f"{row.normals} + {row.abnormals}"
 
 
 def method_title(row: Row) -> str:
@@ -132,6 +140,7 @@ def cells_of(
     for line in lines:
         values = {
             "dataset": line.dataset,
+            "n": line.tested or "–",
             "fitted on": line.fitted_on,
             "method": line.method,
             "k": str(line.k) if line.k else "–",
@@ -168,6 +177,7 @@ def promise_cells(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[tuple[str
             body.append(
                 (
                     group[0].dataset,
+                    tested_text(group[0]) or "–",
                     method_title(group[0]),
                     str(group[0].k),
                     str(len(group)),
@@ -178,7 +188,16 @@ def promise_cells(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[tuple[str
                 )
             )
     titles = (
-        *("dataset", "method", "k", "draws", "FPR asked %", "promised %", "95 % band of one draw"),
+        *(
+            "dataset",
+            "n",
+            "method",
+            "k",
+            "draws",
+            "FPR asked %",
+            "promised %",
+            "95 % band of one draw",
+        ),
         *("seen %", "sensitivity %", "of the oracle %"),
     )
     return titles, tuple(body)
@@ -196,7 +215,7 @@ def to_csv(rows: Sequence[Row]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
         [
-            *("dataset", "fitted_on", "method", "k", "seeds"),
+            *("dataset", "n", "fitted_on", "method", "k", "seeds"),
             *(f"{c.field}_{part}" for c in COLUMNS for part in ("mean", "sd")),
         ]
     )
@@ -205,7 +224,12 @@ def to_csv(rows: Sequence[Row]) -> str:
         for column in COLUMNS:
             figure = line.figures[column.field]
             figures += [f"{figure.mean:.6g}", f"{figure.deviation:.6g}"] if figure else ["", ""]
-        writer.writerow([line.dataset, line.fitted_on, line.method, line.k, line.seeds, *figures])
+        writer.writerow(
+            [
+                *(line.dataset, line.tested, line.fitted_on, line.method, line.k, line.seeds),
+                *figures,
+            ]
+        )
     return text.getvalue()
 
 

@@ -98,12 +98,16 @@ DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 PAPER_SEEDS = (0, 1, 2)
 
 _MODEL = typer.Option(
-    help="Backbone: an open_clip model, BiomedCLIP, RAD-DINO, timm/ and a DINOv2 of timm, or the "
-    "path of an open_clip config (.json). By default the configuration's."
+    help="Backbone: an open_clip model, BiomedCLIP, RAD-DINO, timm/ and a DINOv2 of timm, hf-hub: "
+    "and a repository, or the path of an open_clip config (.json). By default the configuration's."
 )
 _WEIGHTS = typer.Option(
     help="A tag of the model, the path of a weights file, bundled or untrained. By default the "
     "configuration's."
+)
+_TAG = typer.Option(
+    help="Of a weights file that several tags of the model fit: openai, …; earlier reads it as "
+    "version 0.1 did. By default the configuration's."
 )
 _PRECISION = typer.Option(
     help="Of the frozen tower's products: auto, fp32, bf16 or int8. By default the configuration's."
@@ -153,6 +157,7 @@ def evaluate(
     ] = None,
     model: Annotated[str | None, _MODEL] = None,
     weights: Annotated[str | None, _WEIGHTS] = None,
+    tag: Annotated[str | None, _TAG] = None,
     precision: Annotated[PrecisionName | None, _PRECISION] = None,
     preset: Annotated[list[str] | None, _PRESET] = None,
     k: Annotated[
@@ -213,7 +218,8 @@ def evaluate(
         tiles=tiles,
     )
     evaluate_data(
-        _backbone(settings.backbone, model=model, weights=weights, precision=precision), request
+        _backbone(settings.backbone, model=model, weights=weights, tag=tag, precision=precision),
+        request,
     )
 
 
@@ -235,6 +241,7 @@ def reproduce(
     ] = None,
     model: Annotated[str | None, _MODEL] = None,
     weights: Annotated[str | None, _WEIGHTS] = None,
+    tag: Annotated[str | None, _TAG] = None,
     precision: Annotated[PrecisionName | None, _PRECISION] = None,
     preset: Annotated[list[str] | None, _PRESET] = None,
     seeds: Annotated[list[Numbers] | None, _SEEDS] = None,
@@ -272,7 +279,8 @@ def reproduce(
         folds=settings.tasks.folds if operating_point else 0,
     )
     reproduce_table(
-        _backbone(settings.backbone, model=model, weights=weights, precision=precision), request
+        _backbone(settings.backbone, model=model, weights=weights, tag=tag, precision=precision),
+        request,
     )
 
 
@@ -281,10 +289,16 @@ def _backbone(
     *,
     model: str | None,
     weights: str | None,
+    tag: str | None,
     precision: PrecisionName | None,
 ) -> BackboneSettings:
-    """Return the configured backbone with the changes of the command line."""
-    changes = {"model": model, "weights": weights, "precision": precision}
+    """Return the configured backbone with the changes of the command line.
+
+    The configured tag belongs to the configured model and weights, so another of either drops it.
+    """
+    if tag is None and (model or weights):
+        tag = ""
+    changes = {"model": model, "weights": weights, "tag": tag, "precision": precision}
     return settings.model_copy(update={k: v for k, v in changes.items() if v is not None})
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from open_clip.transformer import QuickGELU
-from structlog.testing import capture_logs
 from torch import nn
 
 from ai_core import DetectorError, UnsupportedBackboneError
@@ -150,14 +149,28 @@ def test_a_hub_config_of_a_timm_trunk_brings_its_colours_and_is_the_model_of_tha
     assert (read(str(file), None).mean, read(str(file), None).std) == (known.mean, known.std)
 
 
-def test_the_colours_of_an_old_family_stay_as_stored_detectors_know_them(tmp_path):
+def test_the_colours_of_a_config_are_those_of_its_weights_in_every_family(tmp_path):
     file = tmp_path / "tiny.json"
-    colours = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    colours = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.5, 0.5]}
     file.write_text(json.dumps({"model_cfg": TINY, "preprocess_cfg": colours}))
-    with capture_logs() as events:
-        found = read(str(file), None)
-    assert (found.mean, found.std) == (CLIP_MEAN, CLIP_STD)
-    assert [event["event"] for event in events] == ["colours.ignored"]
+    found = read(str(file), None)
+    assert (found.mean, found.std) == ((0.5, 0.5, 0.5), (0.25, 0.5, 0.5))
+    assert read(str(file), None).readings == ()
+
+
+def test_a_file_of_a_known_model_may_be_what_its_tags_are():
+    found = read("ViT-L-14", None).readings
+    assert {(one.quick_gelu, one.mean[0] == 0.5) for one in found} == {
+        (True, False),
+        (False, False),
+        (False, True),
+    }
+    assert [(one.quick_gelu, one.tags) for one in read("ViT-L-14-336", None).readings] == [
+        (True, ("openai",))
+    ]
+    [own] = read("ViT-S-16", None).readings  # nobody has published weights of it
+    assert (own.quick_gelu, own.tags) == (False, ())
+    assert read("ViT-L-14", "openai").readings == ()
 
 
 @pytest.mark.parametrize("colours", [{"mean": [0.5], "std": [0.5]}, {"std": [0, 0, 0]}])

@@ -71,15 +71,14 @@ def test_half_precision_files_are_loaded_as_float32(tmp_path, tiny):
     assert torch.equal(model.get_parameter("visual.conv1.weight"), expected)
 
 
-def test_a_plain_file_keeps_the_architecture_and_an_openai_archive_brings_quick_gelu(
-    tmp_path, tiny
-):
+@pytest.mark.parametrize("quick", [True, False])
+def test_an_archive_brings_the_activation_of_its_own_code(tmp_path, tiny, quick):
     architecture = architecture_of(tiny.config)
     plain, _ = load_checkpoint(tiny.weights, architecture)
     assert plain == architecture
-    archive(random_model(TINY), tmp_path / "ViT-tiny.pt")
+    archive(random_model(config_of(quick_gelu=quick)), tmp_path / "ViT-tiny.pt")
     found, model = load_checkpoint(tmp_path / "ViT-tiny.pt", architecture)
-    assert found == architecture.with_quick_gelu()
+    assert found == architecture.with_activation(quick_gelu=quick)
     for name, value in tiny.model.state_dict().items():
         assert torch.equal(model.state_dict()[name], value), name
 
@@ -87,7 +86,7 @@ def test_a_plain_file_keeps_the_architecture_and_an_openai_archive_brings_quick_
 def test_an_openai_archive_and_the_quick_gelu_config_with_its_state_are_one_backbone(tmp_path):
     quick = write_tiny(tmp_path, config_of(quick_gelu=True), name="tiny-quickgelu")
     plain = write_tiny(tmp_path, name="tiny")
-    archive(random_model(TINY), tmp_path / "ViT-tiny.pt")
+    archive(random_model(config_of(quick_gelu=True)), tmp_path / "ViT-tiny.pt")
     from_archive = load_tiny(Tiny(tmp_path, plain.config, tmp_path / "ViT-tiny.pt", plain.model))
     images = textured(1, seed=3)
     assert from_archive.sha256 == load_tiny(quick).sha256 != load_tiny(plain).sha256

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import resource
+import signal
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +17,7 @@ import torch
 from huggingface_hub import constants
 
 from ai_core import BackboneUnavailableError, DetectorError, load_backbone
-from ai_core.backbone.hub import cache_folder, find_weights
+from ai_core.backbone.hub import _local_fault, cache_folder, find_weights
 from tests.ai_core.conftest import config_of, write_tiny
 
 REPOSITORY = "models--timm--vit_large_patch14_clip_224.openai"
@@ -42,6 +46,7 @@ class Hub(BaseHTTPRequestHandler):
 
     asked: list[str]
     has: str
+    content: bytes = WEIGHTS
 
     def do_HEAD(self) -> None:
         self.answer(body=False)
@@ -57,10 +62,10 @@ class Hub(BaseHTTPRequestHandler):
         self.send_header("ETag", '"0123"')
         if not found:
             self.send_header("X-Error-Code", "EntryNotFound")
-        self.send_header("Content-Length", str(len(WEIGHTS)) if found else "0")
+        self.send_header("Content-Length", str(len(self.content)) if found else "0")
         self.end_headers()
         if found and body:
-            self.wfile.write(WEIGHTS)
+            self.wfile.write(self.content)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -196,3 +201,75 @@ def test_a_config_that_is_no_config_is_told(tmp_path, tiny):
     config.write_text(json.dumps({"embed_dim": 32}))
     with pytest.raises(DetectorError, match=r"broken\.json is no open_clip config"):
         load_backbone(str(config), str(tiny.weights), device="cpu")
+
+
+def put_in_repository(folder: Path, repository: str, files: dict[str, bytes]) -> None:
+    home = folder / f"models--{repository.replace('/', '--')}"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text(COMMIT)
+    place = home / "snapshots" / COMMIT
+    place.mkdir(parents=True)
+    for name, content in files.items():
+        (place / name).write_bytes(content)
+
+
+def test_a_repository_on_the_hub_is_read_with_its_own_config(tmp_path, tiny):
+    halves = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    config = {"model_cfg": json.loads(tiny.config.read_text()), "preprocess_cfg": halves}
+    files = {
+        "open_clip_config.json": json.dumps(config).encode(),
+        "open_clip_model.safetensors": tiny.weights.read_bytes(),
+    }
+    put_in_repository(tmp_path, "some/tiny-clip", files)
+    loaded = load_backbone("hf-hub:some/tiny-clip", device="cpu", cache_dir=tmp_path)
+    assert loaded.name == "some/tiny-clip"
+    assert loaded._mean.unique().tolist() == [0.5]
+    with pytest.raises(DetectorError, match="weights of its own and no tag 'dfn2b'"):
+        load_backbone("hf-hub:some/tiny-clip", "dfn2b", device="cpu", cache_dir=tmp_path)
+
+
+def test_a_repository_that_is_not_there_names_it_and_the_nearest_model(tmp_path):
+    with pytest.raises(BackboneUnavailableError, match=r"HF_HUB_OFFLINE.*nearest accepted"):
+        load_backbone("hf-hub:some/one", device="cpu", cache_dir=tmp_path)
+    with pytest.raises(BackboneUnavailableError, match="organisation/repository"):
+        load_backbone("hf-hub:nonsense", device="cpu", cache_dir=tmp_path)
+
+
+def test_a_repository_without_a_config_says_which_file_it_lacks(tmp_path, hub):
+    with pytest.raises(BackboneUnavailableError, match=r"some/one has no open_clip_config\.json"):
+        load_backbone("hf-hub:some/one", device="cpu", cache_dir=tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path, hub):
+    (tmp_path / "cache").write_text("a file, not a folder")
+    with pytest.raises(BackboneUnavailableError, match=r"cache can't be written"):
+        find(tmp_path / "cache")
+
+
+def test_a_disk_without_room_is_told(tmp_path, hub):
+    """A limit on file sizes stands for the full disk: the same call fails in the same place."""
+    hub.content = b"x" * 4_000_000
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, before[1]))
+    try:
+        with pytest.raises(BackboneUnavailableError, match=r"disk of the cache folder .* is full"):
+            find(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "is full"),
+        (errno.EDQUOT, "is full"),
+        (errno.EROFS, "can't be written"),
+        (errno.EACCES, "can't be written"),
+        (errno.ECONNRESET, ""),
+    ],
+)
+def test_faults_of_this_machine_are_told_from_those_of_the_network(tmp_path, number, said):
+    found = _local_fault(OSError(number, os.strerror(number)), tmp_path)
+    assert (said in found) if said else not found

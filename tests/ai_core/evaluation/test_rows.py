@@ -44,3 +44,15 @@ def test_files_that_are_no_runs_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"metrics\.json can't be read as the figures"):
         RunFolder(tmp_path, same=SAME, record={})
     assert (tmp_path / "metrics.json").read_text() == '{"mine": 1}'
+
+
+def test_two_runs_in_one_folder_keep_each_others_rows(tmp_path: Path) -> None:
+    first = RunFolder(tmp_path, same={}, record={})
+    second = RunFolder(tmp_path, same={}, record={})
+    one, other = replace(ROW, identity="one"), replace(ROW, seed=1, identity="other")
+    first.add(one)
+    second.add(other)
+    assert RunFolder(tmp_path, same={}, record={}).rows == (one, other)
+    assert first.has("other")
+    first.add(replace(ROW, seed=1, identity="newer"))
+    assert second.row("other") == other

@@ -1,9 +1,11 @@
 """CSV tables and split files say what is what; what contradicts itself is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ai_core.errors import EvaluationError
 from ai_core.evaluation import from_csv, from_split
@@ -122,3 +124,51 @@ def test_the_real_splits_are_read(shared_data: Path) -> None:
     assert (len(data.pool), len(data.test), len(data.dev)) == (32, 535, 213)
     assert all(item.masks for item in data.test if item.abnormal)
     assert len(data.support(16, 2)) == 16
+
+
+def copy_as_bmp(source: Path, target: Path) -> Path:
+    with Image.open(source) as picture:
+        picture.convert("RGB").save(target)
+    return target
+
+
+def test_a_copy_under_another_name_never_parts_from_its_picture(tmp_path: Path) -> None:
+    make_folder(tmp_path)
+    for n in range(10):
+        copy_as_bmp(tmp_path / f"normal/n{n:02d}.png", tmp_path / f"normal/copy{n}.bmp")
+    rows = [f"normal/n{n:02d}.png,normal" for n in range(10)]
+    rows += [f"normal/copy{n}.bmp,normal" for n in range(10)]
+    rows += ["abnormal/a100.png,abnormal"]
+    data = from_csv(write_csv(tmp_path, "path,label", *rows))
+    pool = {item.path.stem[-1] for item in data.pool}
+    assert len(data.pool) == 2 * len(pool) == 10
+    assert not pool & {item.path.stem[-1] for item in data.test if not item.abnormal}
+
+
+def test_groups_that_share_a_picture_are_one(tmp_path: Path) -> None:
+    make_folder(tmp_path)
+    shutil.copy(tmp_path / "normal/n00.png", tmp_path / "normal/again.png")
+    shutil.copy(tmp_path / "normal/n01.png", tmp_path / "abnormal/wrong.png")
+    rows = [f"normal/n{n:02d}.png,normal,p{n // 2}" for n in range(10)]
+    rows += ["normal/again.png,normal,p4", "abnormal/wrong.png,abnormal,z"]
+    data = from_csv(write_csv(tmp_path, "path,label,group", *rows))
+    tested = {item.group for item in data.test}
+    assert {"p0", "p4", "z"} <= tested  # n01 of p0 is called abnormal elsewhere
+    assert not tested & {item.group for item in data.pool}
+
+
+def test_a_copy_in_given_parts_is_refused_with_both_names(tmp_path: Path) -> None:
+    make_folder(tmp_path)
+    copy_as_bmp(tmp_path / "normal/n01.png", tmp_path / "normal/copy.bmp")
+    rows = ["normal/n00.png,0,pool", "normal/n01.png,0,pool", "normal/copy.bmp,0,test"]
+    rows += ["abnormal/a100.png,1,test"]
+    with pytest.raises(EvaluationError, match=r"1 pictures .* copies .*n01\.png.*copy\.bmp"):
+        from_csv(write_csv(tmp_path, "path,label,subset", *rows))
+    split = {
+        "pool_normal": ["normal/n01.png"],
+        "test_normal": ["normal/copy.bmp"],
+        "test_abnormal": ["abnormal/a100.png"],
+    }
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    with pytest.raises(EvaluationError, match="copies of tested ones"):
+        from_split(tmp_path / "split.json", root=tmp_path)

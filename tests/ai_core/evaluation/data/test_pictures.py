@@ -1,5 +1,6 @@
 """Truth and map meet in one frame, whatever the geometry."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 
 from ai_core.errors import EvaluationError, PictureError
 from ai_core.evaluation import Item
-from ai_core.evaluation.data.pictures import read_item, read_truth, to_frame
+from ai_core.evaluation.data.pictures import read_item, read_mask, read_truth, to_frame
 from ai_core.images.placement import Mode
 from tests.ai_core.evaluation.pictures import save
 
@@ -84,3 +85,74 @@ def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
         read_item(item(path), geometry="pad")
     with pytest.raises(EvaluationError, match="can't be read as a mask"):
         read_truth(item(path, path), rows=8, columns=8)
+
+
+LESION = np.zeros((40, 40), dtype=np.uint8)
+LESION[10:20, 12:30] = 1
+
+
+def as_jpeg(folder: Path) -> Path:
+    Image.fromarray(LESION * 255).save(folder / "m.jpg", quality=60)
+    return folder / "m.jpg"
+
+
+def as_colours(folder: Path) -> Path:
+    return save(folder / "m.png", LESION[..., None] * np.array([90, 0, 0]))
+
+
+def as_palette(folder: Path) -> Path:
+    picture = Image.fromarray(LESION).convert("P")
+    picture.putdata(LESION.ravel().tolist())
+    picture.putpalette([0, 0, 0, 0, 0, 128])
+    picture.save(folder / "m.png")
+    return folder / "m.png"
+
+
+def as_opacity(folder: Path) -> Path:
+    channels = np.zeros((40, 40, 4), dtype=np.uint8)
+    channels[..., 3] = LESION * 200
+    Image.fromarray(channels).save(folder / "m.png")
+    return folder / "m.png"
+
+
+def as_coloured_overlay(folder: Path) -> Path:
+    channels = np.full((40, 40, 4), 255, dtype=np.uint8)
+    channels[..., 3] = LESION * 255
+    Image.fromarray(channels).save(folder / "m.png")
+    return folder / "m.png"
+
+
+def as_noise(folder: Path) -> Path:
+    noise = np.random.default_rng(0).integers(0, 12, LESION.shape)
+    return save(folder / "m.png", np.where(LESION == 1, 255 - noise, noise))
+
+
+def as_sixteen_bits(folder: Path) -> Path:
+    Image.fromarray(LESION.astype(np.uint16) * 256).save(folder / "m.png")
+    return folder / "m.png"
+
+
+MASKS: dict[str, Callable[[Path], Path]] = {
+    "0 and 1": lambda folder: save(folder / "m.png", LESION),
+    "0 and 255": lambda folder: save(folder / "m.png", LESION * 255),
+    "class numbers": lambda folder: save(folder / "m.png", LESION * 3),
+    "a dark colour": as_colours,
+    "a palette": as_palette,
+    "opacity alone": as_opacity,
+    "an overlay": as_coloured_overlay,
+    "noise": as_noise,
+    "16 bits": as_sixteen_bits,
+}
+
+
+@pytest.mark.parametrize("form", MASKS)
+def test_a_mask_marks_the_same_in_every_form(tmp_path: Path, form: str) -> None:
+    np.testing.assert_array_equal(read_mask(MASKS[form](tmp_path)), LESION == 1)
+
+
+def test_the_noise_of_a_jpeg_mask_is_no_lesion(tmp_path: Path) -> None:
+    marked = read_mask(as_jpeg(tmp_path))
+    wrong = marked ^ (LESION == 1)
+    assert int(wrong.sum()) <= 12  # at the edge
+    assert not marked[:8].any()
+    assert not marked[24:].any()

@@ -75,3 +75,11 @@ def test_nothing_has_no_spread() -> None:
     one = spread([None, 0.5])
     assert one is not None
     assert one.text(scale=100) == "50.0"
+
+
+def test_the_numbers_of_tested_pictures_stand_in_every_table() -> None:
+    row = replace(ROW, normals=12, abnormals=30)
+    assert column([row], "n") == ["12 + 30"]
+    (line,) = csv.DictReader(io.StringIO(to_csv([row])))
+    assert line["n"] == "12 + 30"
+    assert column([ROW], "n") == ["–"]  # a row of version 0.1
