@@ -8,9 +8,14 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+import torch
 
 from ai_core import Backbone, load_backbone
+from ai_core.pretraining.movement import CONTRASTS, token_movement
+from ai_core.pretraining.pictures import read_square
 
+SETS = ("brainmri", "busi", "cxr", "headct")
+PICTURES = 8
 BOX = files("ai_core.backbone.bundled")
 CARD = Path(__file__).parents[3] / "docs" / "backbone.md"
 
@@ -43,3 +48,20 @@ def test_its_record_says_that_no_picture_of_a_test_was_seen() -> None:
     assert [source["excluded"] for source in record["pictures"]["sources"]] == [0] * len(
         record["pictures"]["sources"]
     )
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_bright_lesions_move_its_tokens_as_far_as_dark_ones(
+    bundled: Backbone, shared_data: Path, contrast: float
+) -> None:
+    """On normal pictures that no training saw, of four kinds; one kind was never seen at all."""
+    splits = [shared_data / "splits" / f"{name}.json" for name in SETS]
+    paths = [
+        shared_data / name
+        for split in splits
+        for name in json.loads(split.read_text(encoding="utf-8"))["dev_normal"][:PICTURES]
+    ]
+    pictures = torch.stack([read_square(path).expand(3, -1, -1) for path in paths]).float() / 255
+    movement = token_movement(bundled, pictures, contrast=contrast)
+    assert movement.lesions > 2 * PICTURES
+    assert 0.8 <= movement.ratio <= 1.25
