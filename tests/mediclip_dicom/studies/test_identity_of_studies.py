@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
@@ -21,7 +22,11 @@ from tests.factories.nodes import Destination
 from tests.factories.received import receive
 from tests.factories.studies import PATIENT_ID, mr_study, study_uid
 
-BOB = {"PatientID": "PID-2", "PatientName": "Bravo^Bob", "PatientBirthDate": "19551231"}
+BOB: dict[str, Any] = {
+    "PatientID": "PID-2",
+    "PatientName": "Bravo^Bob",
+    "PatientBirthDate": "19551231",
+}
 
 
 @pytest.fixture
@@ -39,7 +44,7 @@ def lenient(fitted_sessions: sessionmaker[Session]) -> None:
 
 
 def second_series(
-    folder: Path, number: int, *, like: list[Path], seed: int = 90, **attributes: object
+    folder: Path, number: int, *, like: list[Path], seed: int = 90, **attributes: Any
 ) -> list[Path]:
     """A series of other pictures in the same study, whose SOP Instance UIDs are those of `like`."""
     paths = mr_study(folder, seed, StudyInstanceUID=study_uid(number), **attributes)
@@ -156,7 +161,7 @@ def test_an_image_of_another_patient_or_kind_is_no_newer_version(
     tmp_path: Path,
     node_settings: Settings,
     fitted_sessions: sessionmaker[Session],
-    attributes: dict[str, str],
+    attributes: dict[str, Any],
 ) -> None:
     one = mr_study(tmp_path / "one", 75)
     series = dcmread(one[0]).SeriesInstanceUID
@@ -230,7 +235,7 @@ def test_an_id_or_a_name_that_changes_alone_is_said_and_the_study_is_read(
     fitted_sessions: sessionmaker[Session],
     backbone: Backbone,
     archive: Destination,
-    changes: dict[str, str],
+    changes: dict[str, Any],
     words: str,
 ) -> None:
     one = mr_study(tmp_path / "one", 83)
