@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from listener.access import Permission
 from listener.encoded_text import encoded_texts
@@ -159,17 +160,26 @@ class _Match:
 
 def _by_unique_key(matching: Iterable[_Match], level: Level) -> list[list[_Match]]:
     """Group matches into answers; two patients under one unique key get an answer each."""
-    groups: dict[tuple[str, ...], list[_Match]] = {}
+    groups: dict[tuple[str | bytes, ...], list[_Match]] = {}
     for match in matching:
         unique = str(match.header.get(_UNIQUE_KEYS[level][-1], ""))
-        groups.setdefault((unique, *_patient(match.header)), []).append(match)
+        groups.setdefault((unique, *_patient(match)), []).append(match)
     return list(groups.values())
 
 
-def _patient(header: Dataset) -> tuple[str, ...]:
-    """Return the attributes that an answer would attribute to the wrong patient if mixed."""
+def _patient(match: _Match) -> tuple[bytes, ...]:
+    """Return the attributes that an answer would attribute to the wrong patient if mixed.
+
+    As they are encoded: text that is not in its declared character set can't be decoded.
+    """
     return tuple(
-        str(header.get(keyword) or "").strip(" ^").casefold()
+        (
+            bytes(text.value)
+            if (text := match.texts.get(Tag(keyword))) is not None
+            else str(match.header.get(keyword) or "").encode()
+        )
+        .strip(b" ^")
+        .lower()
         for keyword in ("PatientID", "IssuerOfPatientID", "PatientName")
     )
 

@@ -49,6 +49,12 @@ def register(
     series: Annotated[
         str | None, typer.Option(help="Only Series Description like this pattern: '*T1*'.")
     ] = None,
+    exclude_series: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Leave out series like this pattern on purpose: '*MIP*'. May be repeated."
+        ),
+    ] = None,
     window: Annotated[
         list[str] | None,
         typer.Option(
@@ -103,7 +109,9 @@ def register(
     defaults = settings.tasks
     request = TaskRequest(
         name=name,
-        route=Route(modality, body_part, view, series),
+        route=Route(
+            modality, body_part, view, series, tuple(exclude_series or defaults.exclude_series)
+        ),
         windows=parse_windows(window or ()),
         crop=(crop or defaults.crop) == "body",
         tiles=tiles or defaults.tiles,
@@ -224,6 +232,7 @@ def _describe(version: "TaskVersionRow") -> dict[str, str | None]:
         "body part": route.body_part,
         "view": route.view,
         "series description": route.series_description,
+        "without series": ", ".join(route.excluded_series),
         "windows": ", ".join(map(str, info.definition.windows)),
         "crop": "to the body" if info.definition.crop else None,
         "tiles": _tiles_text(info),

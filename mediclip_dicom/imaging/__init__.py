@@ -23,7 +23,7 @@ from mediclip_dicom.imaging.patients import (
 )
 from mediclip_dicom.imaging.planes import ENHANCED_SOP_CLASSES, Plane, plane_attribute
 from mediclip_dicom.imaging.preparation import Preparation
-from mediclip_dicom.imaging.purpose import not_examination
+from mediclip_dicom.imaging.purpose import SupportKinds, not_examination
 from mediclip_dicom.imaging.series import (
     INPUT_SIZE,
     InputFrame,
@@ -71,6 +71,7 @@ __all__ = [
     "SkippedFile",
     "SourceImage",
     "StudyPeak",
+    "SupportKinds",
     "Window",
     "archive_format",
     "compare_patients",

@@ -127,6 +127,7 @@ class TaskDefaults(Section):
     images_per_study: Annotated[int, Field(ge=1)] = 12
     crop: Crop = "none"
     tiles: Annotated[int, Field(ge=1, le=4)] = 1
+    exclude_series: tuple[str, ...] = ()
     seed: int = 0
 
 

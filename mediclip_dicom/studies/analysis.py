@@ -12,6 +12,7 @@ import torch
 from ai_core import Detector, Scores, Views
 from mediclip_dicom.imaging import (
     INPUT_SIZE,
+    ImageHeader,
     InputFrame,
     SourceImage,
     find_boxes,
@@ -62,7 +63,10 @@ def score_images(
         maps_path, mode="w+", dtype=np.float32, shape=(total, INPUT_SIZE, INPUT_SIZE)
     )
     readings: list[ImageReading] = []
-    places = series_places(image.header for image in images)
+    left_out = _left_out(images, version)
+    places = series_places(
+        image.header for image in images if image.header.sop_instance_uid not in left_out
+    )
     frames = _refuse_contradictions(images, _input_frames(images, version))
     views = version.preparation.views
     passes = min(batch_limit or detector.batch_size, detector.batch_size)
@@ -135,7 +139,7 @@ def _score(
 
 def _input_frames(images: Sequence[SourceImage], version: TaskVersionInfo) -> Iterator[InputFrame]:
     """Decode the frames; those that are no part of the examination are left out undecoded."""
-    reasons = not_examination(image.header for image in images)
+    reasons = _left_out(images, version)
     boxes = find_boxes(
         (image for image in images if image.header.sop_instance_uid not in reasons),
         version.preparation,
@@ -147,6 +151,18 @@ def _input_frames(images: Sequence[SourceImage], version: TaskVersionInfo) -> It
             continue
         for number in range(1, image.header.number_of_frames + 1):
             yield InputFrame(image, number, None, skipped=LEFT_OUT + reason)
+
+
+def _left_out(images: Iterable[SourceImage], version: TaskVersionInfo) -> Mapping[str, str]:
+    """Find the images that are no part of the examination, by their headers and by the route."""
+    excluded: dict[str, str] = {}
+    rest: list[ImageHeader] = []
+    for image in images:
+        if (pattern := version.definition.route.exclusion(image.header)) is None:
+            rest.append(image.header)
+        else:
+            excluded[image.header.sop_instance_uid] = f"the task excludes series like {pattern!r}"
+    return excluded | dict(not_examination(rest, kinds=version.support_kinds))
 
 
 def _refuse_contradictions(

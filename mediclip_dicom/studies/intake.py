@@ -25,7 +25,7 @@ from mediclip_dicom.results import UnreadContent, describe_changes, node_device
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies.content import StudyContent, study_content
 from mediclip_dicom.studies.images import HeaderFacts, parse_header, revision_images
-from mediclip_dicom.tasks import active_tasks, first_match, get_version
+from mediclip_dicom.tasks import Route, active_tasks, first_match, get_version
 
 log = structlog.get_logger()
 
@@ -140,6 +140,7 @@ class Intake:
         chosen = {
             image.path: None if gone else first_match(routes, image.header) for image in images
         }
+        _add_excluded(chosen, images, routes)
         version_ids = sorted({v for v in chosen.values() if v is not None})
         with self._sessions.begin() as session:
             uids = [get_version(session, version_id).uid for version_id in version_ids]
@@ -173,6 +174,25 @@ class Intake:
             )
         log.info("study.routed", run_id=run_id, versions=len(version_ids))
         return run_id
+
+
+def _add_excluded(
+    chosen: dict[Path, int | None],
+    images: Sequence[SourceImage],
+    routes: Sequence[tuple[Route, int]],
+) -> None:
+    """Give images that a task excludes to it where it reads others, so that its report says so."""
+    reading = set(chosen.values())
+    for image in images:
+        if chosen[image.path] is None:
+            chosen[image.path] = next(
+                (
+                    version_id
+                    for route, version_id in routes
+                    if version_id in reading and route.exclusion(image.header) is not None
+                ),
+                None,
+            )
 
 
 def _patients(content: StudyContent, facts: Mapping[Path, HeaderFacts]) -> Patients:

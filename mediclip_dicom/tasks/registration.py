@@ -268,6 +268,7 @@ def register_task(
         task.body_part = route.body_part
         task.view = route.view
         task.series_description = route.series_description
+        task.excluded_series = list(route.excluded_series) or None
         for version in task.versions:
             version.state = TaskVersionState.RETIRED
         number = max((version.number for version in task.versions), default=0) + 1
@@ -291,6 +292,7 @@ def register_task(
             false_positive_rate=fitted.operating_point.false_positive_rate,
             normal_scores=list(fitted.operating_point.normal_scores),
             calibration=fitted.calibration.to_dict(),
+            support_kinds=support.kinds.to_dict(),
             created_at=datetime.now(UTC),
             support_items=[
                 SupportItem(

@@ -24,6 +24,7 @@ from mediclip_dicom.imaging import (
 from mediclip_dicom.tasks.routing import Route
 
 REPEATED = "the same image as another file"
+SAME_UID = "the SOP Instance UID of an image of another series of its study"
 NO_IMAGE = "neither DICOM nor a picture"
 EMPTY = "an empty file"
 LOOSE_PICTURE = (
@@ -224,14 +225,18 @@ def _matching_images(
     left_out = list(skipped)
     if images and not any(route.matches(image.header) for image in images):
         raise SupportSetReadError(_no_match(images, route))
-    matching: dict[str, SourceImage] = {}
+    # Numbers from 1 on are those of other studies as well, where an anonymiser gave them.
+    matching: dict[tuple[str, str], SourceImage] = {}
     for image in images:
-        if not route.matches(image.header):
+        header = image.header
+        key = (header.study_instance_uid, header.sop_instance_uid)
+        if not route.matches(header):
             left_out.append(SkippedFile(image.path, f"the task reads {route}"))
-        elif image.header.sop_instance_uid in matching:
-            left_out.append(SkippedFile(image.path, REPEATED))
+        elif (known := matching.get(key)) is not None:
+            same = known.header.series_instance_uid == header.series_instance_uid
+            left_out.append(SkippedFile(image.path, REPEATED if same else SAME_UID))
         else:
-            matching[image.header.sop_instance_uid] = image
+            matching[key] = image
     return list(matching.values()), left_out
 
 
@@ -241,6 +246,7 @@ def _no_match(images: Sequence[SourceImage], route: Route) -> str:
         "body part": replace(route, body_part=None),
         "view": replace(route, view=None),
         "series description": replace(route, series_description=None),
+        "excluded series": replace(route, excluded_series=()),
     }
     for name, wider in conditions.items():
         count = sum(wider.matches(image.header) for image in images)

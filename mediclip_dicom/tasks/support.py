@@ -23,6 +23,7 @@ from mediclip_dicom.imaging import (
     SkippedFile,
     SourceImage,
     StudyPeak,
+    SupportKinds,
     find_boxes,
     find_contradictions,
     iter_input_frames,
@@ -35,6 +36,7 @@ from mediclip_dicom.imaging import (
 )
 from mediclip_dicom.tasks.routing import Route
 from mediclip_dicom.tasks.sources import REPEATED, StudySource
+from mediclip_dicom.tasks.support_patients import refuse_mixed_patients
 
 ONE_VIEW = Views()
 
@@ -193,6 +195,11 @@ class SupportSet:
         return sum(not study.images for study in self.studies)
 
     @property
+    def kinds(self) -> SupportKinds:
+        """Kinds of image that it holds; none for picture files."""
+        return SupportKinds.of(image.header for study in self.studies for image in study.images)
+
+    @property
     def k(self) -> int:
         """Number of normal studies."""
         return len(self.studies)
@@ -236,8 +243,9 @@ def read_support_set(
     batches: list[list[_Candidate]] = []
     for entry in found.studies:
         files = source.fetch(entry)
-        images, refused, no_part = _examined(files.images)
-        unlike += no_part
+        of_one, mixed = refuse_mixed_patients(files.images)
+        images, refused, no_part = _examined(of_one)
+        unlike += (*mixed, *no_part)
         study = SupportStudy(
             images,
             preparation,

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, selectinload, sessionmaker
 from ai_core import OperatingPoint
 from mediclip_dicom.database import SupportItem, Task, TaskVersion, TaskVersionState
 from mediclip_dicom.errors import TaskError
-from mediclip_dicom.imaging import Mode, Preparation, Window
+from mediclip_dicom.imaging import Mode, Preparation, SupportKinds, Window
 from mediclip_dicom.tasks.calibration import Calibration
 from mediclip_dicom.tasks.routing import Route
 
@@ -61,6 +61,7 @@ class TaskVersionInfo:
         k: number of normal studies that it was fitted on.
         operating_point: scores of the normals, and the false-positive rate asked for.
         calibration: rule and folds behind it, and the normal study that decides.
+        support_kinds: kinds of image of the support set; None in versions that kept none.
     """
 
     id: int
@@ -76,6 +77,7 @@ class TaskVersionInfo:
     k: int
     operating_point: OperatingPoint
     calibration: Calibration
+    support_kinds: SupportKinds | None = None
 
     @property
     def preparation(self) -> Preparation:
@@ -199,6 +201,9 @@ def version_info(version: TaskVersion) -> TaskVersionInfo:
             tuple(version.normal_scores), version.false_positive_rate, calibration.rule
         ),
         calibration=calibration,
+        support_kinds=(
+            None if version.support_kinds is None else SupportKinds.from_dict(version.support_kinds)
+        ),
     )
 
 
@@ -255,4 +260,10 @@ def _definition(version: TaskVersion) -> TaskDefinition:
 
 
 def _route(task: Task) -> Route:
-    return Route(task.modality, task.body_part, task.view, task.series_description)
+    return Route(
+        task.modality,
+        task.body_part,
+        task.view,
+        task.series_description,
+        tuple(task.excluded_series or ()),
+    )

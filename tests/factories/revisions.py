@@ -209,7 +209,7 @@ UNREAD = [
 
 SUPPORT_KINDS = {
     "sop_classes": ["1.2.840.10008.5.1.4.1.1.4"],
-    "image_types": [["ORIGINAL", "PRIMARY", "M", "SE"]],
+    "image_types": [["ORIGINAL", "PRIMARY"]],
     "normals": [[0.0, 0.0, 1.0]],
 }
 

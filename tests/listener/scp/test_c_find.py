@@ -240,3 +240,20 @@ def test_dcmtk_findscu_gets_the_answers(start_scp):
     )
     modalities = re.findall(r"CS \[(\w+) ?\].* Modality", found.stdout + found.stderr)
     assert modalities == ["SR", "SEG"]
+
+
+def test_two_patients_under_one_study_uid_get_an_answer_each(start_scp):
+    results = [
+        header("1.2.3", "1.2.3.1", "1.2.3.1.1", PatientID="A", RetrieveAETitle="PACS"),
+        header("1.2.3", "1.2.3.2", "1.2.3.2.1", PatientID="A", RetrieveAETitle="PACS"),
+        header("1.2.3", "1.2.3.1", "1.2.3.1.2", PatientID="B", PatientName="Bravo^Bob"),
+    ]
+    scp = start_scp(peers=MAY_FIND, findable=lambda _: results)
+    keys = ("StudyInstanceUID", "PatientID", "PatientName")
+    found = find(peer_of(scp), "STUDY", {"StudyDate": "2026-"}, return_keys=keys)
+    assert [(str(row.PatientID), str(row.PatientName)) for row in found] == [
+        ("A", "Yamada^Tarou=山田^太郎"),
+        ("B", "Bravo^Bob"),
+    ]
+    (only,) = find(peer_of(scp), "STUDY", {"PatientID": "B"}, return_keys=keys)
+    assert only.PatientName == "Bravo^Bob"

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import pytest
 from pydicom.dataset import Dataset
 
-from mediclip_dicom.imaging import Change, compare_patients, patient_of, same_patient
+from mediclip_dicom.imaging import (
+    Change,
+    PatientIdentity,
+    compare_patients,
+    patient_of,
+    same_patient,
+)
 
 ANN = {
     "PatientID": "A-17",
@@ -81,7 +89,7 @@ def test_pseudonyms_of_one_word_are_no_name() -> None:
 
 
 def test_patients_are_numbered_in_the_order_given_and_changes_named_without_values() -> None:
-    images = {
+    images: dict[Hashable, PatientIdentity] = {
         "a": patient_of(patient()),
         "b": patient_of(patient(PatientID="B-1", PatientName="Bravo^Bob")),
         "c": patient_of(patient(PatientID="C-1")),
@@ -96,7 +104,7 @@ def test_patients_are_numbered_in_the_order_given_and_changes_named_without_valu
 
 def test_an_image_without_identity_joins_no_two_patients() -> None:
     blank = dict.fromkeys(ANN, "")
-    images = {
+    images: dict[Hashable, PatientIdentity] = {
         "blank": patient_of(patient(**blank)),
         "a": patient_of(patient()),
         "b": patient_of(patient(PatientID="B-1", PatientName="Bravo^Bob")),

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
-from pydicom.dataset import Dataset
 from sqlalchemy import update
 from sqlalchemy.orm import Session, sessionmaker
 
 from ai_core import Backbone
 from listener import Spool
-from mediclip_dicom.database import Run, RunState, TaskVersion
-from mediclip_dicom.node import Node
+from mediclip_dicom.database import TaskVersion
 from mediclip_dicom.results import OTHER_PATIENT
 from mediclip_dicom.settings import Settings
 from mediclip_dicom.studies import Intake, open_spool, study_content, unread_studies
-from tests.conftest import wait_until
-from tests.factories.nodes import Destination, is_finished, runs_of, send
+from tests.factories.answers import comments_of, sent
+from tests.factories.nodes import Destination
 from tests.factories.received import receive
 from tests.factories.studies import PATIENT_ID, mr_study, study_uid
 
-BOB = {"PatientID": "PID-2", "PatientName": "Bravo^Bob", "PatientBirthDate": "19551231"}
+BOB: dict[str, Any] = {
+    "PatientID": "PID-2",
+    "PatientName": "Bravo^Bob",
+    "PatientBirthDate": "19551231",
+}
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def lenient(fitted_sessions: sessionmaker[Session]) -> None:
 
 
 def second_series(
-    folder: Path, number: int, *, like: list[Path], seed: int = 90, **attributes: object
+    folder: Path, number: int, *, like: list[Path], seed: int = 90, **attributes: Any
 ) -> list[Path]:
     """A series of other pictures in the same study, whose SOP Instance UIDs are those of `like`."""
     paths = mr_study(folder, seed, StudyInstanceUID=study_uid(number), **attributes)
@@ -57,69 +59,6 @@ def second_series(
 def with_policy(settings: Settings, policy: str) -> Settings:
     gathering = settings.gathering.model_copy(update={"same_uid": policy})
     return settings.model_copy(update={"gathering": gathering})
-
-
-def newest_report(archive: Destination, uid: str) -> Dataset:
-    return [dataset for dataset in archive.of_study(uid) if dataset.Modality == "SR"][-1]
-
-
-def comments_of(report: Dataset) -> list[str]:
-    """The report's sentences, at whatever depth."""
-    found: list[str] = []
-    for item in report.get("ContentSequence") or ():
-        if item.ValueType == "TEXT":
-            found.append(str(item.TextValue))
-        found += comments_of(item)
-    return found
-
-
-def wait_for(sessions: sessionmaker[Session], uid: str, runs: int = 1) -> None:
-    wait_until(lambda: is_finished(sessions, uid, runs=runs), f"run {runs}")
-
-
-@dataclass(frozen=True)
-class Sent:
-    """What a node has answered: verdict and report after each association."""
-
-    verdicts: list[str]
-    report: Dataset
-    returned: list[Dataset]
-    skipped: dict[str, int]
-
-
-def sent(
-    settings: Settings,
-    sessions: sessionmaker[Session],
-    backbone: Backbone,
-    archive: Destination,
-    uid: str,
-    *associations: list[Path],
-    restart: bool = False,
-) -> Sent:
-    """Send a study in several associations, with a restart of the node between them if asked."""
-    with_archive = archive.added_to(settings)
-    batches = [[batch] for batch in associations] if restart else [list(associations)]
-    done = 0
-    for batch in batches:
-        with Node(with_archive, backbone=backbone) as node:
-            for paths in batch:
-                done += 1
-                send(node, paths)
-                wait_for(sessions, uid, done)
-    with sessions() as session:
-        runs = runs_of(session, uid)
-        assert {run.state for run in runs} == {RunState.DONE}
-        verdicts = [verdict.verdict for run in runs for verdict in run.verdicts]
-        skipped = _skipped(runs[-1])
-    return Sent(verdicts, newest_report(archive, uid), archive.of_study(uid), skipped)
-
-
-def _skipped(run: Run) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for row in run.image_scores:
-        if row.skipped:
-            found[row.skipped] = found.get(row.skipped, 0) + 1
-    return found
 
 
 @pytest.mark.usefixtures("lenient")
@@ -222,7 +161,7 @@ def test_an_image_of_another_patient_or_kind_is_no_newer_version(
     tmp_path: Path,
     node_settings: Settings,
     fitted_sessions: sessionmaker[Session],
-    attributes: dict[str, str],
+    attributes: dict[str, Any],
 ) -> None:
     one = mr_study(tmp_path / "one", 75)
     series = dcmread(one[0]).SeriesInstanceUID
@@ -296,7 +235,7 @@ def test_an_id_or_a_name_that_changes_alone_is_said_and_the_study_is_read(
     fitted_sessions: sessionmaker[Session],
     backbone: Backbone,
     archive: Destination,
-    changes: dict[str, str],
+    changes: dict[str, Any],
     words: str,
 ) -> None:
     one = mr_study(tmp_path / "one", 83)

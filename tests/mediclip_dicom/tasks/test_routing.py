@@ -114,3 +114,14 @@ def test_a_route_says_in_words_what_it_takes() -> None:
     assert str(Route("MR")) == "MR"
     assert str(Route("MR", "BRAIN", None, "*T1*")) == "MR, body part BRAIN, series *T1*"
     assert str(Route("CR", "CHEST", "PA")) == "CR, body part CHEST, view PA"
+
+
+def test_an_excluded_series_is_not_matched_and_its_pattern_is_named(tmp_path: Path) -> None:
+    (path, *_) = sources.mr_series(tmp_path, SeriesDescription="Sag MIP 3D")
+    header = read_header(path)
+    route = Route("MR", excluded_series=("*scout*", "*mip*"))
+    assert not route.matches(header)
+    assert route.exclusion(header) == "*mip*"
+    assert Route("CT", excluded_series=("*mip*",)).exclusion(header) is None
+    assert Route("MR", excluded_series=("*t2*",)).matches(header)
+    assert str(route) == "MR, without series *scout*, *mip*"

@@ -214,3 +214,64 @@ def test_places_along_a_series_count_only_where_every_image_has_one(tmp_path: Pa
     mr_study(tmp_path / "study", 1)
     picture(tmp_path / "normal.png", seed=1)
     assert read([tmp_path]).series_places is None
+
+
+def test_a_study_of_two_patients_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    for number in (1, 2):
+        mr_study(tmp_path / f"study-{number}", number)
+    mr_study(
+        tmp_path / "other", 3, StudyInstanceUID=study_uid(2), PatientID="B", PatientName="Bravo^Bob"
+    )
+    support = read([tmp_path])
+    assert support.k == 1
+    assert {item.study for item in support.items} == {study_uid(1)}
+    assert len(support.left_out) == 6
+    (reason,) = {skipped.reason for skipped in support.left_out}
+    assert reason.startswith("images of 2 patients under one Study Instance UID")
+    assert "Bravo" not in reason
+
+
+def test_a_study_whose_patient_has_a_new_id_is_one_study(tmp_path: Path) -> None:
+    mr_study(tmp_path / "one", 1)
+    mr_study(tmp_path / "two", 2, StudyInstanceUID=study_uid(1), PatientID="NEW")
+    support = read([tmp_path], images_per_study=6)
+    assert (support.k, len(support.items), support.left_out) == (1, 6, ())
+
+
+def with_uids_of(paths: list[Path], others: list[Path]) -> None:
+    for path, other in zip(paths, others, strict=True):
+        dataset = dcmread(path)
+        dataset.SOPInstanceUID = dcmread(other).SOPInstanceUID
+        dataset.save_as(path)
+
+
+def test_studies_that_an_anonymiser_numbers_alike_are_studies_of_their_own(tmp_path: Path) -> None:
+    one, two = mr_study(tmp_path / "one", 1), mr_study(tmp_path / "two", 2)
+    with_uids_of(two, one)
+    support = read([tmp_path])
+    assert (support.k, len(support.items), support.left_out) == (2, 6, ())
+
+
+def test_a_series_under_the_uids_of_another_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    one = mr_study(tmp_path / "one", 1)
+    two = mr_study(tmp_path / "two", 2, StudyInstanceUID=study_uid(1))
+    with_uids_of(two, one)
+    support = read([tmp_path])
+    assert len(support.items) == 3
+    assert {skipped.reason for skipped in support.left_out} == {
+        "the SOP Instance UID of an image of another series of its study"
+    }
+
+
+def test_all_volumes_of_a_dynamic_series_are_normal_images(tmp_path: Path) -> None:
+    for volume in range(2):
+        for path in mr_study(tmp_path / str(volume), 10 + volume):
+            dataset = dcmread(path)
+            dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study_uid(1), f"{study_uid(1)}.1"
+            dataset.FrameOfReferenceUID = f"{study_uid(1)}.2"
+            dataset.SOPInstanceUID = f"{dataset.SOPInstanceUID}.{volume}"
+            dataset.AcquisitionTime = f"1010{10 * volume:02d}"
+            dataset.save_as(path)
+    support = read([tmp_path], images_per_study=6)
+    assert (support.k, len(support.items), support.left_out) == (1, 6, ())
+    assert not support.studies[0].refused
