@@ -22,7 +22,7 @@ _USUAL_DEVIATION = 0.8
 """Deviation of the levels of normal images before any was seen, in deviations of the terms."""
 
 _USUAL_COUNT = 2
-"""Studies that `_USUAL_DEVIATION` counts for: few normals alone say little about their spread."""
+"""Images that `_USUAL_DEVIATION` counts for: few normals alone say little about their spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,15 @@ class Blend:
     def with_level(self, total: Tensor, *, without: int | None = None) -> Tensor:
         """Replace a share of each image's level by its deviations from those of normal images.
 
+        Only where each study has one image. Slices of a series resemble each other so much that the
+        most deviating level of many would hide a lesion that is small and strong.
+
         Args:
             total: weighted sum of the terms, shape (N, patches).
             without: a study of the support set whose own levels don't count.
         """
         share = self.settings.level_share
-        if not share:
+        if not share or len(self.level_owners.unique()) < len(self.level_owners):
             return total
         level = total.median(1).values
         return total + share * (self._level_deviations(level, without) - level)[:, None]
@@ -84,17 +87,12 @@ class Blend:
         )
 
     def _level_deviations(self, level: Tensor, without: int | None) -> Tensor:
-        normal, owners = self.levels, self.level_owners
-        if without is not None:
-            normal, owners = normal[owners != without], owners[owners != without]
+        normal = self.levels if without is None else self.levels[self.level_owners != without]
         if not len(normal):
             return level
-        # Slices of one study resemble each other, so that a study counts once: with many slices a
-        # deviation of their own would be tiny, and the level would hide what is small and strong.
-        studies = len(owners.unique())
         mean = normal.mean()
-        squares = studies * (normal - mean).square().mean() + _USUAL_COUNT * _USUAL_DEVIATION**2
-        return _bounded((level - mean) / (squares / (studies - 1 + _USUAL_COUNT)).sqrt())
+        squares = (normal - mean).square().sum() + _USUAL_COUNT * _USUAL_DEVIATION**2
+        return _bounded((level - mean) / (squares / (len(normal) - 1 + _USUAL_COUNT)).sqrt())
 
 
 def mirror_asymmetry(tokens: Tensor, *, window: int) -> Tensor:
