@@ -189,7 +189,6 @@ def promise_cells(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[tuple[str
     titles = (
         *(
             "dataset",
-            "n",
             "method",
             "k",
             "draws",
