@@ -3,13 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor
 
+from ai_core.arguments import check_batch_size, check_groups, check_preset, gradients
 from ai_core.backbone import Backbone, Encoded
 from ai_core.detector_info import DetectorInfo
-from ai_core.errors import CorruptDetectorError, ImageInputError, WeightsMismatchError
+from ai_core.errors import (
+    CorruptDetectorError,
+    DetectorError,
+    ImageInputError,
+    WeightsMismatchError,
+)
 from ai_core.files import write_bytes
 from ai_core.fitting import (
     HeldOut,
@@ -109,7 +116,27 @@ class Detector:
         self.info = info
         self.sha256 = tensors_sha256(head.to_tensors())
 
+    def __copy__(self) -> "Detector":
+        """Return a detector on the same backbone; a detector never changes."""
+        return Detector(self._head, backbone=self._backbone, info=self.info)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Detector":
+        """Return a detector with tensors of its own, on the same backbone."""
+        return Detector.from_bytes(self.to_bytes(), backbone=self._backbone)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """Refuse to be pickled, since the backbone would go with it.
+
+        Raises:
+            DetectorError: always; with the way that works.
+        """
+        raise DetectorError(
+            "a detector can't be pickled, since its backbone would go with it: send to_bytes(), "
+            "and restore it with Detector.from_bytes(data, backbone=load_backbone(…))"
+        )
+
     @classmethod
+    @gradients()
     def fit(
         cls,
         images: Tensor,
@@ -139,9 +166,14 @@ class Detector:
 
         Raises:
             ImageInputError: images or places of another shape, type or range.
-            SupportSetError: too few images, or constant ones.
+            SupportSetError: too few images, constant ones, or not one group for each.
+            PresetError: a name in place of a preset.
+            DetectorError: under `torch.inference_mode`.
         """
+        check_preset(preset)
         check_support(images, views=views.count)
+        if groups is not None:
+            check_groups(groups, count=len(images))
         progress = progress or silent
         support = prepare_support(
             images,
@@ -194,6 +226,7 @@ class Detector:
                 of images.
         """
         check_images(images)
+        check_batch_size(batch_size)
         if len(images) % views.count:
             raise ImageInputError(
                 f"{len(images)} inputs are not images in {views.count} views each"
@@ -391,6 +424,7 @@ class CalibratedFit:
         return len({normal.fold for normal in self.normals})
 
 
+@gradients()
 def fit_calibrated(
     images: Tensor,
     groups: Sequence[int],
@@ -457,6 +491,7 @@ def fit_calibrated(
         >>> OperatingPoint(fit.normal_scores, false_positive_rate=0.25).calibrated
         True
     """
+    check_preset(preset)
     fitted = cross_fit(
         images,
         groups,

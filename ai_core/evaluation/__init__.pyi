@@ -57,6 +57,7 @@ from .report import (
 from .rows import (
     Row,
     RunFolder,
+    one_run,
 )
 from .run import (
     run_plan,
@@ -98,6 +99,7 @@ __all__ = [
     "make_plan",
     "method_title",
     "needed_sets",
+    "one_run",
     "paper_cells",
     "pivot",
     "pixel_auroc",

@@ -1,14 +1,15 @@
 """Rows of figures, kept in a folder from which a killed run resumes."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ai_core.errors import EvaluationError
 from ai_core.evaluation.promises import AtOperatingPoint
-from ai_core.files import locked, write_text
+from ai_core.files import locked, write_bytes, write_text
 
 _ADDED = ("normals", "abnormals")
 """Fields that rows of earlier versions don't have."""
@@ -16,6 +17,9 @@ _ADDED = ("normals", "abnormals")
 METRICS_FILE = "metrics.json"
 RUN_FILE = "run.json"
 LOCK_FILE = ".rows.lock"
+RUN_LOCK_FILE = ".run.lock"
+PROBE_BYTES = 4_000_000
+"""Size of the file that is written to try a folder: more than a run's own record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,42 @@ class RunFolder:
     def _read(self) -> None:
         self._rows = _read_rows(self.path / METRICS_FILE)
         self._seen |= {row.identity: row for row in self._rows}
+
+
+@contextmanager
+def one_run(folder: Path) -> Iterator[None]:
+    """Keep a folder for one run of a command, after a look at whether it can be written.
+
+    Args:
+        folder: made if missing; removed again where the run puts nothing into it.
+
+    Raises:
+        EvaluationError: it can't be written, or another run is at it.
+    """
+    probe = folder / f"{RUN_LOCK_FILE}.probe"
+    made = not folder.exists()
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(folder / RUN_LOCK_FILE, wait=False))
+            write_bytes(probe, bytes(PROBE_BYTES))
+            probe.unlink()
+        except BlockingIOError as error:
+            raise EvaluationError(
+                f"another run is writing into {folder}; wait until it is done, or name another "
+                "folder"
+            ) from error
+        except OSError as error:
+            raise EvaluationError(
+                f"{folder} can't be written ({error.strerror or error}): name another folder, or "
+                "raise the limit on file sizes if that is the reason (ulimit -f)"
+            ) from error
+        try:
+            yield
+        finally:
+            if made and [path.name for path in folder.iterdir()] == [RUN_LOCK_FILE]:
+                (folder / RUN_LOCK_FILE).unlink()  # refused before anything was made
+                folder.rmdir()
 
 
 def select(rows: Iterable[Row], wanted: Callable[[Row], bool]) -> tuple[Row, ...]:

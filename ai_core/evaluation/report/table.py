@@ -62,7 +62,7 @@ SHORT = tuple(
 )
 """Columns that fit on a terminal."""
 
-_KEYS = ("dataset", "n", "fitted on", "method", "k", "seeds")
+_KEYS = ("dataset", "fitted on", "method", "k", "seeds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,6 @@ def cells_of(
     for line in lines:
         values = {
             "dataset": line.dataset,
-            "n": line.tested or "–",
             "fitted on": line.fitted_on,
             "method": line.method,
             "k": str(line.k) if line.k else "–",
@@ -150,8 +149,8 @@ def cells_of(
         for column in used:
             figure = line.figures[column.field]
             figures.append(figure.text(scale=column.scale, digits=column.digits) if figure else "–")
-        body.append((*(values[key] for key in keys), *figures))
-    return (*keys, *(column.title for column in used)), tuple(body)
+        body.append((*(values[key] for key in keys), *figures, line.tested or "–"))
+    return (*keys, *(column.title for column in used), "n"), tuple(body)
 
 
 def promise_cells(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
@@ -177,7 +176,6 @@ def promise_cells(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[tuple[str
             body.append(
                 (
                     group[0].dataset,
-                    tested_text(group[0]) or "–",
                     method_title(group[0]),
                     str(group[0].k),
                     str(len(group)),
@@ -185,12 +183,12 @@ def promise_cells(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[tuple[str
                     f"{100 * first.promised:.1f}",
                     f"{100 * low:.0f} to {100 * high:.0f}",
                     *(text.text(scale=100) if text else "" for text in texts),
+                    tested_text(group[0]) or "–",
                 )
             )
     titles = (
         *(
             "dataset",
-            "n",
             "method",
             "k",
             "draws",
@@ -198,7 +196,7 @@ def promise_cells(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[tuple[str
             "promised %",
             "95 % band of one draw",
         ),
-        *("seen %", "sensitivity %", "of the oracle %"),
+        *("seen %", "sensitivity %", "of the oracle %", "n"),
     )
     return titles, tuple(body)
 
@@ -215,8 +213,9 @@ def to_csv(rows: Sequence[Row]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
         [
-            *("dataset", "n", "fitted_on", "method", "k", "seeds"),
+            *("dataset", "fitted_on", "method", "k", "seeds"),
             *(f"{c.field}_{part}" for c in COLUMNS for part in ("mean", "sd")),
+            "n",
         ]
     )
     for line in lines_of(rows):
@@ -226,8 +225,9 @@ def to_csv(rows: Sequence[Row]) -> str:
             figures += [f"{figure.mean:.6g}", f"{figure.deviation:.6g}"] if figure else ["", ""]
         writer.writerow(
             [
-                *(line.dataset, line.tested, line.fitted_on, line.method, line.k, line.seeds),
+                *(line.dataset, line.fitted_on, line.method, line.k, line.seeds),
                 *figures,
+                line.tested,
             ]
         )
     return text.getvalue()

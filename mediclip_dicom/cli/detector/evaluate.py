@@ -34,6 +34,7 @@ from ai_core.evaluation import (
     from_folder,
     from_split,
     method_title,
+    one_run,
     promise_cells,
     resume_key,
     run_plan,
@@ -94,8 +95,9 @@ def evaluate_data(backbone_settings: BackboneSettings, request: EvaluateRequest)
         look=Look(crop=request.crop, tiles=request.tiles),
     )
     plan.fits()
-    backbone = open_backbone(backbone_settings)
-    compute(plan, backbone=backbone, out=request.out, cache=request.cache)
+    with one_run(request.out):
+        backbone = open_backbone(backbone_settings)
+        compute(plan, backbone=backbone, out=request.out, cache=request.cache)
 
 
 def compute(plan: Plan, *, backbone: Backbone, out: Path, cache: Path | None) -> tuple[Row, ...]:

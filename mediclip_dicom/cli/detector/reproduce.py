@@ -12,6 +12,7 @@ from ai_core.evaluation import (
     TableName,
     make_plan,
     needed_sets,
+    one_run,
     paper_cells,
     pivot,
     to_markdown,
@@ -62,8 +63,9 @@ def reproduce_table(backbone_settings: BackboneSettings, request: ReproduceReque
         folds=request.folds,
     )
     plan.fits()
-    backbone = open_backbone(backbone_settings)
-    rows = compute(plan, backbone=backbone, out=request.out, cache=request.cache)
+    with one_run(request.out):
+        backbone = open_backbone(backbone_settings)
+        rows = compute(plan, backbone=backbone, out=request.out, cache=request.cache)
     cells = paper_cells(request.table, [dataset.name for dataset in datasets], plan)
     titles, body = pivot(cells, rows)
     title = f"{TITLES[request.table]}. Image-AUROC in %, ours (the paper's)"

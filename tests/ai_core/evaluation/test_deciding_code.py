@@ -30,6 +30,7 @@ class Empty:
 
 NOT_DECIDING = {
     "ai_core.evaluation.alterations": "pictures of bench/scope.py, which keeps no rows",
+    "ai_core.arguments": "refuses arguments",
     "ai_core.backbone.autotune": "time; the precision chosen is in the identity",
     "ai_core.backbone.bundled": "weights; their sha256 is in the identity",
     "ai_core.backbone.checkpoint": "weights; their sha256 is in the identity",

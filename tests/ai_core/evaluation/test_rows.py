@@ -1,13 +1,15 @@
 """A run's folder keeps what was made, and never mixes two runs."""
 
 import json
+import resource
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ai_core.errors import EvaluationError
-from ai_core.evaluation import RunFolder
+from ai_core.evaluation import RunFolder, one_run
 from tests.ai_core.evaluation.report.test_table import ROW
 
 SAME = {"backbone_sha256": "abc", "subset": "test"}
@@ -56,3 +58,33 @@ def test_two_runs_in_one_folder_keep_each_others_rows(tmp_path: Path) -> None:
     assert first.has("other")
     first.add(replace(ROW, seed=1, identity="newer"))
     assert second.row("other") == other
+
+
+def test_a_second_run_in_a_folder_is_refused_until_the_first_is_done(tmp_path: Path) -> None:
+    with (
+        one_run(tmp_path / "out"),
+        pytest.raises(EvaluationError, match="another run is writing"),
+        one_run(tmp_path / "out"),
+    ):
+        pass
+    assert not (tmp_path / "out").exists()
+    with one_run(tmp_path / "out"):
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [".run.lock"]
+        (tmp_path / "out" / "table.md").write_text("figures")
+    assert (tmp_path / "out" / "table.md").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "out"):
+        with pytest.raises(EvaluationError, match=r"file.* can't be written"), one_run(folder):
+            pass
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, before[1]))
+    try:
+        with pytest.raises(EvaluationError, match=r"ulimit -f"), one_run(tmp_path / "out"):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
