@@ -10,33 +10,37 @@ normals of the other sets. Prints shares out of scope, in %, and which kind of s
 
 import argparse
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ai_core import DEFAULT, Backbone, load_backbone
-from ai_core.evaluation.alterations import PICTURE_ALTERATIONS
-from ai_core.evaluation.data import from_split, units_of
+from ai_core.evaluation.alterations import PICTURE_ALTERATIONS, Pixels
+from ai_core.evaluation.data import Item, from_split, units_of
 from ai_core.fitting.fit import fit_guard, make_pool
 from ai_core.fitting.support import prepare_support
 from ai_core.images import Placement, read_picture
 from ai_core.scope import KINDS, ImageFacts, ScopeGuard, describe_images
+
+T = TypeVar("T")
 
 ALTERED = 30
 ABNORMAL = 100
 SUPPORTS = 3
 
 
-def read_input(picture: np.ndarray) -> Tensor:
+def read_input(picture: Pixels) -> Tensor:
     """Bring a picture to the detector's input, as the default preset does."""
     rgb = np.ascontiguousarray(picture, dtype=np.float32)
     place = Placement(rows=rgb.shape[0], columns=rgb.shape[1], mode=DEFAULT.geometry)
     return torch.from_numpy(place.to_input(rgb))
 
 
-def facts_of(pictures: list[np.ndarray], backbone: Backbone) -> ImageFacts:
+def facts_of(pictures: Sequence[Pixels], backbone: Backbone) -> ImageFacts:
     """Encode pictures, a few at a time, and describe them."""
     parts = []
     for start in range(0, len(pictures), 8):
@@ -46,14 +50,14 @@ def facts_of(pictures: list[np.ndarray], backbone: Backbone) -> ImageFacts:
     return ImageFacts.join(parts)
 
 
-def some(items: list, most: int) -> list:
+def some(items: Sequence[T], most: int) -> list[T]:
     """Draw at most so many, always the same."""
     if len(items) <= most:
-        return items
+        return list(items)
     return [items[n] for n in np.random.default_rng(0).permutation(len(items))[:most]]
 
 
-def fit(items: list, backbone: Backbone, seed: int) -> ScopeGuard:
+def fit(items: Sequence[Item], backbone: Backbone, seed: int) -> ScopeGuard:
     """Fit a guard on a support set, as the calibrated fit does."""
     images = torch.stack([read_input(read_picture(item.path)) for item in items])
     generator = torch.Generator().manual_seed(seed)
@@ -82,9 +86,9 @@ def main() -> None:
     }
     tested: dict[tuple[str, str], ImageFacts] = {}
     for name, data in sets.items():
-        items = data.dev if options.subset == "dev" else data.test
-        normal = [read_picture(item.path) for item in items if not item.abnormal]
-        abnormal = [item for item in items if item.abnormal]
+        listed = data.dev if options.subset == "dev" else data.test
+        normal = [read_picture(item.path) for item in listed if not item.abnormal]
+        abnormal = [item for item in listed if item.abnormal]
         tested[name, "normal"] = facts_of(normal, backbone)
         tested[name, "abnormal"] = facts_of(
             [read_picture(item.path) for item in some(abnormal, ABNORMAL)], backbone
