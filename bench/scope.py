@@ -19,28 +19,28 @@ import torch
 from torch import Tensor
 
 from ai_core import DEFAULT, Backbone, load_backbone
-from ai_core.evaluation.alterations import PICTURE_ALTERATIONS
+from ai_core.evaluation.alterations import PICTURE_ALTERATIONS, Pixels
 from ai_core.evaluation.data import Item, from_split, units_of
 from ai_core.fitting.fit import fit_guard, make_pool
 from ai_core.fitting.support import prepare_support
 from ai_core.images import Placement, read_picture
 from ai_core.scope import KINDS, ImageFacts, ScopeGuard, describe_images
 
-Thing = TypeVar("Thing")
+T = TypeVar("T")
 
 ALTERED = 30
 ABNORMAL = 100
 SUPPORTS = 3
 
 
-def read_input(picture: np.ndarray) -> Tensor:
+def read_input(picture: Pixels) -> Tensor:
     """Bring a picture to the detector's input, as the default preset does."""
     rgb = np.ascontiguousarray(picture, dtype=np.float32)
     place = Placement(rows=rgb.shape[0], columns=rgb.shape[1], mode=DEFAULT.geometry)
     return torch.from_numpy(place.to_input(rgb))
 
 
-def facts_of(pictures: list[np.ndarray], backbone: Backbone) -> ImageFacts:
+def facts_of(pictures: Sequence[Pixels], backbone: Backbone) -> ImageFacts:
     """Encode pictures, a few at a time, and describe them."""
     parts = []
     for start in range(0, len(pictures), 8):
@@ -50,10 +50,10 @@ def facts_of(pictures: list[np.ndarray], backbone: Backbone) -> ImageFacts:
     return ImageFacts.join(parts)
 
 
-def some(items: Sequence[Thing], most: int) -> Sequence[Thing]:
+def some(items: Sequence[T], most: int) -> list[T]:
     """Draw at most so many, always the same."""
     if len(items) <= most:
-        return items
+        return list(items)
     return [items[n] for n in np.random.default_rng(0).permutation(len(items))[:most]]
 
 
@@ -86,9 +86,9 @@ def main() -> None:
     }
     tested: dict[tuple[str, str], ImageFacts] = {}
     for name, data in sets.items():
-        items = data.dev if options.subset == "dev" else data.test
-        normal = [read_picture(item.path) for item in items if not item.abnormal]
-        abnormal = [item for item in items if item.abnormal]
+        listed = data.dev if options.subset == "dev" else data.test
+        normal = [read_picture(item.path) for item in listed if not item.abnormal]
+        abnormal = [item for item in listed if item.abnormal]
         tested[name, "normal"] = facts_of(normal, backbone)
         tested[name, "abnormal"] = facts_of(
             [read_picture(item.path) for item in some(abnormal, ABNORMAL)], backbone
@@ -99,8 +99,8 @@ def main() -> None:
             tested[name, title] = facts_of(altered, backbone)
     rates: dict[tuple[str, str, str], list[list[float]]] = defaultdict(list)
     for name, data in sets.items():
-        supports = [(f"k={len(s)}", s) for s in list(data.fixed_supports.values())[:SUPPORTS]]
-        for seed, (size, items) in enumerate([*supports, ("pool", data.pool)]):
+        supports = [(f"k={len(s)}", list(s)) for s in list(data.fixed_supports.values())[:SUPPORTS]]
+        for seed, (size, items) in enumerate([*supports, ("pool", list(data.pool))]):
             guard = fit(items, backbone, seed)
             for (source, title), facts in tested.items():
                 if source != name and title != "normal":
