@@ -19,13 +19,14 @@ from tests.factories.studies import PATIENT_ID, PATIENT_NAME, mr_study, study_ui
 MR_BRAIN = Route("MR", body_part="BRAIN")
 
 
-def read(paths: list[Path], **changes: Any) -> SupportSet:
+def read(paths: list[Path], *, pictures: bool = False, **changes: Any) -> SupportSet:
     arguments: dict[str, Any] = {
         "route": MR_BRAIN,
         "preparation": Preparation("pad"),
         "images_per_study": 3,
     }
-    return read_support_set(FolderSource(tuple(paths)), **(arguments | changes))
+    source = FolderSource(tuple(paths), pictures=pictures)
+    return read_support_set(source, **(arguments | changes))
 
 
 def picture(path: Path, *, seed: int) -> Path:
@@ -213,7 +214,7 @@ def test_slices_know_their_place_along_the_series(tmp_path: Path) -> None:
 def test_places_along_a_series_count_only_where_every_image_has_one(tmp_path: Path) -> None:
     mr_study(tmp_path / "study", 1)
     picture(tmp_path / "normal.png", seed=1)
-    assert read([tmp_path]).series_places is None
+    assert read([tmp_path], pictures=True).series_places is None
 
 
 def test_a_study_of_two_patients_is_left_out_with_the_reason(tmp_path: Path) -> None:
