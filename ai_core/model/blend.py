@@ -73,7 +73,7 @@ class Blend:
             without: a study of the support set whose own levels don't count.
         """
         share = self.settings.level_share
-        if not share or len(self.level_owners.unique()) < len(self.level_owners):
+        if not share or len(set(self.level_owners.tolist())) < len(self.level_owners):
             return total
         level = total.median(1).values
         return total + share * (self._level_deviations(level, without) - level)[:, None]
