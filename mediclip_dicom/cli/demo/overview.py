@@ -25,7 +25,7 @@ from ai_core.images import (
 )
 from mediclip_dicom.results import bands
 
-LAYOUT = Layout(label_width=200)
+LAYOUT = Layout(label_width=230)
 VERDICT_COLOURS = {"abnormal": (255, 110, 90), "normal": (110, 210, 130)}
 COLUMNS = ("image", "anomaly map", "bands, as in the SEG", "truth")
 

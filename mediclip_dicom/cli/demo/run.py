@@ -45,7 +45,7 @@ from mediclip_dicom.tasks import Route, TaskRequest, open_backbone, register_fro
 
 FOLDS = 3
 PRESET = "quick"
-BRAINS, CHESTS = 4, 1
+BRAINS, CHESTS = 4, 2
 """Normal studies that are made beyond the support set, and abnormal ones."""
 
 STUDY_LIMIT_S = 300.0
