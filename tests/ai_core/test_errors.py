@@ -15,7 +15,7 @@ TYPED = [
 
 
 def test_there_are_typed_errors():
-    assert len(TYPED) == 10
+    assert len(TYPED) == 11
 
 
 @pytest.mark.parametrize("kind", TYPED, ids=lambda kind: kind.__name__)
