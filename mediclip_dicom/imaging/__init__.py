@@ -36,7 +36,7 @@ from mediclip_dicom.imaging.series import (
     sample_evenly,
 )
 from mediclip_dicom.imaging.series_places import series_places
-from mediclip_dicom.imaging.smoothed_maps import StudyPeak, move_to, on_source, smoothed_peak
+from mediclip_dicom.imaging.smoothed_maps import StudyPeak, on_source, smooth_frame, smoothed_peak
 from mediclip_dicom.imaging.stacks import (
     FramePlace,
     FrameStack,
@@ -85,7 +85,6 @@ __all__ = [
     "iter_frames",
     "iter_input_frames",
     "missing_hounsfield",
-    "move_to",
     "not_examination",
     "on_source",
     "parse_window",
@@ -104,6 +103,7 @@ __all__ = [
     "same_patient",
     "sample_evenly",
     "series_places",
+    "smooth_frame",
     "smoothed_peak",
     "stack_frames",
 ]

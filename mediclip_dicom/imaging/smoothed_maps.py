@@ -66,7 +66,35 @@ def on_source(values: FloatMap, placement: Placement) -> FloatMap:
     return np.clip(placement.to_source(values), 0.0, 1.0)
 
 
-def move_to(
+def smooth_frame(
+    place: int,
+    *,
+    near: Sequence[bool],
+    shifts: Sequence[tuple[float, float]],
+    read_map: Callable[[int], FloatMap],
+    placement_of: Callable[[int], Placement],
+) -> FloatMap:
+    """Average the map of a frame with those of its near neighbours, in the plane of the frame.
+
+    Args:
+        place: of the frame in the order of its stack.
+        near: for each frame but the last, whether the next counts.
+        shifts: as `FrameStack.shifts`.
+        read_map: gives the map of a frame by its place, float32, shape (224, 224).
+        placement_of: gives the placement of a frame in its map.
+    """
+
+    def neighbour(other: int) -> FloatMap | None:
+        if not 0 <= other < len(shifts) or not near[min(place, other)]:
+            return None
+        (row, column), (own_row, own_column) = shifts[other], shifts[place]
+        by = row - own_row, column - own_column
+        return _moved(read_map(other), by=by, placement=placement_of(other))
+
+    return smooth_slice(read_map(place), before=neighbour(place - 1), after=neighbour(place + 1))
+
+
+def _moved(
     values: FloatMap,
     *,
     by: tuple[float, float],
@@ -105,22 +133,20 @@ def _smoothed(
     """Yield the index and the smoothed map of each frame; three maps are in memory."""
     held: dict[int, FloatMap] = {}
 
-    def at(place: int, *, of: int) -> FloatMap | None:
-        if not 0 <= place < len(stack.order) or not stack.thin[min(place, of)]:
-            return None
-        index = stack.order[place]
+    def read(place: int) -> FloatMap:
         if place not in held:
-            held[place] = read_map(index)
-        (row, column), (own_row, own_column) = stack.shifts[place], stack.shifts[of]
-        return move_to(
-            held[place],
-            by=(row - own_row, column - own_column),
-            placement=placements[index],
-        )
+            held[place] = read_map(stack.order[place])
+        return held[place]
 
     for place, index in enumerate(stack.order):
-        if place not in held:
-            held[place] = read_map(index)
-        before, after = at(place - 1, of=place), at(place + 1, of=place)
-        yield index, smooth_slice(held[place], before=before, after=after)
+        yield (
+            index,
+            smooth_frame(
+                place,
+                near=stack.thin,
+                shifts=stack.shifts,
+                read_map=read,
+                placement_of=lambda at: placements[stack.order[at]],
+            ),
+        )
         held.pop(place - 1, None)

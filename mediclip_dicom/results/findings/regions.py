@@ -17,10 +17,10 @@ from scipy.ndimage import label as label_pieces  # type: ignore[attr-defined]
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ai_core import smooth_slice
-from mediclip_dicom.imaging import move_to, on_source
+from mediclip_dicom.imaging import Placement, on_source, smooth_frame
 from mediclip_dicom.results.findings.levels import Levels
 from mediclip_dicom.results.findings.stacks import Stack
+from mediclip_dicom.results.reading import ImageReading
 
 _NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
@@ -249,22 +249,6 @@ def _shift(stack: Stack, index: int) -> tuple[int, int]:
     return round(here[0] - before[0]), round(here[1] - before[1])
 
 
-def _neighbour(stack: Stack, index: int, *, of: int, near: tuple[bool, ...]) -> FloatMap | None:
-    """Read the map of a near slice, moved to where it is in the plane of slice `of`."""
-    if not 0 <= index < len(stack.images) or not near[min(index, of)]:
-        return None
-    image = stack.images[index]
-    found = image.read_map()
-    if image.placement is None:
-        return None
-    (row, column), (own_row, own_column) = stack.shifts[index], stack.shifts[of]
-    return move_to(
-        found,
-        by=(row - own_row, column - own_column),
-        placement=image.placement,
-    )
-
-
 def _cut(
     stack: Stack, levels: Levels, candidates: _Candidates, index: int
 ) -> tuple[FloatMap, Labels, FloatMap]:
@@ -278,11 +262,19 @@ def _cut(
 
 
 def _smoothed(stack: Stack, index: int, raw: FloatMap, *, near: tuple[bool, ...]) -> FloatMap:
-    return smooth_slice(
-        raw,
-        before=_neighbour(stack, index - 1, of=index, near=near),
-        after=_neighbour(stack, index + 1, of=index, near=near),
+    return smooth_frame(
+        index,
+        near=near,
+        shifts=stack.shifts,
+        read_map=lambda at: raw if at == index else stack.images[at].read_map(),
+        placement_of=lambda at: _placement(stack.images[at]),
     )
+
+
+def _placement(image: ImageReading) -> Placement:
+    if image.placement is None:
+        raise ValueError("a stack holds scored frames only")
+    return image.placement
 
 
 def _label(stack: Stack, levels: Levels, index: int) -> tuple[FloatMap, FloatMap, Labels]:
@@ -292,9 +284,7 @@ def _label(stack: Stack, levels: Levels, index: int) -> tuple[FloatMap, FloatMap
     that is not far below the operating point the smoothed one, if it is higher.
     """
     image = stack.images[index]
-    if image.placement is None:
-        raise ValueError("a stack holds scored frames only")
-    raw = image.read_map()
+    placement, raw = _placement(image), image.read_map()
     smooth = _smoothed(stack, index, raw, near=stack.touching)
     begins = raw
     if levels.smoothed:
@@ -302,15 +292,13 @@ def _label(stack: Stack, levels: Levels, index: int) -> tuple[FloatMap, FloatMap
         begins = smooth if same else _smoothed(stack, index, raw, near=stack.thin)
     low = np.float32(levels.low)
     # Resampling invents no new maximum, so most frames need not be resampled at all.
-    crop = image.placement.crop
+    crop = placement.crop
     if not max(crop(found).max() for found in (smooth, raw, begins)) > low:
         empty = np.zeros((image.header.rows, image.header.columns), dtype=np.int32)
         return empty.astype(np.float32), empty.astype(np.float32), empty
-    own = on_source(raw, image.placement)
-    grown = own if smooth is raw else on_source(smooth, image.placement)
-    seeds = (
-        own if begins is raw else grown if begins is smooth else on_source(begins, image.placement)
-    )
+    own = on_source(raw, placement)
+    grown = own if smooth is raw else on_source(smooth, placement)
+    seeds = own if begins is raw else grown if begins is smooth else on_source(begins, placement)
     # Maps are float32: a pixel at the operating point is not above it, whatever a double says.
     values = np.where(own > np.float32(levels.own), np.maximum(own, grown), own)
     member = (values > low) | (seeds > np.float32(levels.seed))
