@@ -23,12 +23,7 @@ def thorax_study(seed: int, *, slices: int, lesion: bool = False) -> Tensor:
     rng = np.random.default_rng(seed)
     size = 2 * SIDE
     y, x = np.mgrid[:size, :size] / size * 2 - 1
-    shape = rng.normal(0, 0.02, 4)
-    centre = (
-        rng.choice([-1, 1]) * rng.uniform(0.25, 0.45),
-        rng.uniform(-0.2, 0.2),
-        round(rng.uniform(-0.4, 0.4) * slices / 2) * 2 / slices,
-    )
+    shape, centre = _draw_thorax(rng, slices=slices)
     images = []
     for index in range(slices):
         z = index / slices * 2 - 1
@@ -52,15 +47,22 @@ def thorax_lesion(seed: int, *, slices: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     size = 2 * SIDE
     y, x = np.mgrid[:size, :size] / size * 2 - 1
-    rng.normal(0, 0.02, 4)
-    centre = (
-        rng.choice([-1, 1]) * rng.uniform(0.25, 0.45),
-        rng.uniform(-0.2, 0.2),
-        round(rng.uniform(-0.4, 0.4) * slices / 2) * 2 / slices,
-    )
+    _, centre = _draw_thorax(rng, slices=slices)
     shares = []
     for index in range(slices):
         z = index / slices * 2 - 1
         inside = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2 < 0.012
         shares.append(inside.reshape(SIDE, 2, SIDE, 2).mean(axis=(1, 3)))
     return np.stack(shares)
+
+
+def _draw_thorax(
+    rng: np.random.Generator, *, slices: int
+) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """The variation of a body's shape, and the centre of its lesion: x, y, z in [-1, 1]."""
+    shape = rng.normal(0, 0.02, 4)
+    return shape, (
+        rng.choice([-1, 1]) * rng.uniform(0.25, 0.45),
+        rng.uniform(-0.2, 0.2),
+        round(rng.uniform(-0.4, 0.4) * slices / 2) * 2 / slices,
+    )

@@ -7,32 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mediclip_dicom.imaging import plane_cosines, stack_frames
+from mediclip_dicom.imaging import FrameStack, plane_cosines, stack_frames
 from mediclip_dicom.results.reading import ImageReading
 
 
 @dataclass(frozen=True, slots=True)
-class Stack:
-    """Scored frames with one grid and orientation in one frame of reference, or a single frame.
+class Stack(FrameStack):
+    """Scored frames of a reading with one grid and orientation, or a single frame.
 
     Attributes:
-        key: names the stack within its reading, the same at every repeat.
-        images: in the order along the slice normal, whatever the order of the files.
-        touching: for each frame but the last, whether the next is near enough to share a region.
-        thin: for each frame but the last, whether the next is so near that the study score averages
-            their maps.
-        thickness: mm along the normal that each frame stands for: half of the way to either
-            neighbour, at an end or a gap half of the median distance; empty for a single frame.
-        shifts: (row, column) offset of each frame's first pixel from that of the first frame within
-            the plane, in pixels: a tilted gantry shears the stack.
+        images: the frames themselves, in their order along the slice normal.
     """
 
-    key: str
     images: tuple[ImageReading, ...]
-    touching: tuple[bool, ...]
-    thin: tuple[bool, ...]
-    thickness: tuple[float, ...]
-    shifts: tuple[tuple[float, float], ...]
 
     @property
     def volumetric(self) -> bool:
@@ -71,12 +58,13 @@ def stacks_of(images: Sequence[ImageReading]) -> tuple[Stack, ...]:
     scored = [image for image in images if image.map is not None]
     return tuple(
         Stack(
-            key=stack.key,
+            stack.key,
+            stack.order,
+            stack.touching,
+            stack.thin,
+            stack.thickness,
+            stack.shifts,
             images=tuple(scored[index] for index in stack.order),
-            touching=stack.touching,
-            thin=stack.thin,
-            thickness=stack.thickness,
-            shifts=stack.shifts,
         )
         for stack in stack_frames(scored)
     )
